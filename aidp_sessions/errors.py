@@ -1,0 +1,179 @@
+"""Every exception the package raises on purpose, and the evidence each one carries.
+
+::
+
+    AidpError
+    ├── ConfigError                 configuration is missing or malformed
+    ├── CredentialsError            a key, token or passphrase cannot be used
+    ├── TransportError              no usable answer came back
+    │   ├── ConnectionFailedError
+    │   └── RequestTimeoutError
+    ├── ResponseDecodeError         an answer came, but not the documented shape
+    ├── ServiceError                the service said no
+    │   ├── UnauthorizedError       401
+    │   ├── NotFoundError           404
+    │   ├── TooManyRequestsError    429
+    │   └── InternalServerError     500
+    └── FanOutError                 several workspaces failed (also an ExceptionGroup)
+
+Misuse by the caller is a plain ``ValueError`` or ``TypeError``, raised before any request.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .models import SessionSummary
+
+_NAMED_WORKSPACES = 5
+
+
+class AidpError(Exception):
+    """Base of all errors. Every attribute is present on every error and empty where it does not apply.
+
+    Instances pickle whole and hold no reference to clients, sockets or credentials.
+
+    Attributes:
+        message: the bare explanation; for a `ServiceError`, the service's own message.
+        operation: the operation that failed, e.g. ``"list_sessions"``.
+        workspace_key: the workspace that was asked, if the operation concerns one.
+        status: the HTTP status of the last answer.
+        code: the service's error code, e.g. ``"NotAuthorizedOrNotFound"``.
+        headers: the last answer's headers, names in lower case, credentials left out.
+        opc_request_id: the id to quote to Oracle: the service's, else the one we sent last.
+        request_ids: one id per attempt, oldest first, so that even a timeout has one.
+        retry_after: seconds the service asked to wait before the next attempt.
+        delivered: sessions of this workspace that had been yielded before it failed.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message)
+        self.operation: str | None = None
+        self.workspace_key: str | None = None
+        self.status: int | None = None
+        self.code: str | None = None
+        self.headers: Mapping[str, str] = {}
+        self.opc_request_id: str | None = None
+        self.request_ids: tuple[str, ...] = ()
+        self.retry_after: float | None = None
+        self.delivered = 0
+
+    @property
+    def message(self) -> str:
+        return str(self.args[0])
+
+    def __str__(self) -> str:
+        where = self.operation or ""
+        if self.workspace_key is not None:
+            where += f" of workspace {self.workspace_key!r}"
+        answer = " ".join(str(part) for part in (self.status, self.code) if part is not None)
+        text = ": ".join(part for part in (where.strip(), answer, self.message) if part)
+        if self.opc_request_id:
+            text += f" (opc-request-id {self.opc_request_id}"
+            text += f", {len(self.request_ids)} attempts)" if len(self.request_ids) > 1 else ")"
+        return text
+
+
+class ConfigError(AidpError):
+    """The configuration is missing, contradictory or malformed; the message names the file, key and remedy."""
+
+
+class CredentialsError(AidpError):
+    """A private key, token or passphrase cannot be used; the message says why, never the secret itself."""
+
+
+class TransportError(AidpError):
+    """No usable answer: the connection failed, broke, or took too long.
+
+    Attributes:
+        permanent: another attempt cannot help, as with a certificate that does not verify.
+    """
+
+    permanent = False
+
+
+class ConnectionFailedError(TransportError):
+    """The connection could not be made, or ended before the answer was complete."""
+
+
+class RequestTimeoutError(TransportError):
+    """A time limit ran out; the message names which one (``connect``, ``read`` or ``total``) and its length."""
+
+
+class ResponseDecodeError(AidpError):
+    """The answer is not what the documentation describes.
+
+    Attributes:
+        path: JSON path of the offending value, e.g. ``"$.items[3].kernel.last_activity"``; ``"$"`` is the body itself.
+    """
+
+    def __init__(self, message: str = "", path: str = "$") -> None:
+        super().__init__(message)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"{super().__str__()} [at {self.path}]"
+
+
+class ServiceError(AidpError):
+    """The service answered with an error status; `status`, `code`, `message` and `headers` are its own words."""
+
+
+class UnauthorizedError(ServiceError):
+    """401: credentials are missing, expired or wrong, or the clock is off by more than five minutes."""
+
+
+class NotFoundError(ServiceError):
+    """404: no such workspace, or no permission to see it (OCI does not tell them apart), or not ready yet."""
+
+
+class TooManyRequestsError(ServiceError):
+    """429: throttled; `retry_after` holds the wait the service asked for, if it named one."""
+
+
+class InternalServerError(ServiceError):
+    """500: the service failed."""
+
+
+SERVICE_ERRORS: Mapping[int, type[ServiceError]] = {
+    401: UnauthorizedError,
+    404: NotFoundError,
+    429: TooManyRequestsError,
+    500: InternalServerError,
+}
+"""Class by status; every other error status is a `ServiceError` itself."""
+
+
+class FanOutError(AidpError, ExceptionGroup[AidpError]):
+    """Some workspaces failed; all the others were delivered. ``except*`` splits it by error class.
+
+    Attributes:
+        exceptions: one error per failed workspace, each with its `workspace_key`.
+        sessions: what `SessionStream.collect` had gathered from the healthy workspaces; empty when the
+            sessions were yielded one by one.
+    """
+
+    def __new__(cls, message: str, errors: Sequence[AidpError]) -> Self:
+        return super().__new__(cls, message, errors)
+
+    def __init__(self, message: str, errors: Sequence[AidpError]) -> None:
+        super().__init__(message)
+        self.args = (message, tuple(errors))
+        self.sessions: tuple[SessionSummary, ...] = ()
+
+    def __str__(self) -> str:
+        return self.message
+
+    def derive(self, excs: Sequence[AidpError], /) -> FanOutError:  # type: ignore[override]  # only AidpErrors inside
+        return type(self)(self.message, excs)
+
+    @classmethod
+    def of(cls, errors: Sequence[AidpError]) -> Self:
+        """Group *errors*, naming the first few workspaces in the message."""
+        names = ", ".join(repr(error.workspace_key) for error in errors[:_NAMED_WORKSPACES])
+        more = f" and {len(errors) - _NAMED_WORKSPACES} more" if len(errors) > _NAMED_WORKSPACES else ""
+        count = f"{len(errors)} workspace{'s' if len(errors) != 1 else ''}"
+        return cls(f"{count} failed: {names}{more}", errors)
