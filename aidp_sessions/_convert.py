@@ -1,0 +1,219 @@
+"""JSON bytes to models and back: the only importer of `cattrs` and of the JSON decoder.
+
+Strict where coercion would lie (``None`` or ``5`` is never a string), open where the service may grow (unknown fields
+go to ``extra``). Decoding runs on a converter made for speed; what that one refuses is converted once more by one
+that collects paths, so a failure names its place in the document and success pays nothing for it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+
+import attrs
+import msgspec
+from cattrs import ClassValidationError, Converter
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+
+from .errors import ResponseDecodeError
+from .models import Error, KernelSummary, SessionSummary, WorkspaceSummary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+T = TypeVar("T")
+Model = KernelSummary | SessionSummary | WorkspaceSummary | Error
+
+_WIRE_CLASSES: Final = (KernelSummary, SessionSummary, WorkspaceSummary, Error)
+_NOT_ON_THE_WIRE: Final = frozenset({"extra", "workspace_key"})
+_SNAKE_CASE_ON_THE_WIRE: Final = frozenset({"cluster_id", "last_activity", "execution_state"})
+_EXCERPT = 200
+
+
+def _wire_name(field: str) -> str:
+    if field in _SNAKE_CASE_ON_THE_WIRE:
+        return field
+    head, *tail = field.split("_")
+    return head + "".join(map(str.capitalize, tail))
+
+
+_WIRE_NAMES: Final[Mapping[type, dict[str, str]]] = {
+    cls: {name: _wire_name(name) for name in attrs.fields_dict(cls) if name not in _NOT_ON_THE_WIRE}
+    for cls in _WIRE_CLASSES
+}
+_JSON_NAMES: Final = {type(None): "null", bool: "a boolean", str: "a string", list: "an array", dict: "an object"}
+
+
+def _json_name(value: object) -> str:
+    return _JSON_NAMES.get(type(value), "a number")
+
+
+def _exactly(kind: type[T], expected: str) -> Callable[[object, object], T]:
+    def structure(value: object, _: object) -> T:
+        if type(value) is not kind:
+            raise TypeError(f"expected {expected}, not {_json_name(value)}")
+        return value
+
+    return structure
+
+
+_text = _exactly(str, "a string")
+
+
+def parse_timestamp(text: object, _: object = None) -> datetime:
+    """Read an ISO 8601 timestamp of 0 to 9 fraction digits as aware UTC; one without an offset is UTC already.
+
+    Digits beyond microseconds are cut off. Raises `ValueError` or `TypeError` for anything else.
+    """
+    value = _text(text, None)
+    try:
+        moment = datetime.fromisoformat(value.upper())
+        if moment.tzinfo is not UTC:
+            moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        moment = None
+    if moment is None or value[10:11] not in ("T", "t", " "):
+        raise ValueError(f"expected an ISO 8601 timestamp, not {value[:_EXCERPT]!r}")
+    return moment
+
+
+def _tags(value: object, _: object) -> Mapping[str, Mapping[str, object]] | None:
+    if value is None:
+        return None
+    if type(value) is not dict or not all(type(tags) is dict for tags in value.values()):
+        raise TypeError("expected an object of objects: namespace, key, value")
+    return value
+
+
+def _make_converter(*, detailed: bool) -> Converter:
+    converter = Converter(detailed_validation=detailed, omit_if_default=True)
+    converter.register_structure_hook(str, _text)
+    converter.register_structure_hook(int, _exactly(int, "an integer"))
+    converter.register_structure_hook(bool, _exactly(bool, "a boolean"))
+    converter.register_structure_hook(datetime, parse_timestamp)
+    converter.register_unstructure_hook(datetime, lambda moment: moment.isoformat().replace("+00:00", "Z"))
+    for cls in _WIRE_CLASSES:
+        _register(converter, cls)
+    return converter
+
+
+def _register(converter: Converter, cls: type[Model]) -> None:
+    names = _WIRE_NAMES[cls]
+    overrides: dict[str, Any] = {
+        field: override(rename=names[field]) if field in names else override(omit=True)
+        for field in attrs.fields_dict(cls)
+    }
+    if "system_tags" in names:
+        overrides["system_tags"] = override(rename=names["system_tags"], struct_hook=_tags)
+    build = make_dict_structure_fn(cls, converter, **overrides)
+    flatten = make_dict_unstructure_fn(cls, converter, _cattrs_omit_if_default=True, **overrides)
+    known = frozenset(names.values())
+
+    def structure(value: object, _: object) -> Model:
+        if type(value) is not dict:
+            raise TypeError(f"expected an object, not {_json_name(value)}")
+        model = build(value, cls)
+        if not known.issuperset(value):
+            _fill_in(model, "extra", {key: value[key] for key in value if key not in known})
+        return model
+
+    converter.register_structure_hook(cls, structure)
+    converter.register_unstructure_hook(cls, lambda model: {**model.extra, **flatten(model)})
+
+
+_fill_in = object.__setattr__
+"""Completes a frozen model that nobody else has seen yet; rebuilding it would cost as much as decoding it."""
+
+_fast = _make_converter(detailed=False)
+_explaining = _make_converter(detailed=True)
+
+
+def decode_json(body: bytes) -> object:
+    """Parse *body*; raises `ResponseDecodeError` with an excerpt if it is not one JSON document in UTF-8."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise ResponseDecodeError(f"the body is not JSON: {reason}; it begins {excerpt(body)}") from None
+
+
+def excerpt(body: bytes) -> str:
+    """The beginning of *body* as printable text, for error messages."""
+    text = body[:_EXCERPT].decode("utf-8", "replace")
+    return repr(text) + ("…" if len(body) > _EXCERPT else "")
+
+
+def envelope(document: object, *, bare_array: bool = False) -> tuple[list[object], str, dict[str, object]]:
+    """Split a collection into its items, their JSON path, and its unknown fields.
+
+    *bare_array* also admits a plain array of items. Any other shape is a `ResponseDecodeError`, never "no items".
+    """
+    if bare_array and type(document) is list:
+        return document, "$", {}
+    if type(document) is not dict:
+        raise ResponseDecodeError(f'expected an object with "items", not {_json_name(document)}')
+    if "items" not in document:
+        raise ResponseDecodeError("required field missing", "$.items")
+    items = document["items"]
+    if type(items) is not list:
+        raise ResponseDecodeError(f"expected an array, not {_json_name(items)}", "$.items")
+    return items, "$.items", {key: value for key, value in document.items() if key != "items"}
+
+
+def structure_sessions(items: Iterable[object], path: str, workspace_key: str) -> tuple[SessionSummary, ...]:
+    """Convert *items* and note in each the workspace it was asked from; *path* leads error paths."""
+    sessions = _structure_all(items, SessionSummary, path)
+    for session in sessions:
+        _fill_in(session, "workspace_key", workspace_key)
+    return sessions
+
+
+def structure_workspaces(items: Iterable[object], path: str) -> tuple[WorkspaceSummary, ...]:
+    return _structure_all(items, WorkspaceSummary, path)
+
+
+def _structure_all(items: Iterable[object], cls: type[T], path: str) -> tuple[T, ...]:
+    structure = cast("Callable[[object, type[T]], T]", _fast.get_structure_hook(cls))
+    done: list[T] = []
+    item: object = None
+    try:
+        for item in items:
+            done.append(structure(item, cls))
+    except (KeyError, TypeError, ValueError):
+        raise _explain(item, cls, f"{path}[{len(done)}]") from None
+    return tuple(done)
+
+
+def _explain(value: object, cls: type[object], path: str) -> ResponseDecodeError:
+    try:
+        _explaining.structure(value, cls)
+    except ClassValidationError as error:
+        return _first_leaf(error, path)
+    except TypeError as error:
+        return ResponseDecodeError(str(error), path)
+    raise AssertionError(f"{cls.__name__} was refused once and accepted once")
+
+
+def _first_leaf(error: ClassValidationError, path: str) -> ResponseDecodeError:
+    noted, _ = error.group_exceptions()
+    cause, note = noted[0]
+    path = f"{path}.{_WIRE_NAMES[error.cl][note.name]}"
+    if isinstance(cause, ClassValidationError):
+        return _first_leaf(cause, path)
+    return ResponseDecodeError("required field missing" if isinstance(cause, KeyError) else str(cause), path)
+
+
+def decode_error(body: bytes) -> Error | None:
+    """The documented error body, or ``None`` if *body* is anything else, such as a gateway's HTML page."""
+    try:
+        return _explaining.structure(decode_json(body), Error)
+    except (ResponseDecodeError, ClassValidationError, TypeError):
+        return None
+
+
+def to_wire(model: KernelSummary | SessionSummary | WorkspaceSummary) -> dict[str, object]:
+    """Turn *model* back into the JSON object of the wire: wire names, unknown fields included, absent values left out.
+
+    ``workspace_key`` is left out too: it never came from the wire. Timestamps end in ``Z``.
+    """
+    return cast("dict[str, object]", _fast.unstructure(model))

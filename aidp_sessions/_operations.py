@@ -1,0 +1,216 @@
+"""The service's operations without any I/O: what to ask for, and what an answer means.
+
+Sources: "Get available sessions" and "List workspaces" of the AI Data Platform REST reference; the pages "REST APIs"
+(paging, request ids) and "API Errors" of the OCI documentation.
+"""
+
+from __future__ import annotations
+
+import re
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote, urlsplit
+
+import attrs
+
+from ._convert import decode_error, decode_json, envelope, excerpt, structure_sessions, structure_workspaces
+from .errors import SERVICE_ERRORS, AidpError, ResponseDecodeError, ServiceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from .models import SessionSummary, WorkspaceSummary
+
+MAX_CLOCK_SKEW: Final = 300.0
+"""Seconds by which the date of a signature may differ from the service's clock ("Request Signatures")."""
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_API_VERSION = re.compile(r"[0-9]{8}", re.ASCII)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_PRIVATE_HEADERS = frozenset({"set-cookie", "cookie", "authorization", "proxy-authorization", "opc-obo-token"})
+_RESOURCE_BEFORE_20260430 = "dataLakes"
+
+
+@attrs.frozen
+class Request:
+    """One GET, before it is signed.
+
+    Attributes:
+        target: path and query, percent-encoded, exactly as they are signed and sent.
+        headers: beside those that every request carries; names in lower case.
+    """
+
+    target: str
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Answer:
+    """A complete answer; *headers* must look names up regardless of case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen
+class SessionPage:
+    sessions: tuple[SessionSummary, ...]
+    next_page: str | None
+    etag: str | None
+    opc_request_id: str | None
+    extra: Mapping[str, object]
+
+
+@attrs.frozen
+class WorkspacePage:
+    workspaces: tuple[WorkspaceSummary, ...]
+    next_page: str | None
+
+
+def path_segment(value: object, name: str) -> str:
+    """Percent-encode *value* with no safe characters; *name* is what errors call it.
+
+    Raises `ValueError` for what would change the path's meaning: blank, ``.``, ``..`` or control characters.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string, not {type(value).__name__}")
+    if not value.strip() or value in (".", "..") or _CONTROL.search(value):
+        raise ValueError(f"{name}={value!r} must not be blank, '.' or '..', nor contain control characters")
+    return _quoted(value, name)
+
+
+def _quoted(value: object, name: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string, not {type(value).__name__}")
+    try:
+        return quote(value, safe="")
+    except UnicodeEncodeError:
+        raise ValueError(f"{name}={value!r} contains a lone surrogate, which is not text") from None
+
+
+def request_id(value: object) -> str:
+    """Check a caller's ``opc-request-id``: letters, digits, underscore and dash only ("Get available sessions")."""
+    if not isinstance(value, str):
+        raise TypeError(f"opc_request_id must be a string, not {type(value).__name__}")
+    if not _REQUEST_ID.fullmatch(value):
+        raise ValueError(f"opc_request_id={value!r} may hold only letters, digits, '_' and '-', and must not be empty")
+    return value
+
+
+def workspaces_path(base_path: str, api_version: str, platform_id: str) -> str:
+    """The path under which a platform's workspaces live; version 20240831 still calls the platform a data lake."""
+    if not _API_VERSION.fullmatch(api_version):
+        raise ValueError(f"api_version={api_version!r} must be eight digits, such as '20260430'")
+    resource = _RESOURCE_BEFORE_20260430 if api_version < "20260430" else "aiDataPlatforms"
+    versioned = base_path if base_path.endswith(f"/{api_version}") else f"{base_path}/{api_version}"
+    return f"{versioned}/{resource}/{quote(platform_id, safe='')}/workspaces"
+
+
+def query_string(parameters: Mapping[str, str | None]) -> str:
+    """``name=value`` pairs in the order given, absent ones left out; space is ``%20``, hexadecimal in upper case."""
+    return "&".join(f"{name}={_quoted(value, name)}" for name, value in parameters.items() if value is not None)
+
+
+def with_page(target: str, page: str | None) -> str:
+    """*target* for the page that an ``opc-next-page`` header named, other parameters unchanged."""
+    if page is None:
+        return target
+    return f"{target}{'&' if '?' in target else '?'}page={quote(page, safe='')}"
+
+
+def sessions_target(workspaces: str, workspace_key: str, query: str) -> str:
+    path = f"{workspaces}/{path_segment(workspace_key, 'workspace_key')}/notebook/api/sessions"
+    return f"{path}?{query}" if query else path
+
+
+def decode_sessions(answer: Answer, workspace_key: str) -> SessionPage:
+    """A page of sessions; the array may be bare, as version 20240831 sends it."""
+    items, path, extra = envelope(decode_json(answer.body), bare_array=True)
+    get = answer.headers.get
+    sessions = structure_sessions(items, path, workspace_key)
+    return SessionPage(sessions, get("opc-next-page") or None, get("etag"), get("opc-request-id"), extra)
+
+
+def decode_workspaces(answer: Answer) -> WorkspacePage:
+    items, path, _ = envelope(decode_json(answer.body))
+    return WorkspacePage(structure_workspaces(items, path), answer.headers.get("opc-next-page") or None)
+
+
+def failure(answer: Answer, *, now: float) -> AidpError | None:
+    """The error that *answer* stands for, or ``None`` for a 200; *now* is our clock, in seconds since the epoch."""
+    if answer.status == 200:
+        return None
+    error: AidpError
+    if answer.status >= 300:
+        error = _service_error(answer, now)
+    else:
+        error = ResponseDecodeError(f"an answer with this status was not expected; its body: {excerpt(answer.body)}")
+    error.status = answer.status
+    error.headers = {
+        name.lower(): value for name, value in answer.headers.items() if name.lower() not in _PRIVATE_HEADERS
+    }
+    error.retry_after = retry_after(answer.headers, now)
+    return error
+
+
+def _service_error(answer: Answer, now: float) -> ServiceError:
+    details = decode_error(answer.body)
+    if answer.status < 400:
+        host = urlsplit(answer.headers.get("location", "")).netloc or "an unnamed place"
+        text = f"redirects are not followed, for a signature holds for one host only; this one leads to {host}"
+    elif details is not None:
+        text = details.message
+    elif answer.body:
+        text = f"the body is not the documented error; it begins {excerpt(answer.body)}"
+    else:
+        text = "the body is empty"
+    skew = clock_skew(answer.headers, now)
+    if answer.status == 401 and skew is not None and abs(skew) > MAX_CLOCK_SKEW:
+        text += f"; this machine's clock is {abs(skew):.0f} s {'behind' if skew > 0 else 'ahead of'} the service's"
+    error = SERVICE_ERRORS.get(answer.status, ServiceError)(text)
+    error.code = details.code if details else None
+    return error
+
+
+def clock_skew(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds by which the service's clock, read from its ``Date``, is ahead of *now*."""
+    date = _http_date(headers.get("date"))
+    return None if date is None else date - now
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds to wait, never negative, from either form of ``Retry-After``; a date counts from the answer's own."""
+    value = headers.get("retry-after", "").strip()
+    if value.isascii() and value.replace(".", "", 1).isdigit():
+        return float(value)
+    date = _http_date(value)
+    if date is None:
+        return None
+    sent = _http_date(headers.get("date"))
+    return max(0.0, date - (now if sent is None else sent))
+
+
+def _http_date(value: str | None) -> float | None:
+    try:
+        return parsedate_to_datetime(value).timestamp() if value else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def next_token(page: str | None, seen: set[str]) -> str | None:
+    """Pass *page* on, once: a token that comes again would lead in circles, so it is a `ResponseDecodeError`."""
+    if page is None:
+        return None
+    if page in seen:
+        raise ResponseDecodeError("the service repeated a token, so its pages would never end", "opc-next-page")
+    seen.add(page)
+    return page
+
+
+def annotate(error: AidpError, operation: str, workspace_key: str | None, request_ids: Iterable[str]) -> None:
+    """Note in *error* which call it ended, and how often that call was tried."""
+    error.operation = operation
+    error.workspace_key = workspace_key
+    error.request_ids = tuple(request_ids)
+    error.opc_request_id = error.headers.get("opc-request-id") or (error.request_ids or (None,))[-1]
