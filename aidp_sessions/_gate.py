@@ -1,0 +1,74 @@
+"""Slots: how many things may happen at once, handed out in the order they were asked for. Plain asyncio, no I/O."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+
+class Gate:
+    """A first-come-first-served semaphore whose width answers to throttling; ``async with gate:`` holds a slot.
+
+    `narrow` halves the width, `widen` adds one slot per round of successes: additive increase, multiplicative
+    decrease. The width stays between one and *limit*. It belongs to no event loop while nobody waits.
+
+    Attributes:
+        round_trip: counts the narrowings; note it when a request starts and hand it to `narrow` when it is throttled.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.in_use = 0
+        self.round_trip = 0
+        self._width = float(limit)
+        self._waiters: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def width(self) -> int:
+        return int(self._width)
+
+    async def __aenter__(self) -> None:
+        if self.in_use < self.width and not self._waiters:
+            self.in_use += 1
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self._release()
+            else:
+                self._waiters.remove(waiter)
+            raise
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._release()
+
+    def _release(self) -> None:
+        self.in_use -= 1
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        while self._waiters and self.in_use < self.width:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                self.in_use += 1
+                waiter.set_result(None)
+
+    def narrow(self, round_trip: int) -> None:
+        """Halve the width, but once per round trip: what started before the last narrowing says nothing new."""
+        if round_trip == self.round_trip:
+            self.round_trip += 1
+            self._width = max(1.0, self._width / 2)
+
+    def widen(self) -> None:
+        if self._width < self.limit:
+            self._width = min(float(self.limit), self._width + 1.0 / self._width)
+            self._hand_out()

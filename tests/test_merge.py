@@ -1,0 +1,295 @@
+"""The merge of many sources: bounds, order, failures and early exits, under schedules that hypothesis makes up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from contextlib import aclosing
+from itertools import count
+from typing import TYPE_CHECKING
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aidp_sessions._merge import PARKED_PER_SLOT, Sleep, merge
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterable
+
+
+class SourceFailedError(Exception):
+    pass
+
+
+class KeysFailedError(Exception):
+    pass
+
+
+@attrs.frozen
+class Script:
+    """What a source does: before each item, how many loop turns it lets pass, and whether it pauses; then its end."""
+
+    steps: list[tuple[int, bool]]
+    fails: bool
+
+
+@attrs.define
+class Record:
+    """What was seen to happen."""
+
+    scripts: list[Script]
+    started: Counter[int] = attrs.field(factory=Counter)
+    closed: Counter[int] = attrs.field(factory=Counter)
+    running: int = 0
+    paused: int = 0
+    most_running: int = 0
+    most_paused: int = 0
+    handed_over: int = 0
+    consumed: int = 0
+    most_buffered: int = 0
+    keys_closed: bool = False
+    keys_taken: int = 0
+
+    def note(self) -> None:
+        self.most_running = max(self.most_running, self.running)
+        self.most_paused = max(self.most_paused, self.paused)
+        self.most_buffered = max(self.most_buffered, self.handed_over - self.consumed)
+
+    async def sleep(self, seconds: float) -> None:
+        self.running -= 1
+        self.paused += 1
+        self.note()
+        try:
+            await turns(int(seconds))
+        finally:
+            self.paused -= 1
+
+    async def keys(self, fail_at: int | None) -> AsyncGenerator[int]:
+        try:
+            for key in range(len(self.scripts)):
+                if key == fail_at:
+                    raise KeysFailedError
+                self.keys_taken += 1
+                yield key
+        finally:
+            self.keys_closed = True
+
+    async def source(self, key: int, pause: Sleep) -> AsyncGenerator[tuple[int, int]]:
+        self.started[key] += 1
+        self.running += 1
+        self.note()
+        alive = True
+        try:
+            for number, (wait, pauses) in enumerate(self.scripts[key].steps):
+                await turns(wait)
+                if pauses:
+                    alive = False
+                    await pause(3)
+                    self.running += 1
+                    alive = True
+                    self.note()
+                self.handed_over += 1
+                self.note()
+                yield key, number
+            if self.scripts[key].fails:
+                raise SourceFailedError(key)
+        finally:
+            self.running -= alive
+            self.closed[key] += 1
+
+
+async def turns(number: int) -> None:
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+scripts = st.lists(
+    st.builds(
+        Script,
+        st.lists(st.tuples(st.integers(0, 4), st.booleans()), max_size=4),
+        st.sampled_from([False, False, False, True]),
+    ),
+    max_size=12,
+)
+
+
+@given(
+    scripts=scripts,
+    limit=st.integers(1, 4),
+    leave_after=st.none() | st.integers(0, 20),
+    keys_fail_at=st.none() | st.integers(0, 12),
+    consumer_waits=st.integers(0, 3),
+)
+def test_any_schedule_keeps_the_bounds_and_closes_what_it_opened(
+    scripts: list[Script], limit: int, leave_after: int | None, keys_fail_at: int | None, consumer_waits: int
+) -> None:
+    """Sources start once and close once, never more than limit run, nothing comes twice, and nothing is left over."""
+    record = Record(scripts)
+    seen: list[tuple[int, int]] = []
+
+    async def consume() -> type[Exception] | None:
+        stream = merge(record.keys(keys_fail_at), record.source, limit=limit, sleep=record.sleep)
+        failure: type[Exception] | None = None
+        async with aclosing(stream):
+            try:
+                async for item in stream:
+                    record.consumed += 1
+                    seen.append(item)
+                    if len(seen) == leave_after:
+                        break
+                    await turns(consumer_waits)
+            except (SourceFailedError, KeysFailedError) as error:
+                failure = type(error)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        return failure
+
+    failure = asyncio.run(consume())
+
+    everything = {(key, number) for key, script in enumerate(scripts) for number in range(len(script.steps))}
+    assert len(set(seen)) == len(seen)
+    assert set(seen) <= everything
+    assert record.closed == record.started
+    assert set(record.started.values()) <= {1}
+    assert record.most_running <= limit
+    assert record.most_paused <= limit * PARKED_PER_SLOT
+    assert record.running == record.paused == 0
+    assert record.most_buffered <= 2 * limit + 1
+    assert record.keys_closed or record.keys_taken == 0
+    left = leave_after is not None and len(seen) == leave_after
+    if not left and keys_fail_at is not None and keys_fail_at < len(scripts):
+        assert failure is not None
+    if not left and failure is None:
+        assert set(seen) == everything
+        assert not any(script.fails for script in scripts)
+
+
+async def numbers(keys: Iterable[int]) -> AsyncGenerator[int]:
+    for key in keys:
+        yield key
+
+
+async def test_results_come_in_the_order_of_completion() -> None:
+    gates = {key: asyncio.Event() for key in range(3)}
+
+    async def source(key: int, _: Sleep) -> AsyncGenerator[int]:
+        await gates[key].wait()
+        yield key
+
+    seen = []
+    gates[2].set()
+    async for key in merge(numbers(range(3)), source, limit=3):
+        seen.append(key)
+        if key:
+            gates[key - 1].set()
+
+    assert seen == [2, 1, 0]
+
+
+async def test_endless_keys_are_taken_as_needed() -> None:
+    taken = []
+
+    async def endless() -> AsyncGenerator[int]:
+        for key in count():
+            taken.append(key)
+            yield key
+
+    async def source(key: int, _: Sleep) -> AsyncGenerator[int]:
+        yield key
+
+    async with aclosing(merge(endless(), source, limit=4)) as stream:
+        assert [await anext(stream) for _ in range(10)] == list(range(10))
+        await turns(50)
+
+    # ten consumed, four buffered, four in hand, one ahead
+    assert len(taken) <= 10 + 4 + 4 + 1
+
+
+async def test_what_was_started_is_delivered_before_the_failure_of_the_keys() -> None:
+    async def keys() -> AsyncGenerator[int]:
+        yield 1
+        yield 2
+        raise KeysFailedError
+
+    async def source(key: int, _: Sleep) -> AsyncGenerator[int]:
+        await turns(20)
+        yield key
+
+    seen: list[int] = []
+    with pytest.raises(KeysFailedError):
+        async for key in merge(keys(), source, limit=2):
+            seen.append(key)  # noqa: PERF401  # what came before the failure is the point
+
+    assert seen == [1, 2]
+
+
+async def test_paused_sources_let_the_others_pass() -> None:
+    """With one slot, sources that pause for long come after those that do not."""
+    wakeup = asyncio.Event()
+
+    async def sleep(_: float) -> None:
+        await wakeup.wait()
+
+    pausing = PARKED_PER_SLOT - 1
+
+    async def source(key: int, pause: Sleep) -> AsyncGenerator[int]:
+        if key < pausing:
+            await pause(1)
+        yield key
+
+    seen = []
+    async for key in merge(numbers(range(pausing + 5)), source, limit=1, sleep=sleep):
+        seen.append(key)
+        if len(seen) == 5:
+            wakeup.set()
+
+    assert seen == [*range(pausing, pausing + 5), *range(pausing)]
+
+
+async def test_no_key_is_taken_while_too_many_pause() -> None:
+    taken = []
+    wakeup = asyncio.Event()
+
+    async def sleep(_: float) -> None:
+        await wakeup.wait()
+
+    async def keys() -> AsyncGenerator[int]:
+        for key in count():
+            taken.append(key)
+            yield key
+
+    async def source(key: int, pause: Sleep) -> AsyncGenerator[int]:
+        await pause(60)
+        yield key
+
+    async with aclosing(merge(keys(), source, limit=2, sleep=sleep)) as stream:
+        first = asyncio.ensure_future(anext(stream))
+        await turns(500)
+        most = len(taken)
+        wakeup.set()
+        await first
+
+    # those who pause, those who found no more room to pause and kept their slots, and one key in the driver's hand
+    assert 2 * PARKED_PER_SLOT < most <= 2 * PARKED_PER_SLOT + 2 + 1
+
+
+async def test_cancelling_the_consumer_at_any_turn_leaves_nothing_behind() -> None:
+    for turn in count():
+        record = Record([Script([(1, True), (0, False)], fails=False) for _ in range(5)])
+
+        async def consume(record: Record = record) -> None:
+            async with aclosing(merge(record.keys(None), record.source, limit=2, sleep=record.sleep)) as stream:
+                async for _ in stream:
+                    await turns(1)
+
+        task = asyncio.create_task(consume())
+        await turns(turn)
+        finished = task.done()
+        task.cancel()
+        await asyncio.wait([task])
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert record.closed == record.started
+        assert record.running == record.paused == 0
+        if finished:
+            break
