@@ -61,9 +61,10 @@ _text = _exactly(str, "a string")
 
 
 def parse_timestamp(text: object, _: object = None) -> datetime:
-    """Read an ISO 8601 timestamp of 0 to 9 fraction digits as aware UTC; one without an offset is UTC already.
+    """Read an ISO 8601 date and time as aware UTC; one without an offset is UTC already.
 
-    Digits beyond microseconds are cut off. Raises `ValueError` or `TypeError` for anything else.
+    Any number of fraction digits will do; those beyond microseconds are cut off. Raises `ValueError` or `TypeError` for
+    what is no date with a time, or no text.
     """
     value = _text(text, None)
     try:

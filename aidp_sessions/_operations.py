@@ -6,10 +6,12 @@ Sources: "Get available sessions" and "List workspaces" of the AI Data Platform 
 
 from __future__ import annotations
 
+import math
 import re
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import attrs
 
@@ -26,6 +28,7 @@ MAX_CLOCK_SKEW: Final = 300.0
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _API_VERSION = re.compile(r"[0-9]{8}", re.ASCII)
+_AUTHORITY = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//([^/?#]*)", re.ASCII | re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _PRIVATE_HEADERS = frozenset({"set-cookie", "cookie", "authorization", "proxy-authorization", "opc-obo-token"})
 _RESOURCE_BEFORE_20260430 = "dataLakes"
@@ -116,7 +119,7 @@ def with_page(target: str, page: str | None) -> str:
     """*target* for the page that an ``opc-next-page`` header named, other parameters unchanged."""
     if page is None:
         return target
-    return f"{target}{'&' if '?' in target else '?'}page={quote(page, safe='')}"
+    return f"{target}{'&' if '?' in target else '?'}page={quote(page, safe='', errors='surrogateescape')}"
 
 
 def sessions_target(workspaces: str, workspace_key: str, query: str) -> str:
@@ -137,27 +140,38 @@ def decode_workspaces(answer: Answer) -> WorkspacePage:
     return WorkspacePage(structure_workspaces(items, path), answer.headers.get("opc-next-page") or None)
 
 
-def failure(answer: Answer, *, now: float) -> AidpError | None:
-    """The error that *answer* stands for, or ``None`` for a 200; *now* is our clock, in seconds since the epoch."""
-    if answer.status == 200:
-        return None
+def failure(answer: Answer, *, now: float, limit: float = math.inf) -> AidpError | None:
+    """The error that *answer* stands for, or ``None`` for a 200 of at most *limit* bytes.
+
+    *now* is our clock, in seconds since the epoch.
+    """
     error: AidpError
-    if answer.status >= 300:
+    if len(answer.body) > limit:
+        error = ResponseDecodeError(f"the body is larger than max_response_bytes={limit}")
+    elif answer.status == 200:
+        return None
+    elif answer.status >= 300:
         error = _service_error(answer, now)
     else:
         error = ResponseDecodeError(f"an answer with this status was not expected; its body: {excerpt(answer.body)}")
-    error.status = answer.status
-    error.headers = {
-        name.lower(): value for name, value in answer.headers.items() if name.lower() not in _PRIVATE_HEADERS
-    }
+    attach_answer(error, answer)
     error.retry_after = retry_after(answer.headers, now)
     return error
 
 
+def attach_answer(error: AidpError, answer: Answer) -> None:
+    """Keep the evidence of *answer* in *error*; headers that hold credentials are left out."""
+    error.status = answer.status
+    headers = ((name.lower(), value) for name, value in answer.headers.items())
+    error.headers = {name: value for name, value in headers if name not in _PRIVATE_HEADERS}
+
+
 def _service_error(answer: Answer, now: float) -> ServiceError:
     details = decode_error(answer.body)
-    if answer.status < 400:
-        host = urlsplit(answer.headers.get("location", "")).netloc or "an unnamed place"
+    if 300 <= answer.status < 400 and answer.status != 304:
+        location = answer.headers.get("location", "")
+        authority = _AUTHORITY.match(location)
+        host = authority[1].rpartition("@")[2] if authority else "the same host" if location else "no place it names"
         text = f"redirects are not followed, for a signature holds for one host only; this one leads to {host}"
     elif details is not None:
         text = details.message
@@ -193,9 +207,12 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 def _http_date(value: str | None) -> float | None:
     try:
-        return parsedate_to_datetime(value).timestamp() if value else None
+        date = parsedate_to_datetime(value) if value else None
     except (ValueError, OverflowError):
         return None
+    if date is None:
+        return None
+    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
 
 
 def next_token(page: str | None, seen: set[str]) -> str | None:

@@ -104,7 +104,10 @@ def instant(since: datetime | timedelta) -> datetime:
     if isinstance(since, timedelta):
         if since < timedelta(0):
             raise ValueError(f"since={since!r} lies in the future; pass a positive timedelta: how long ago")
-        return datetime.now(UTC) - since
+        try:
+            return datetime.now(UTC) - since
+        except OverflowError:
+            raise ValueError(f"since={since!r} reaches back before the year 1; pass a shorter timedelta") from None
     return _aware(since, "since")
 
 

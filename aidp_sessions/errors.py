@@ -156,6 +156,11 @@ class FanOutError(AidpError, ExceptionGroup[AidpError]):
             sessions were yielded one by one.
     """
 
+    if TYPE_CHECKING:
+
+        @property
+        def exceptions(self) -> tuple[AidpError, ...]: ...
+
     def __new__(cls, message: str, errors: Sequence[AidpError]) -> Self:
         return super().__new__(cls, message, errors)
 
@@ -168,12 +173,17 @@ class FanOutError(AidpError, ExceptionGroup[AidpError]):
         return self.message
 
     def derive(self, excs: Sequence[AidpError], /) -> FanOutError:  # type: ignore[override]  # only AidpErrors inside
-        return type(self)(self.message, excs)
+        part = type(self)(self.message, excs)
+        part.sessions = self.sessions
+        return part
 
     @classmethod
     def of(cls, errors: Sequence[AidpError]) -> Self:
         """Group *errors*, naming the first few workspaces in the message."""
-        names = ", ".join(repr(error.workspace_key) for error in errors[:_NAMED_WORKSPACES])
-        more = f" and {len(errors) - _NAMED_WORKSPACES} more" if len(errors) > _NAMED_WORKSPACES else ""
-        count = f"{len(errors)} workspace{'s' if len(errors) != 1 else ''}"
-        return cls(f"{count} failed: {names}{more}", errors)
+        keys = [error.workspace_key for error in errors if error.workspace_key is not None]
+        names = ", ".join(map(repr, keys[:_NAMED_WORKSPACES]))
+        more = f" and {len(keys) - _NAMED_WORKSPACES} more" if len(keys) > _NAMED_WORKSPACES else ""
+        parts = [f"{len(keys)} workspace{'s' if len(keys) != 1 else ''} failed: {names}{more}"] if keys else []
+        if len(keys) < len(errors):
+            parts.append("the listing of workspaces failed, so some may be missing")
+        return cls("; ".join(parts), errors)

@@ -8,14 +8,16 @@ enough for a person. Up to a minute of ``Retry-After`` is obeyed, the most that 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterable
 
 import attrs
 
 from .errors import AidpError, ServiceError, TransportError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+Sleep = Callable[[float], Awaitable[None]]
 
 _CONFLICTS_THAT_PASS = frozenset({"IncorrectState", "LockConflict"})
 
@@ -37,6 +39,13 @@ def _limit(_: object, attribute: attrs.Attribute[float], value: object) -> None:
 def _attempts(_: object, __: attrs.Attribute[int], value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"attempts must be a whole number of at least 1 (the first counts), not {value!r}")
+
+
+def _statuses(values: Iterable[int]) -> frozenset[int]:
+    statuses = frozenset(values)
+    if not all(type(status) is int and 400 <= status <= 599 for status in statuses):
+        raise ValueError(f"statuses must be error statuses, such as {{429, 503}}, not {values!r}")
+    return statuses
 
 
 @attrs.frozen(kw_only=True)
@@ -73,7 +82,7 @@ class RetryPolicy:
     base: float = attrs.field(default=0.5, validator=_seconds)
     cap: float = attrs.field(default=30.0, validator=_seconds)
     retry_after_cap: float = attrs.field(default=60.0, validator=_seconds)
-    statuses: frozenset[int] = attrs.field(default=frozenset({429, 500, 502, 503, 504}), converter=frozenset)
+    statuses: frozenset[int] = attrs.field(default=frozenset({429, 500, 502, 503, 504}), converter=_statuses)
 
     @classmethod
     def none(cls) -> RetryPolicy:
@@ -97,3 +106,18 @@ class RetryPolicy:
         if error.retry_after is None:
             return jitter
         return None if error.retry_after > self.retry_after_cap else error.retry_after + jitter
+
+
+@attrs.frozen(kw_only=True)
+class Clock:
+    """Time and chance, so that tests can hold both. Times in seconds.
+
+    Attributes:
+        time: our clock, in seconds since the epoch.
+        sleep: waits before a retry.
+        random: draws from [0, 1).
+    """
+
+    time: Callable[[], float] = time.time
+    sleep: Sleep = asyncio.sleep
+    random: Callable[[], float] = random.random

@@ -1,0 +1,278 @@
+"""Errors are data: the tree is the documented one, attributes survive a pickle, and every text says where and what."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Final
+
+import pytest
+from multidict import CIMultiDict
+
+import aidp_sessions
+from aidp_sessions import errors
+from aidp_sessions._operations import Answer, annotate, failure
+from aidp_sessions.errors import (
+    SERVICE_ERRORS,
+    AidpError,
+    ConfigError,
+    ConnectionFailedError,
+    CredentialsError,
+    FanOutError,
+    InternalServerError,
+    NotFoundError,
+    RequestTimeoutError,
+    ResponseDecodeError,
+    ServiceError,
+    TooManyRequestsError,
+    TransportError,
+    UnauthorizedError,
+)
+from aidp_sessions.models import KernelSummary, SessionSummary
+
+TREE: Final[dict[type[AidpError], type[BaseException]]] = {
+    AidpError: Exception,
+    ConfigError: AidpError,
+    CredentialsError: AidpError,
+    TransportError: AidpError,
+    ConnectionFailedError: TransportError,
+    RequestTimeoutError: TransportError,
+    ResponseDecodeError: AidpError,
+    ServiceError: AidpError,
+    UnauthorizedError: ServiceError,
+    NotFoundError: ServiceError,
+    TooManyRequestsError: ServiceError,
+    InternalServerError: ServiceError,
+    FanOutError: AidpError,
+}
+LEAVES: Final = [cls for cls in TREE if cls is not FanOutError]
+DEFAULTS: Final[dict[str, object]] = {
+    "operation": None,
+    "workspace_key": None,
+    "status": None,
+    "code": None,
+    "headers": {},
+    "opc_request_id": None,
+    "request_ids": (),
+    "retry_after": None,
+    "delivered": 0,
+}
+SESSION: Final = SessionSummary(id="s1", workspace_key="a", kernel=KernelSummary(name="python3"), extra={"x": [1]})
+
+
+def filled(cls: type[AidpError], key: str = "analytics") -> AidpError:
+    """An error of *cls* in which no attribute has its default."""
+    error = cls("went wrong")
+    error.operation = "list_sessions"
+    error.workspace_key = key
+    error.status = 418
+    error.code = "Teapot"
+    error.headers = {"opc-request-id": "ID-2"}
+    error.opc_request_id = "ID-2"
+    error.request_ids = ("ID", "ID-2")
+    error.retry_after = 1.5
+    error.delivered = 7
+    if isinstance(error, ResponseDecodeError):
+        error.path = "$.items[3].kernel"
+    if isinstance(error, TransportError):
+        error.permanent = True
+    return error
+
+
+def test_the_tree_is_exactly_the_documented_one() -> None:
+    """Each class has the one documented parent, and the module defines no class beside them."""
+    defined = {value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, AidpError)}
+
+    assert defined == set(TREE)
+    assert {cls: cls.__bases__[0] for cls in defined} == TREE
+    assert issubclass(FanOutError, ExceptionGroup)
+
+
+@pytest.mark.parametrize("cls", TREE, ids=lambda cls: cls.__name__)
+def test_every_class_is_public(cls: type[AidpError]) -> None:
+    """What may be raised can be imported from the package itself."""
+    assert getattr(aidp_sessions, cls.__name__) is cls
+    assert cls.__name__ in aidp_sessions.__all__
+
+
+def test_four_statuses_have_a_class_of_their_own() -> None:
+    """401, 404, 429 and 500 are told apart by class; no other status is."""
+    assert dict(SERVICE_ERRORS) == {
+        401: UnauthorizedError,
+        404: NotFoundError,
+        429: TooManyRequestsError,
+        500: InternalServerError,
+    }
+
+
+@pytest.mark.parametrize("cls", LEAVES, ids=lambda cls: cls.__name__)
+def test_a_new_error_has_every_attribute(cls: type[AidpError]) -> None:
+    """Code that reports errors needs no hasattr: what does not apply is empty."""
+    error = cls("why")
+
+    assert {name: getattr(error, name) for name in DEFAULTS} == DEFAULTS
+    assert error.message == "why"
+    assert cls().message == ""
+
+
+def test_a_new_fan_out_error_has_every_attribute() -> None:
+    """The group answers the same questions as its members."""
+    error = FanOutError("why", [NotFoundError("a")])
+
+    assert {name: getattr(error, name) for name in DEFAULTS} == DEFAULTS
+    assert (error.message, error.sessions) == ("why", ())
+
+
+@pytest.mark.parametrize("cls", LEAVES, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_a_pickled_error_comes_back_whole(cls: type[AidpError], protocol: int) -> None:
+    """A worker process can send any error home: class, message, text and every attribute."""
+    error = filled(cls)
+    back = pickle.loads(pickle.dumps(error, protocol))  # noqa: S301  # our own
+
+    assert type(back) is cls
+    assert (vars(back), back.args, str(back)) == (vars(error), error.args, str(error))
+
+
+@pytest.mark.parametrize("cls", LEAVES, ids=lambda cls: cls.__name__)
+def test_a_copied_error_comes_back_whole(cls: type[AidpError]) -> None:
+    """copy.copy keeps class, message and attributes."""
+    error = filled(cls)
+    back = copy.copy(error)
+
+    assert (type(back), vars(back), str(back)) == (cls, vars(error), str(error))
+
+
+def test_a_pickled_fan_out_error_keeps_its_members_and_sessions() -> None:
+    """The group, each member with its attributes, and the gathered sessions survive."""
+    error = FanOutError.of([filled(NotFoundError, "a"), filled(ResponseDecodeError, "b")])
+    error.sessions = (SESSION,)
+    back = pickle.loads(pickle.dumps(error))  # noqa: S301  # our own
+
+    assert type(back) is FanOutError
+    assert (back.message, back.sessions) == (error.message, (SESSION,))
+    assert [(type(member), vars(member), str(member)) for member in back.exceptions] == [
+        (type(member), vars(member), str(member)) for member in error.exceptions
+    ]
+
+
+def test_except_star_splits_a_fan_out_error_by_class() -> None:
+    """Each handler sees the failures of its class, as a FanOutError, and the rest goes on."""
+    missing, throttled, broken = filled(NotFoundError, "a"), filled(TooManyRequestsError, "b"), ConfigError("c")
+    caught: dict[str, object] = {}
+
+    with pytest.raises(FanOutError) as rest:  # what is left is raised by the handlers
+        try:
+            raise FanOutError.of([missing, throttled, broken])
+        except* NotFoundError as group:
+            caught["missing"] = (type(group), group.exceptions)
+        except* ServiceError as group:
+            caught["service"] = (type(group), group.exceptions)
+
+    assert caught == {"missing": (FanOutError, (missing,)), "service": (FanOutError, (throttled,))}
+    assert rest.value.exceptions == (broken,)
+
+
+def test_the_parts_of_a_split_fan_out_error_keep_the_gathered_sessions() -> None:
+    """Whoever handles one class of failure with except* still gets what the healthy workspaces delivered."""
+    error = FanOutError.of([filled(NotFoundError, "a"), filled(TooManyRequestsError, "b")])
+    error.sessions = (SESSION,)
+    matched, rest = error.split(NotFoundError)
+
+    assert isinstance(matched, FanOutError)
+    assert isinstance(rest, FanOutError)
+    assert (matched.sessions, rest.sessions) == ((SESSION,), (SESSION,))
+
+
+def test_except_clauses_of_the_family_catch_a_fan_out_error() -> None:
+    """`except AidpError` catches the group as one error."""
+    with pytest.raises(AidpError, match=r"^1 workspace failed: 'a'$"):
+        raise FanOutError.of([filled(NotFoundError, "a")])
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (["a"], "1 workspace failed: 'a'"),
+        (["a", "b c"], "2 workspaces failed: 'a', 'b c'"),
+        (list("abcde"), "5 workspaces failed: 'a', 'b', 'c', 'd', 'e'"),
+        (list("abcdefg"), "7 workspaces failed: 'a', 'b', 'c', 'd', 'e' and 2 more"),
+    ],
+)
+def test_a_fan_out_error_names_the_first_five_workspaces(keys: list[str], message: str) -> None:
+    """The text stays one line however many workspaces failed."""
+    error = FanOutError.of([filled(NotFoundError, key) for key in keys])
+
+    assert (str(error), error.message) == (message, message)
+
+
+def test_a_fan_out_error_needs_a_failure() -> None:
+    """A group of nothing is a mistake of the code that makes it."""
+    with pytest.raises(ValueError, match="empty"):
+        FanOutError.of([])
+
+
+def test_the_text_tells_operation_workspace_status_code_message_and_ids() -> None:
+    """One line has all that a support case asks for."""
+    assert str(filled(NotFoundError)) == (
+        "list_sessions of workspace 'analytics': 418 Teapot: went wrong (opc-request-id ID-2, 2 attempts)"
+    )
+
+
+def test_the_text_of_a_decode_error_ends_with_the_path() -> None:
+    """The place in the document stands beside the reason."""
+    error = ResponseDecodeError("expected a string, not null", "$.items[0].kernel.name")
+    error.operation = "list_sessions"
+
+    assert str(error) == "list_sessions: expected a string, not null [at $.items[0].kernel.name]"
+    assert (error.message, error.path) == ("expected a string, not null", "$.items[0].kernel.name")
+    assert ResponseDecodeError("why").path == "$"
+
+
+def test_the_text_leaves_out_what_is_not_known() -> None:
+    """No None, no empty parentheses, no stray colon."""
+    timeout = RequestTimeoutError("took too long")
+    timeout.opc_request_id, timeout.request_ids = "ID", ("ID",)
+
+    assert str(ConfigError("no such profile")) == "no such profile"
+    assert str(timeout) == "took too long (opc-request-id ID)"
+
+
+def test_a_failed_answer_keeps_its_headers_in_lower_case_without_credentials() -> None:
+    """Headers can be logged: names are lower case, and cookies, tokens and signatures are gone."""
+    headers = CIMultiDict(
+        {
+            "ETag": "1",
+            "OPC-Request-ID": "ID",
+            "X-Other": "Kept As Is",
+            "Set-Cookie": "secret",
+            "COOKIE": "secret",
+            "Authorization": "secret",
+            "Proxy-Authorization": "secret",
+            "opc-obo-token": "secret",
+        }
+    )
+    error = failure(Answer(503, headers, b""), now=0.0)
+
+    assert error is not None
+    assert error.headers == {"etag": "1", "opc-request-id": "ID", "x-other": "Kept As Is"}
+    assert "secret" not in f"{error!r}{error}{pickle.dumps(error)!r}"
+
+
+def test_annotate_prefers_the_id_of_the_service() -> None:
+    """The id to quote is the service's own; the ids we sent stand beside it."""
+    error = NotFoundError("gone")
+    error.headers = {"opc-request-id": "THEIRS"}
+    annotate(error, "list_sessions", "a", ["OURS", "OURS-2"])
+
+    assert (error.operation, error.workspace_key) == ("list_sessions", "a")
+    assert (error.opc_request_id, error.request_ids) == ("THEIRS", ("OURS", "OURS-2"))
+
+
+@pytest.mark.parametrize(("sent", "quoted"), [(["OURS", "OURS-2"], "OURS-2"), ([], None)])
+def test_annotate_falls_back_to_the_id_we_sent_last(sent: list[str], quoted: str | None) -> None:
+    """Even a timeout has an id to look for, if a request went out at all."""
+    error = RequestTimeoutError("silence")
+    annotate(error, "list_workspaces", None, sent)
+
+    assert (error.opc_request_id, error.request_ids, error.workspace_key) == (quoted, tuple(sent), None)
