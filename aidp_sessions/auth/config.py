@@ -1,0 +1,255 @@
+"""The OCI config file, key files and environment variables: the only module that reads the disk or the environment.
+
+It finds settings and says where each came from; what they mean is decided in `principal`.
+Sources: "SDK and CLI Configuration File" and "CLI Environment Variables" of the OCI documentation.
+"""
+
+from __future__ import annotations
+
+import configparser
+import enum
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import attrs
+
+from ..endpoints import parse_region_metadata
+from ..errors import ConfigError
+from .signing import PrivateKey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from ..endpoints import Region
+
+T = TypeVar("T")
+KeySource = str | bytes | os.PathLike[str] | PrivateKey
+"""A private key: its PEM text, the path of a file that holds it, or the loaded key."""
+FileSignature = tuple[int, int, int] | None
+
+_DEFAULT_FILES: Final = ("~/.oci/config", "~/.oraclebmc/config")
+_DEFAULT_PROFILE: Final = "DEFAULT"
+_LONGEST_PATH: Final = 500
+_VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
+    "user": ("OCI_CLI_USER",),
+    "tenancy": ("OCI_CLI_TENANCY",),
+    "fingerprint": ("OCI_CLI_FINGERPRINT",),
+    "key_file": ("OCI_CLI_KEY_FILE",),
+    "key_content": ("OCI_CLI_KEY_CONTENT",),
+    "pass_phrase": ("OCI_CLI_PASSPHRASE",),
+    "security_token_file": ("OCI_CLI_SECURITY_TOKEN_FILE",),
+    "delegation_token_file": ("OCI_CLI_DELEGATION_TOKEN_FILE",),
+    "region": ("OCI_CLI_REGION", "OCI_REGION"),
+}
+
+
+class Source(enum.IntEnum):
+    """Where a setting was found; the greater wins."""
+
+    ABSENT = 0
+    INHERITED = 1
+    PROFILE = 2
+    ENVIRONMENT = 3
+
+
+@attrs.frozen
+class Setting:
+    """A value, never shown, and where it was found: *origin* names the variable, or the key, profile and file."""
+
+    value: str = attrs.field(repr=False)
+    origin: str
+    source: Source
+
+    def parse(self, check: Callable[[str], T]) -> T:
+        """Apply *check*; its `ValueError` becomes a `ConfigError` that names the origin."""
+        try:
+            return check(self.value)
+        except ValueError as error:
+            raise ConfigError(f"{self.origin}: {error}") from None
+
+
+@attrs.frozen(kw_only=True)
+class Profile:
+    """The settings of one profile, the environment's laid over those of the file.
+
+    Attributes:
+        file: the config file; ``None`` if there is none.
+        known: the names of all profiles in the file.
+    """
+
+    name: str
+    file: Path | None
+    known: tuple[str, ...]
+    settings: Mapping[str, Setting] = attrs.field(repr=False)
+
+    def __str__(self) -> str:
+        return f"profile {self.name!r} of {self.file}" if self.file else "the environment"
+
+    def get(self, key: str) -> Setting | None:
+        return self.settings.get(key)
+
+    def source(self, key: str) -> Source:
+        setting = self.settings.get(key)
+        return setting.source if setting else Source.ABSENT
+
+    def require(self, *keys: str) -> tuple[Setting, ...]:
+        """The settings of *keys*; raises a `ConfigError` that names all missing ones at once."""
+        missing = [key for key in keys if key not in self.settings]
+        if not missing:
+            return tuple(self.settings[key] for key in keys)
+        variables = ", ".join(_VARIABLES[key][0] for key in missing)
+        if self.file is None:
+            looked = " or ".join(_DEFAULT_FILES)
+            raise ConfigError(
+                f"no config file at {looked}, and {variables} not set; run `oci setup config` or set them"
+            )
+        raise ConfigError(
+            f"{self} lacks {', '.join(missing)}; add what is missing, set {variables}, "
+            f"or choose another profile ({_listed(self.known)})"
+        )
+
+
+def from_environment(environ: Mapping[str, str] | None, *names: str) -> Setting | None:
+    """The first variable of *names* that is set; one that holds only white space counts as not set."""
+    values = os.environ if environ is None else environ
+    for name in names:
+        value = values.get(name, "").strip()
+        if value:
+            return Setting(value, name, Source.ENVIRONMENT)
+    return None
+
+
+def extra_regions(environ: Mapping[str, str] | None = None) -> tuple[Region, ...]:
+    """The region described by ``OCI_REGION_METADATA``, if it is set; raises `ConfigError` if that is malformed."""
+    setting = from_environment(environ, "OCI_REGION_METADATA")
+    return (parse_region_metadata(setting.value, setting.origin),) if setting else ()
+
+
+def environment_proxy(url: str) -> str | None:
+    """The proxy that ``HTTPS_PROXY`` or ``HTTP_PROXY`` names for *url*, unless ``NO_PROXY`` lists its host."""
+    parts = urlsplit(url)
+    if proxy_bypass(parts.netloc):
+        return None
+    return getproxies().get(parts.scheme)
+
+
+def load_profile(
+    profile: str | None = None,
+    config_file: str | os.PathLike[str] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Profile:
+    """Read one profile. The file and the profile are those given, else those of the environment, else the defaults.
+
+    A missing file is an error only if it was asked for. Raises `ConfigError`, which never quotes the file's contents.
+    """
+    path = _locate(config_file, environ)
+    asked = from_environment(environ, "OCI_CLI_PROFILE") if profile is None else None
+    name = profile or (asked.value if asked else _DEFAULT_PROFILE)
+    origin = asked.origin if asked else "profile"
+    if path is None and name != _DEFAULT_PROFILE:
+        raise ConfigError(f"{origin} {name!r} needs a config file, and there is none at {' or '.join(_DEFAULT_FILES)}")
+    sections = _parse(path) if path else {}
+    if name not in sections and name != _DEFAULT_PROFILE:
+        raise ConfigError(f"{origin} {name!r} is not in {path}; {_listed(sections)}")
+    settings = {} if path is None else _settings(sections, name, path)
+    for key, variables in _VARIABLES.items():
+        if found := from_environment(environ, *variables):
+            settings[key] = found
+    return Profile(name=name, file=path, known=tuple(sections), settings=settings)
+
+
+def _locate(config_file: str | os.PathLike[str] | None, environ: Mapping[str, str] | None) -> Path | None:
+    if config_file is not None:
+        return _expand(config_file)
+    if setting := from_environment(environ, "OCI_CLI_CONFIG_FILE", "OCI_CONFIG_FILE"):
+        path = _expand(setting.value)
+        if not path.is_file():
+            raise ConfigError(f"{setting.origin} names the config file {path}, which does not exist")
+        return path
+    return next((path for path in map(_expand, _DEFAULT_FILES) if path.is_file()), None)
+
+
+def _parse(path: Path) -> Mapping[str, Mapping[str, str]]:
+    text = read_text(path, "config file")
+    # No section is called NUL, so nothing is inherited yet: whether a value is the profile's own must stay visible.
+    parser = configparser.ConfigParser(interpolation=None, default_section="\0")
+    try:
+        parser.read_string(text)
+    except configparser.DuplicateSectionError as error:
+        problem, line = f"profile {error.section!r} is there twice", error.lineno
+    except configparser.DuplicateOptionError as error:
+        problem, line = f"{error.option} is there twice in profile {error.section!r}", error.lineno
+    except configparser.MissingSectionHeaderError as error:
+        problem, line = "there is text before the first profile; begin with a line [DEFAULT]", error.lineno
+    except configparser.ParsingError as error:
+        problem, line = "this is neither [profile], nor key=value, nor a comment", error.errors[0][0]
+    else:
+        return {name: dict(parser[name]) for name in parser.sections()}
+    # The parser's own messages are left out because they quote the line, which may hold a passphrase.
+    raise ConfigError(f"{path}, line {line}: {problem}")
+
+
+def _settings(sections: Mapping[str, Mapping[str, str]], name: str, path: Path) -> dict[str, Setting]:
+    settings: dict[str, Setting] = {}
+    for section in dict.fromkeys((_DEFAULT_PROFILE, name)):
+        source = Source.PROFILE if section == name else Source.INHERITED
+        for key, value in sections.get(section, {}).items():
+            settings[key] = Setting(value.strip(), f"{key} of profile {section!r} in {path}", source)
+    return {key: setting for key, setting in settings.items() if setting.value}
+
+
+def _listed(profiles: Collection[str]) -> str:
+    return f"its profiles: {', '.join(profiles)}" if profiles else "it has no profiles"
+
+
+def _expand(path: str | os.PathLike[str]) -> Path:
+    return Path(os.path.expanduser(path))  # noqa: PTH111  # Path's own raises where the user after ~ is unknown
+
+
+def read_text(path: str | os.PathLike[str], what: str) -> str:
+    """Read a UTF-8 file, ``~`` expanded; raises a `ConfigError` that begins with *what*, and names the path."""
+    try:
+        return _expand(path).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        reason = "does not exist"
+    except UnicodeDecodeError:
+        reason = "is not a text file"
+    except (OSError, ValueError) as error:
+        reason = f"cannot be read: {getattr(error, 'strerror', None) or error}"
+    raise ConfigError(f"{what} {path} {reason}")
+
+
+def file_signature(path: str | os.PathLike[str]) -> FileSignature:
+    """What changes when the file is written anew: time of change, size and inode; ``None`` if there is no such file."""
+    try:
+        found = _expand(path).stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def key_path(source: KeySource) -> str | os.PathLike[str] | None:
+    """The file that *source* names, or ``None`` if *source* is the key itself."""
+    if isinstance(source, str):
+        # A key that lost its first line must not be taken for a path, for paths are shown in errors.
+        is_text = "-----BEGIN" in source or "\n" in source or not 0 < len(source) <= _LONGEST_PATH
+        return None if is_text else source
+    return source if isinstance(source, os.PathLike) else None
+
+
+def read_key(source: KeySource, pass_phrase: str | bytes | None, origin: str = "private key") -> PrivateKey:
+    """Load a key from wherever *source* has it; *origin* begins every error.
+
+    Raises `ConfigError` if the file cannot be read, `CredentialsError` if it holds no usable RSA private key.
+    """
+    if isinstance(source, PrivateKey):
+        return source
+    path = key_path(source)
+    if path is not None:
+        return PrivateKey.load(read_text(path, f"{origin} file"), pass_phrase, origin=f"{origin} file {path}")
+    if isinstance(source, str | bytes):
+        return PrivateKey.load(source, pass_phrase, origin=origin)
+    raise TypeError(f"private_key must be PEM text, bytes or a path, not {type(source).__name__}")

@@ -1,0 +1,188 @@
+"""OCI request signatures, computed from values alone: no clock, no disk, no network.
+
+Source: "Request Signatures" of the OCI documentation, which profiles draft-cavage-http-signatures-08:
+RSA PKCS#1 v1.5 over SHA-256, signature version 1. The only module that imports `cryptography`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64encode
+from typing import TYPE_CHECKING, Protocol
+
+import attrs
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+from ..errors import CredentialsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_PADDING, _SHA256 = padding.PKCS1v15(), hashes.SHA256()
+_BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
+_METHODS = _BODY_METHODS | {"GET", "HEAD", "DELETE"}
+_HEADERS = ("date", "(request-target)", "host")
+_BODY_HEADERS = ("content-length", "content-type", "x-content-sha256")
+
+
+@attrs.frozen
+class SigningRequest:
+    """What a signature covers, exactly as it goes over the wire.
+
+    Attributes:
+        method: ``GET``, ``HEAD``, ``DELETE``, ``POST``, ``PUT`` or ``PATCH``.
+        host: lower-case host, with the port when it is not the scheme's default.
+        target: path and query, percent-encoded.
+        date: RFC 1123 in GMT; the service refuses more than five minutes of skew.
+        body: the raw body; signed for POST, PUT and PATCH only, where ``b""`` counts as a body too.
+        content_type: of the body.
+    """
+
+    method: str
+    host: str
+    target: str
+    date: str
+    body: bytes = b""
+    content_type: str = "application/json"
+
+
+class Signer(Protocol):
+    """Whatever can prove who we are. Subclass it for the default `refresh`, or bring any object of this shape."""
+
+    async def sign(self, request: SigningRequest) -> dict[str, str]:
+        """Return the headers to send with *request*, ``authorization`` among them, names in lower case.
+
+        Called once per attempt, after the wait for a slot. Raises `CredentialsError` if there is nothing to sign with.
+        """
+        ...
+
+    async def refresh(self, rejected: Mapping[str, str]) -> bool:  # noqa: ARG002  # for those who override it
+        """Answer a 401 to a request that carried the headers *rejected*: is a second attempt worth it?"""
+        return False
+
+
+class PrivateKey:
+    """An RSA private key that never shows itself: neither ``repr`` nor pickle gives it away."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self, key: rsa.RSAPrivateKey) -> None:
+        self._key = key
+
+    @classmethod
+    def load(
+        cls, pem: str | bytes, pass_phrase: str | bytes | None = None, *, origin: str = "private key"
+    ) -> PrivateKey:
+        """Read a PEM key (PKCS#1 or PKCS#8, encrypted or not); *origin* names it in errors.
+
+        A passphrase for a key that is not encrypted is ignored, as the OCI tools do: profiles inherit them.
+        Raises `CredentialsError` for anything that is not a usable RSA private key.
+        """
+        data = _to_bytes(pem).strip()
+        if b" PRIVATE KEY-----" not in data or b" OPENSSH " in data:
+            raise CredentialsError(f"{origin} {_what_else(data)}; the RSA private key itself is needed, in PEM form")
+        secret = None if pass_phrase is None else _to_bytes(pass_phrase)
+        encrypted = b"ENCRYPTED" in data
+        if encrypted and not secret:
+            raise CredentialsError(f"{origin} is encrypted and no passphrase was given; set pass_phrase")
+        try:
+            key = serialization.load_pem_private_key(data, secret if encrypted else None)
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            reason = "the passphrase is wrong, or the key is damaged" if encrypted else "the key is damaged"
+            raise CredentialsError(f"{origin} cannot be read: {reason}") from None
+        if not isinstance(key, rsa.RSAPrivateKey):
+            raise CredentialsError(f"{origin} is not an RSA key; OCI signs requests with RSA keys only")
+        return cls(key)
+
+    @classmethod
+    def generate(cls, bits: int = 2048) -> PrivateKey:
+        return cls(rsa.generate_private_key(public_exponent=65537, key_size=bits))
+
+    def sign(self, data: bytes) -> bytes:
+        return self._key.sign(data, _PADDING, _SHA256)
+
+    def verifies(self, signature: bytes, data: bytes) -> bool:
+        """Was *signature* made by this key over *data*?"""
+        try:
+            self._key.public_key().verify(signature, data, _PADDING, _SHA256)
+        except InvalidSignature:
+            return False
+        return True
+
+    @property
+    def fingerprint(self) -> str:
+        """As OCI shows it: MD5 over the DER public key, lower-case hex pairs joined by colons."""
+        der = self._key.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        return hashlib.md5(der, usedforsecurity=False).digest().hex(":")
+
+    def to_pem(self, pass_phrase: str | None = None) -> str:
+        """PKCS#8 PEM, encrypted if a passphrase is given: for writing a key that was generated here."""
+        encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
+        if pass_phrase is not None:
+            encryption = serialization.BestAvailableEncryption(pass_phrase.encode())
+        pkcs8 = serialization.PrivateFormat.PKCS8
+        return self._key.private_bytes(serialization.Encoding.PEM, pkcs8, encryption).decode()
+
+    def __repr__(self) -> str:
+        return f"<PrivateKey RSA-{self._key.key_size}>"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a private key is not pickled; build the signer anew where it is needed")
+
+
+def _to_bytes(text: str | bytes) -> bytes:
+    # surrogateescape gives back the bytes of an environment variable; a failed encode would carry the secret.
+    return text.encode(errors="surrogateescape") if isinstance(text, str) else text
+
+
+def _what_else(data: bytes) -> str:
+    if b"PUBLIC KEY-----" in data or data.startswith(b"ssh-"):
+        return "is a public key"
+    if b"CERTIFICATE-----" in data:
+        return "is a certificate"
+    if b" OPENSSH " in data:
+        return "is in OpenSSH's own format (`ssh-keygen -p -m PEM -f <file>` converts it)"
+    return "is empty" if not data else "is not a PEM private key"
+
+
+def content_headers(request: SigningRequest) -> dict[str, str]:
+    """The body headers that POST, PUT and PATCH sign, even for an empty body; none for other methods."""
+    if request.method not in _METHODS:
+        raise ValueError(f"cannot sign method {request.method!r}; use one of {', '.join(sorted(_METHODS))}")
+    if request.method not in _BODY_METHODS:
+        return {}
+    return {
+        "content-length": str(len(request.body)),
+        "content-type": request.content_type,
+        "x-content-sha256": b64encode(hashlib.sha256(request.body).digest()).decode(),
+    }
+
+
+def signing_string(request: SigningRequest, names: tuple[str, ...], headers: Mapping[str, str]) -> str:
+    """One ``name: value`` line per name, joined by LF; *headers* must hold every name but ``(request-target)``."""
+    target = f"{request.method.lower()} {request.target}"
+    return "\n".join(f"{name}: {target if name == '(request-target)' else headers[name]}" for name in names)
+
+
+def signed_headers(
+    request: SigningRequest, key: PrivateKey, key_id: str, extra: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Sign *request* and return the headers to send with it, names in lower case.
+
+    *extra* headers (such as ``opc-obo-token``) are sent and signed too. The order of names and of the
+    parameters of ``authorization`` is that of the official Python SDK, so the two can be compared byte by byte.
+    """
+    headers = {"date": request.date, "host": request.host, **(extra or {}), **content_headers(request)}
+    names = _HEADERS + tuple(extra or ())
+    if request.method in _BODY_METHODS:
+        names += _BODY_HEADERS
+    signature = b64encode(key.sign(signing_string(request, names, headers).encode("ascii"))).decode()
+    headers["authorization"] = (
+        f'Signature algorithm="rsa-sha256",headers="{" ".join(names)}",keyId="{key_id}",'
+        f'signature="{signature}",version="1"'
+    )
+    return headers

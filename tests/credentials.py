@@ -1,0 +1,51 @@
+"""Keys and tokens for tests, made here and good for nothing else."""
+
+from __future__ import annotations
+
+import functools
+import json
+from base64 import urlsafe_b64encode
+from typing import Final
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from aidp_sessions.auth.signing import PrivateKey, SigningRequest
+
+TENANCY: Final = "ocid1.tenancy.oc1..aaaatenancy"
+USER: Final = "ocid1.user.oc1..aaaauser"
+DATE: Final = "Thu, 05 Jan 2034 21:31:40 GMT"
+GET: Final = SigningRequest("GET", "aidp.us-ashburn-1.oci.oraclecloud.com", "/20260430/x?path=a%2Fb", DATE)
+POST: Final = SigningRequest("POST", "127.0.0.1:8443", "/20260430/x", DATE, b'{"a": 1}')
+
+
+@functools.cache
+def rsa_key(number: int = 0) -> rsa.RSAPrivateKey:  # the cache tells them apart
+    """One key per *number* and process, for making one takes a tenth of a second."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def pem(number: int = 0, pass_phrase: str | None = None, *, pkcs1: bool = False) -> str:
+    formats = serialization.PrivateFormat
+    encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
+    if pass_phrase is not None:
+        encryption = serialization.BestAvailableEncryption(pass_phrase.encode())
+    form = formats.TraditionalOpenSSL if pkcs1 else formats.PKCS8
+    return rsa_key(number).private_bytes(serialization.Encoding.PEM, form, encryption).decode()
+
+
+def key(number: int = 0) -> PrivateKey:
+    return PrivateKey(rsa_key(number))
+
+
+def fingerprint(number: int = 0) -> str:
+    return key(number).fingerprint
+
+
+def jwt(**claims: object) -> str:
+    """An unsigned token with *claims*: we never verify its signature, the service does."""
+    return ".".join(_encode(part) for part in ({"alg": "RS256"}, claims)) + ".c2lnbmF0dXJl"
+
+
+def _encode(part: object) -> str:
+    return urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
