@@ -40,9 +40,9 @@ class Gate:
         try:
             await waiter
         except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
+            if not waiter.cancelled():  # the slot came, and the cancellation after it
                 self._release()
-            else:
+            elif waiter in self._waiters:
                 self._waiters.remove(waiter)
             raise
 

@@ -1,0 +1,118 @@
+"""One operation from its first attempt to its result: its deadline, its request ids, its retries. No I/O of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from ._operations import annotate, attach_answer
+from .errors import AidpError, RequestTimeoutError, ResponseDecodeError, UnauthorizedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from ._operations import Answer, Request
+    from ._transport import Transport
+    from .policies import Sleep
+
+T = TypeVar("T")
+
+_log = logging.getLogger("aidp_sessions")
+_log.addHandler(logging.NullHandler())
+
+
+class AttemptFailedError(Exception):
+    """Carries a failed attempt through `backoff`, which hands its wait generator nothing but the exception."""
+
+    def __init__(self, call: Call, error: AidpError) -> None:
+        super().__init__(error)
+        self.call = call
+        self.error = error
+
+
+class Call:
+    """``async with transport.call(…) as call: value = await call.send(request, decode)``.
+
+    Several requests (pages) may be sent in one call; they share its deadline. Every `AidpError` that leaves the block
+    says which call it ended. Requests carry the ids ``root``, ``root-2``, ``root-3``….
+    """
+
+    def __init__(
+        self, transport: Transport, operation: str, workspace_key: str | None, root: str, sleep: Sleep
+    ) -> None:
+        self._transport = transport
+        self._operation = operation
+        self._workspace_key = workspace_key
+        self._root = root
+        self._sleep = sleep
+        self._request_ids: list[str] = []
+        self._attempts = 0
+        self._delay = 0.0
+        self._refreshed = False
+        self._deadline = asyncio.timeout(transport.timeout.total)
+
+    async def __aenter__(self) -> Self:
+        self._transport.pool.session()  # on a wrong loop, fail before waiting for anything that belongs to another
+        await self._deadline.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        error = exc if isinstance(exc, AidpError) else None
+        try:
+            await self._deadline.__aexit__(exc_type, exc, traceback)
+        except TimeoutError:
+            total, count = self._transport.timeout.total, len(self._request_ids)
+            error = RequestTimeoutError(f"the total of {total:g} s for the call ran out, in attempt {count}")
+        if error is not None:
+            annotate(error, self._operation, self._workspace_key, self._request_ids)
+            if error is not exc:
+                raise error from None
+
+    async def send(self, request: Request, decode: Callable[[Answer], T]) -> T:
+        """Send *request* until it is answered, and decode the answer; raises the last failure."""
+        self._attempts = 0
+        try:
+            answer = await self._transport.until_answered(self, request)
+        except AttemptFailedError as failed:
+            error = failed.error
+        else:
+            try:
+                return decode(answer)
+            except ResponseDecodeError as undecodable:
+                attach_answer(undecodable, answer)
+                raise
+        raise error
+
+    async def attempt(self, request: Request) -> Answer:
+        """Send once; after a 401, once more if the signer has better credentials by then."""
+        self._attempts += 1
+        sent: dict[str, str] = {}
+        try:
+            return await self._transport.exchange(request, self._next_id(), sent)
+        except UnauthorizedError:
+            if self._refreshed or not await self._transport.signer.refresh(sent):
+                raise
+            self._refreshed = True
+        return await self._transport.exchange(request, self._next_id(), {})
+
+    def _next_id(self) -> str:
+        count = len(self._request_ids)
+        self._request_ids.append(f"{self._root}-{count + 1}" if count else self._root)
+        return self._request_ids[-1]
+
+    def plans_retry(self, error: AidpError) -> bool:
+        """Decide whether to try again after *error*, and how long to pause before; never beyond the deadline."""
+        clock, deadline = self._transport.clock, self._deadline.when()
+        delay = self._transport.retry.delay(error, self._attempts, clock.random)
+        if delay is None or (deadline is not None and asyncio.get_running_loop().time() + delay > deadline):
+            return False
+        _log.debug("%s: attempt %d failed, next in %.3f s: %s", self._operation, self._attempts, delay, error)
+        self._delay = delay
+        return True
+
+    async def pause(self) -> None:
+        await self._sleep(self._delay)

@@ -1,0 +1,240 @@
+"""Requests over real connections: wait for a slot, sign, send, bound, retry, and name what went wrong.
+
+The only importer of `aiohttp` and `backoff`, and the only place that turns their exceptions into ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import platform
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import urlsplit
+
+import aiohttp
+import attrs
+import backoff
+from yarl import URL
+
+from ._call import AttemptFailedError, Call
+from ._operations import Answer, failure, request_id
+from ._version import __version__
+from .auth.signing import SigningRequest
+from .errors import AidpError, ConnectionFailedError, RequestTimeoutError, TooManyRequestsError
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncGenerator, Generator, Mapping
+
+    from ._gate import Gate
+    from ._operations import Request
+    from .auth.signing import Signer
+    from .errors import TransportError
+    from .policies import Clock, RetryPolicy, Sleep, Timeout
+
+_HEADERS: Final = {
+    "accept": "application/json",
+    "user-agent": f"aidp-sessions/{__version__} (python {platform.python_version()}; {platform.system()})",
+    "opc-client-info": f"aidp-sessions/{__version__}",
+}
+
+
+def _pauses() -> Generator[float, Any, None]:  # backoff types it as if nothing were sent in
+    """Ask after each failure whether to go on. Yields only zeros: `Call.pause` does the waiting, before `backoff`."""
+    failed = yield 0.0
+    while failed.call.plans_retry(failed.error):
+        failed = yield 0.0
+
+
+async def _take_pause(details: Mapping[str, object]) -> None:
+    await cast("AttemptFailedError", details["exception"]).call.pause()
+
+
+class Pool:
+    """The connections: one `aiohttp.ClientSession`, made on first use or brought by the caller, who then keeps it."""
+
+    def __init__(self, http_session: aiohttp.ClientSession | None) -> None:
+        self._given = http_session
+        self._session: aiohttp.ClientSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lifetime: AsyncGenerator[None] | None = None
+        self.closed = False
+
+    def session(self) -> aiohttp.ClientSession:
+        """The session of the running loop. Nothing here awaits, so first calls cannot race.
+
+        Raises `RuntimeError` after `aclose`, and on a second loop while the first is still open.
+        """
+        if self.closed:
+            raise RuntimeError("this SessionsClient is closed; create a new one")
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            if self._loop is not None and not self._loop.is_closed():
+                raise RuntimeError("this SessionsClient is in use on another event loop; create one client per loop")
+            self._loop, self._session = loop, self._given
+        if self._session is None:
+            self._session = self._open()
+        return self._session
+
+    def limits(self, timeout: Timeout) -> aiohttp.ClientTimeout:
+        """*timeout* for one attempt. A queue inside a session that was brought along must not run its clock down."""
+        connect = timeout.connect if self._given is None else None
+        return aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=timeout.connect, sock_read=timeout.read)
+
+    def _open(self) -> aiohttp.ClientSession:
+        # No limit of its own: our gate bounds the requests, so none waits inside aiohttp with its clock running.
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            middlewares=(_send_once,),
+        )
+        self._lifetime = _close_with_loop(session)
+        with contextlib.suppress(StopIteration):  # to its first yield, and into the loop's care, without awaiting
+            self._lifetime.__anext__().__await__().__next__()
+        return session
+
+    async def aclose(self) -> None:
+        self.closed = True
+        lifetime, self._lifetime = self._lifetime, None
+        if lifetime is not None:
+            await lifetime.aclose()
+
+
+async def _close_with_loop(session: aiohttp.ClientSession) -> AsyncGenerator[None]:
+    """Holds *session* open; `asyncio.run` closes suspended generators, hence the session, before it closes its loop."""
+    try:
+        yield
+    finally:
+        await session.close()
+
+
+@attrs.frozen(kw_only=True)
+class Transport:
+    """Everything that the calls of one client have in common.
+
+    Attributes:
+        base_url: scheme, host and port; the path belongs to the requests.
+        max_response_bytes: the largest body accepted, counted after decompression.
+    """
+
+    base_url: str
+    signer: Signer
+    pool: Pool
+    gate: Gate
+    timeout: Timeout
+    retry: RetryPolicy
+    clock: Clock
+    max_response_bytes: int
+    ssl: ssl.SSLContext | bool
+    proxy: str | None = attrs.field(repr=False)
+    host: str = attrs.field(
+        init=False, default=attrs.Factory(lambda self: urlsplit(self.base_url).netloc, takes_self=True)
+    )
+    limits: aiohttp.ClientTimeout = attrs.field(
+        init=False, default=attrs.Factory(lambda self: self.pool.limits(self.timeout), takes_self=True)
+    )
+
+    def call(
+        self,
+        operation: str,
+        workspace_key: str | None = None,
+        *,
+        opc_request_id: str | None = None,
+        sleep: Sleep | None = None,
+    ) -> Call:
+        """Begin a call. *sleep* takes the place of the clock's, for a caller with better things to do meanwhile."""
+        root = os.urandom(14).hex().upper() if opc_request_id is None else request_id(opc_request_id)
+        return Call(self, operation, workspace_key, root, sleep or self.clock.sleep)
+
+    @backoff.on_exception(_pauses, AttemptFailedError, jitter=None, on_backoff=_take_pause, logger=None)
+    async def until_answered(self, call: Call, request: Request) -> Answer:
+        """Attempt *request* until it is answered with 200; raises the last `AttemptFailedError`."""
+        async with self.gate:
+            round_trip = self.gate.round_trip
+            try:
+                answer = await call.attempt(request)
+            except AidpError as error:
+                if isinstance(error, TooManyRequestsError):
+                    self.gate.narrow(round_trip)
+                failed = AttemptFailedError(call, error)
+            else:
+                self.gate.widen()
+                return answer
+        raise failed
+
+    async def exchange(self, request: Request, opc_request_id: str, sent: dict[str, str]) -> Answer:
+        """Sign, send and read once; raises an `AidpError` for anything but a 200. *sent* is filled in on the way."""
+        date = formatdate(self.clock.time(), usegmt=True)
+        sent.update(await self.signer.sign(SigningRequest("GET", self.host, request.target, date)))
+        retries = "true" if self.retry.attempts > 1 else "false"
+        headers = {**_HEADERS, "opc-client-retries": retries, "opc-request-id": opc_request_id, **request.headers}
+        outcome: Answer | AidpError
+        try:
+            async with self.pool.session().request(
+                "GET",
+                URL(self.base_url + request.target, encoded=True),
+                headers={**headers, **sent},
+                allow_redirects=False,
+                raise_for_status=False,
+                timeout=self.limits,
+                ssl=self.ssl,
+                proxy=self.proxy,
+            ) as response:
+                body = await _read(response, self.max_response_bytes)
+                outcome = Answer(response.status, response.headers, body)
+        except (aiohttp.ClientError, OSError) as caught:
+            outcome = _translate(caught, self.timeout)
+        if isinstance(outcome, Answer):
+            outcome = failure(outcome, now=self.clock.time(), limit=self.max_response_bytes) or outcome
+        if isinstance(outcome, AidpError):  # raised out here, where no aiohttp exception with our headers is attached
+            raise outcome
+        return outcome
+
+
+class _BrokenConnectionError(aiohttp.ClientError):
+    """A connection that broke under a request, as something that aiohttp does not retry."""
+
+
+async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Keep aiohttp from sending a request again by itself: unseen, with the old date and the old request id."""
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as caught:
+        raise _BrokenConnectionError(_reason(caught)) from None
+
+
+async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """The body, decompressed; one that is longer than *limit* ends with the chunk that made it so."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in response.content.iter_any():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > limit:
+            break
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _translate(caught: aiohttp.ClientError | OSError, timeout: Timeout) -> TransportError:
+    """The one place where exceptions of the network stack become ours."""
+    error: TransportError
+    if isinstance(caught, aiohttp.SocketTimeoutError):
+        error = RequestTimeoutError(f"the read timeout of {timeout.read:g} s ran out: the service fell silent")
+    elif isinstance(caught, TimeoutError):
+        error = RequestTimeoutError(f"the connect timeout of {timeout.connect:g} s ran out")
+    else:
+        error = ConnectionFailedError(f"the connection failed: {_reason(caught)}")
+        error.permanent = isinstance(caught, aiohttp.ClientConnectorCertificateError)
+    cause = getattr(caught, "os_error", None)
+    error.__cause__ = cause if isinstance(cause, OSError) else None
+    return error
+
+
+def _reason(caught: aiohttp.ClientError | OSError) -> str:
+    # The text of a ClientResponseError would repeat the request, headers and all.
+    text = caught.message if isinstance(caught, aiohttp.ClientResponseError) else str(caught)
+    return " ".join(text.split()) or type(caught).__name__

@@ -1,0 +1,336 @@
+"""`SessionsClient`: its lifetime, the service's operations, and the door to streams."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final, Self, cast
+
+import attrs
+
+from . import endpoints
+from ._gate import Gate
+from ._operations import (
+    Request,
+    decode_sessions,
+    decode_workspaces,
+    next_token,
+    path_segment,
+    query_string,
+    sessions_target,
+    with_page,
+    workspaces_path,
+)
+from ._transport import Pool, Transport
+from .auth import config, principal
+from .models import SessionCollection, SessionSummary, WorkspaceSummary
+from .policies import Clock, RetryPolicy, Timeout
+from .streams import SessionStream, keys_of
+
+if TYPE_CHECKING:
+    import os
+    import ssl as _ssl
+    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
+    from types import TracebackType
+
+    import aiohttp
+
+    from ._merge import Sleep
+    from .auth.signing import Signer
+    from .streams import Keys, OnError
+
+_WITHOUT_SESSIONS: Final = frozenset({"CREATING", "DELETING", "DELETED", "FAILED"})
+_LARGEST_PAGE = "1000"
+
+
+class SessionsClient:
+    """A client for the notebook sessions of one AI Data Platform.
+
+    One client serves one event loop at a time and any number of tasks; it may be built outside a loop, and two
+    clients share nothing. Close it with ``async with`` or `aclose`.
+    """
+
+    def __init__(
+        self,
+        platform_id: str,
+        *,
+        signer: Signer,
+        endpoint: str | None = None,
+        region: str | None = None,
+        default_region: str | None = None,
+        api_version: str = "20260430",
+        max_concurrency: int = 32,
+        timeout: Timeout = Timeout(),  # noqa: B008  # frozen
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008  # frozen
+        http_session: aiohttp.ClientSession | None = None,
+        max_response_bytes: int = 128 * 1024 * 1024,
+        ssl: _ssl.SSLContext | bool = True,
+        proxy: str | None = None,
+        trust_env: bool = False,
+        clock: Clock = Clock(),  # noqa: B008  # frozen
+    ) -> None:
+        """Configure the client; nothing is opened or sent yet.
+
+        Args:
+            platform_id: OCID of the AI Data Platform.
+            signer: proves who we are.
+            endpoint: base URL, for tenancies that answer elsewhere than at ``https://aidp.{region}.oci.{domain}``.
+            region: name or three-letter code; it goes before the one in the OCID.
+            default_region: for an OCID that names none.
+            api_version: ``"20240831"`` selects the older ``/20240831/dataLakes/…`` form of the paths.
+            max_concurrency: the most requests in flight at once, over all calls and streams of this client.
+            timeout: limits in seconds, per attempt and per call.
+            retry: when and how often a failed request is sent again.
+            http_session: use this session and its connector; it stays open when the client closes, and behaves as it
+                was made: aiohttp, left to itself, sends a request once more if a kept connection turns out broken.
+            max_response_bytes: the largest body accepted, after decompression.
+            ssl: a context with your own CA or client certificate; ``False`` switches verification off.
+            proxy: URL of an HTTP proxy.
+            trust_env: without *proxy*, take ``HTTPS_PROXY`` or ``HTTP_PROXY``, unless ``NO_PROXY`` names the host.
+            clock: time, sleep and chance, for tests.
+
+        Raises `ValueError` or `TypeError` for an argument that cannot be right, `ConfigError` if no region is known.
+        """
+        arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        self._arguments = cast("dict[str, object]", arguments)
+        _check_count(max_concurrency, "max_concurrency")
+        _check_count(max_response_bytes, "max_response_bytes")
+        _check_type(timeout, Timeout, "timeout")
+        _check_type(retry, RetryPolicy, "retry")
+        _check_type(clock, Clock, "clock")
+        self.platform_id = endpoints.check_platform_id(platform_id)
+        url = endpoints.base_url(
+            platform_id,
+            region=region,
+            endpoint=endpoint,
+            default_region=default_region,
+            extra_regions=config.extra_regions(),
+        )
+        scheme, _, rest = url.partition("://")
+        host, slash, base_path = rest.partition("/")
+        self._workspaces_path = workspaces_path(slash + base_path, api_version, platform_id)
+        self._owns_pool = True
+        self._transport = Transport(
+            base_url=f"{scheme}://{host}",
+            signer=signer,
+            pool=Pool(http_session),
+            gate=Gate(max_concurrency),
+            timeout=timeout,
+            retry=retry,
+            clock=clock,
+            max_response_bytes=max_response_bytes,
+            ssl=ssl,
+            proxy=config.environment_proxy(url) if proxy is None and trust_env else proxy,
+        )
+
+    @classmethod
+    def from_config(
+        cls,
+        platform_id: str | None = None,
+        *,
+        profile: str | None = None,
+        config_file: str | os.PathLike[str] | None = None,
+        auth: str | None = None,
+        endpoint: str | None = None,
+        region: str | None = None,
+        **options: object,
+    ) -> Self:
+        """Build a client the way OCI tools are configured: argument, else environment, else ``~/.oci/config``.
+
+        Reads files, so call it before the loop is busy. *options* are those of the constructor. An explicit *region*
+        goes before an endpoint from the environment. Raises `ConfigError` or `CredentialsError`, naming the file,
+        profile and key, and `ValueError` for a bad argument.
+        """
+        settings = principal.load_settings(
+            platform_id, profile=profile, config_file=config_file, auth=auth, endpoint=endpoint
+        )
+        found: dict[str, object] = {"signer": settings.signer, "default_region": settings.region, "region": region}
+        found["endpoint"] = settings.endpoint if region is None else endpoint
+        return cls(settings.platform_id, **{**found, **options})  # type: ignore[arg-type]  # checked by __init__
+
+    def with_options(self, **options: object) -> Self:
+        """A copy that differs in some of the constructor's options and shares this client's connections.
+
+        It shares the limit on requests in flight too, unless ``max_concurrency`` is given. It lives as long as this
+        client; closing it closes nothing.
+        """
+        if "http_session" in options:
+            raise TypeError("a copy shares the http_session of its original; create a new SessionsClient instead")
+        copy = type(self)(**{**self._arguments, **options})  # type: ignore[arg-type]  # checked by __init__
+        copy._share(self, own_gate="max_concurrency" in options)  # noqa: SLF001  # it is one of us
+        return copy
+
+    def _share(self, original: Self, *, own_gate: bool) -> None:
+        theirs = original._transport
+        gate = self._transport.gate if own_gate else theirs.gate
+        self._transport = attrs.evolve(self._transport, pool=theirs.pool, gate=gate)
+        self._owns_pool = False
+
+    async def list_sessions(
+        self,
+        workspace_key: str,
+        *,
+        agent_flow_key: str | None = None,
+        cluster_id: str | None = None,
+        path: str | None = None,
+        opc_request_id: str | None = None,
+    ) -> SessionCollection:
+        """All sessions of one workspace, every page of them ("Get available sessions").
+
+        Args:
+            workspace_key: key of the workspace.
+            agent_flow_key: only sessions of this agent flow.
+            cluster_id: only sessions attached to this cluster.
+            path: only sessions of this notebook file.
+            opc_request_id: letters, digits, ``_`` and ``-``; sent as it is, with ``-2``, ``-3``… on further requests.
+
+        Raises `ServiceError`, `TransportError`, `ResponseDecodeError` or `CredentialsError`; `ValueError` and
+        `TypeError` before anything is sent.
+        """
+        query = _session_query(agent_flow_key, cluster_id, path)
+        return await self._list_sessions(workspace_key, query, opc_request_id, self._transport.clock.sleep)
+
+    async def _list_sessions(
+        self, workspace_key: str, query: str, opc_request_id: str | None, sleep: Sleep
+    ) -> SessionCollection:
+        target = sessions_target(self._workspaces_path, workspace_key, query)
+        decode = partial(decode_sessions, workspace_key=workspace_key)
+        call = self._transport.call("list_sessions", workspace_key, opc_request_id=opc_request_id, sleep=sleep)
+        async with call:
+            first = page = await call.send(Request(target), decode)
+            sessions = page.sessions
+            seen: set[str] = set()
+            while token := next_token(page.next_page, seen):
+                page = await call.send(Request(with_page(target, token)), decode)
+                sessions += page.sessions
+        return SessionCollection(items=sessions, etag=first.etag, opc_request_id=page.opc_request_id, extra=first.extra)
+
+    def sessions(
+        self,
+        workspaces: str | Iterable[str] | AsyncIterable[str] | None = None,
+        *,
+        agent_flow_key: str | None = None,
+        cluster_id: str | None = None,
+        path: str | None = None,
+        max_concurrency: int | None = None,
+        on_error: OnError = "defer",
+    ) -> SessionStream:
+        """The sessions of many workspaces as one stream; see `SessionStream`.
+
+        Args:
+            workspaces: one key, or an iterable of keys, consumed as needed and possibly endless; by default every
+                workspace of the platform that can hold sessions, private networks included.
+            agent_flow_key: only sessions of this agent flow.
+            cluster_id: only sessions attached to this cluster.
+            path: only sessions of this notebook file.
+            max_concurrency: ask at most this many workspaces at once; never more than the client's own limit.
+            on_error: what a failing workspace does to the others: ``"defer"``, ``"raise"`` or ``"skip"``.
+        """
+        if on_error not in ("defer", "raise", "skip"):
+            raise ValueError(f"on_error={on_error!r} must be 'defer', 'raise' or 'skip'")
+        if max_concurrency is not None:
+            _check_count(max_concurrency, "max_concurrency")
+        query = _session_query(agent_flow_key, cluster_id, path)
+
+        async def fetch(workspace_key: str, sleep: Sleep) -> tuple[SessionSummary, ...]:
+            return (await self._list_sessions(workspace_key, query, None, sleep)).items
+
+        limit = self._transport.gate.limit
+        return SessionStream(
+            keys=self._discovered_keys if workspaces is None else _checked_keys(workspaces),
+            fetch=fetch,
+            limit=limit if max_concurrency is None else min(limit, max_concurrency),
+            sleep=self._transport.clock.sleep,
+            on_error=on_error,
+        )
+
+    async def _discovered_keys(self) -> AsyncGenerator[str]:
+        async for workspace in self.workspaces():
+            if workspace.lifecycle_state.upper() not in _WITHOUT_SESSIONS:
+                yield workspace.key
+
+    def workspaces(
+        self,
+        *,
+        display_name: str | None = None,
+        display_name_contains: str | None = None,
+        lifecycle_state: str | None = None,
+        type: str | None = None,  # noqa: A002  # the service's name for it
+        is_private_network_enabled: bool | None = None,
+    ) -> AsyncIterator[WorkspaceSummary]:
+        """The workspaces of the platform, page by page as the caller consumes them ("List workspaces").
+
+        Args:
+            display_name: exactly this name.
+            display_name_contains: names that contain this.
+            lifecycle_state: such as ``ACTIVE``.
+            type: ``DEFAULT`` or ``USER``.
+            is_private_network_enabled: only those with or without a private network. The service takes silence for
+                ``False``; here ``None`` asks for both, one after the other.
+        """
+        queries = [
+            query_string(
+                {
+                    "limit": _LARGEST_PAGE,
+                    "displayName": display_name,
+                    "displayNameContains": display_name_contains,
+                    "lifecycleState": lifecycle_state,
+                    "type": type,
+                    "isPrivateNetworkEnabled": "true" if private else "false",
+                }
+            )
+            for private in ((False, True) if is_private_network_enabled is None else (is_private_network_enabled,))
+        ]
+        return self._each_workspace(queries)
+
+    async def _each_workspace(self, queries: list[str]) -> AsyncGenerator[WorkspaceSummary]:
+        known: set[str] = set()
+        for query in queries:
+            target = f"{self._workspaces_path}?{query}"
+            token: str | None = None
+            seen: set[str] = set()
+            while True:
+                async with self._transport.call("list_workspaces") as call:
+                    page = await call.send(Request(with_page(target, token)), decode_workspaces)
+                    token = next_token(page.next_page, seen)
+                for workspace in page.workspaces:
+                    if workspace.key not in known:  # pages shift while workspaces come and go
+                        known.add(workspace.key)
+                        yield workspace
+                if token is None:
+                    break
+
+    async def aclose(self) -> None:
+        """Close the connections this client opened; calling it again does nothing."""
+        if self._owns_pool:
+            await self._transport.pool.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<SessionsClient {self._transport.base_url}{self._workspaces_path}>"
+
+
+def _session_query(agent_flow_key: str | None, cluster_id: str | None, path: str | None) -> str:
+    return query_string({"cluster_id": cluster_id, "path": path, "agentFlowKey": agent_flow_key})
+
+
+def _checked_keys(workspaces: str | Iterable[str] | AsyncIterable[str]) -> Keys:
+    return keys_of(workspaces, lambda key: path_segment(key, "workspace_key"))
+
+
+def _check_type(value: object, expected: type, name: str) -> None:
+    if not isinstance(value, expected):
+        raise TypeError(f"{name} must be a {expected.__name__}, not {value!r}")
+
+
+def _check_count(value: int, name: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be a whole number, not {value!r}")
+    if value < 1:
+        raise ValueError(f"{name}={value} must be at least 1")
