@@ -1,0 +1,141 @@
+"""Turns a request into an answer: record, admit, spoil or serve. No socket of its own, except towards Jupyter."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import uuid
+from collections import defaultdict, deque
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+import attrs
+
+from ._answers import Answer, RefusedError
+from ._faults import Fault, FaultQueue
+from ._platform import Platform, session_answer
+from ._route import Call, parse
+from ._verify import why_refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ..auth.signing import PrivateKey
+    from ._faults import Cut
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_-]+")
+_SECRETS: Final = frozenset({"authorization", "opc-obo-token"})
+_LONGEST_DELAY_S: Final = 86_400.0
+_NO_FAULT: Final = Fault()
+
+
+@attrs.define(kw_only=True)
+class RecordedRequest:
+    """A request as it was received.
+
+    Attributes:
+        method: of the request line.
+        target: of the request line: path and query, percent-encoded.
+        workspace_key: whose sessions were asked for; ``None`` for anything else.
+        headers: names in lower case, without credentials.
+        started_at: seconds since the epoch, by the service's clock.
+        status: of the answer; ``None`` until there is one, and for good if the connection was cut or left.
+    """
+
+    method: str
+    target: str
+    workspace_key: str | None
+    headers: Mapping[str, str]
+    started_at: float
+    status: int | None = None
+
+
+class Responder:
+    """Everything the service knows; `respond` is what the server calls."""
+
+    def __init__(
+        self,
+        platform_id: str,
+        clock: Callable[[], float],
+        *,
+        page_sizes: tuple[int, int | None],
+        latency: float,
+        record_limit: int,
+    ) -> None:
+        self.platform_id = platform_id
+        self.clock = clock
+        self.latency = latency
+        self.requests: deque[RecordedRequest] = deque(maxlen=record_limit)
+        self.request_count = 0
+        self.platform = Platform()
+        self.faults: defaultdict[str | None, FaultQueue] = defaultdict(FaultQueue)
+        self.keys: dict[str, PrivateKey] = {}
+        self._workspace_page_size, self._session_page_size = page_sizes
+        self._http: aiohttp.ClientSession | None = None
+
+    async def aclose(self) -> None:
+        if self._http is not None:
+            await self._http.close()
+            self._http = None
+
+    async def respond(self, method: str, target: str, headers: Mapping[str, str]) -> tuple[Answer, Cut]:
+        call = parse(target)
+        record = self._record(method, target, headers, call)
+        fault = _NO_FAULT
+        try:
+            self._admit(method, target, headers)
+            fault = self._next_fault(call)
+            await asyncio.sleep(min(self.latency + fault.delay, _LONGEST_DELAY_S))
+            answer = Answer(200) if fault.replaces else await self._healthy(call, headers)
+        except RefusedError as refused:
+            answer = refused.answer
+        answer = fault.spoil(answer)
+        if fault.cut is None:
+            record.status = answer.status
+        return attrs.evolve(answer, headers={**self._usual_headers(headers), **answer.headers}), fault.cut
+
+    def _record(self, method: str, target: str, headers: Mapping[str, str], call: Call | None) -> RecordedRequest:
+        shown = {name: value for name, value in headers.items() if name not in _SECRETS}
+        key = None if call is None else call.workspace_key
+        record = RecordedRequest(
+            method=method, target=target, workspace_key=key, headers=shown, started_at=self.clock()
+        )
+        self.request_count += 1
+        self.requests.append(record)
+        return record
+
+    def _admit(self, method: str, target: str, headers: Mapping[str, str]) -> None:
+        if method != "GET":
+            raise RefusedError(405)
+        if not _REQUEST_ID.fullmatch(headers.get("opc-request-id", "-")):
+            raise RefusedError(400, "opc-request-id may hold letters, digits, underscore and dash only.")
+        problem = why_refused(method, target, headers, self.keys, self.clock())
+        if problem is not None:
+            raise RefusedError(401, problem)
+
+    def _next_fault(self, call: Call | None) -> Fault:
+        if call is None or call.workspace_key not in self.faults:
+            return _NO_FAULT
+        return self.faults[call.workspace_key].take() or _NO_FAULT
+
+    async def _healthy(self, call: Call | None, headers: Mapping[str, str]) -> Answer:
+        if call is None or call.platform_id != self.platform_id:
+            raise RefusedError(404)
+        if call.workspace_key is None:
+            return self.platform.list_workspaces(call.query, self._workspace_page_size)
+        workspace = self.platform.workspaces.get(call.workspace_key)
+        if workspace is None:
+            raise RefusedError(404)
+        if workspace.jupyter is None:
+            answer = workspace.list_sessions(call.query, self._session_page_size, bare=call.legacy)
+        else:
+            self._http = self._http or aiohttp.ClientSession()
+            items = await workspace.jupyter.sessions(self._http)
+            answer = session_answer(items, call.query, self._session_page_size, bare=call.legacy)
+        return answer.unless_known(headers.get("if-none-match", ""))
+
+    def _usual_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+        given = headers.get("opc-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex.upper()
+        return {"date": formatdate(self.clock(), usegmt=True), "opc-request-id": request_id}

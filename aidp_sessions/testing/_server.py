@@ -1,0 +1,108 @@
+"""The HTTP server itself: listens on loopback, counts what is in flight, sends answers, breaks connections.
+
+Knows nothing of workspaces, and is the only module that imports `aiohttp.web`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from ._answers import Answer
+    from ._faults import Cut
+
+_HOST: Final = "127.0.0.1"
+_BACKLOG: Final = 4096
+_SHUTDOWN_S: Final = 1.0
+_WORTH_COMPRESSING: Final = 1024
+_COMPRESS_ELSEWHERE: Final = 1024 * 1024
+
+
+class LoopbackServer:
+    """Passes each request to *respond* as method, target and headers (names in lower case), all as received."""
+
+    def __init__(
+        self, respond: Callable[[str, str, Mapping[str, str]], Awaitable[tuple[Answer, Cut]]], *, compress: bool
+    ) -> None:
+        self.peak_in_flight = 0
+        self._respond = respond
+        self._compress = compress
+        self._handlers: set[asyncio.Task[object]] = set()
+        self._runner: web.ServerRunner | None = None
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._handlers)
+
+    @property
+    def url(self) -> str:
+        if self._runner is None:
+            raise RuntimeError("the service is not running; enter `async with service:` or await service.start()")
+        return f"http://{_HOST}:{self._runner.addresses[0][1]}"
+
+    async def start(self) -> None:
+        if self._runner is not None:
+            raise RuntimeError(f"the service is running already, at {self.url}")
+        # Whoever hangs up must not count as in flight any longer, hence the cancellation.
+        server = web.Server(self._handle, handler_cancellation=True, access_log=None)
+        runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_S)
+        await runner.setup()
+        await web.TCPSite(runner, _HOST, 0, backlog=_BACKLOG).start()
+        self._runner = runner
+
+    async def aclose(self) -> None:
+        """Stop listening, cancel what is in flight and close every connection; idempotent."""
+        runner, self._runner = self._runner, None
+        if runner is None:
+            return
+        for site in tuple(runner.sites):
+            await site.stop()
+        for handler in self._handlers:
+            handler.cancel()
+        await runner.cleanup()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        handler = asyncio.current_task()
+        assert handler is not None  # noqa: S101  # a coroutine always runs in a task
+        self._handlers.add(handler)
+        self.peak_in_flight = max(self.peak_in_flight, len(self._handlers))
+        try:
+            headers = {name.lower(): value for name, value in request.headers.items()}
+            answer, cut = await self._respond(request.method, request.raw_path, headers)
+            if cut is not None:
+                return _broken_off(request, answer, cut)
+            return await self._sent(request, answer)
+        finally:
+            self._handlers.discard(handler)
+
+    async def _sent(self, request: web.BaseRequest, answer: Answer) -> web.Response:
+        """Send to the last byte here: until then, the request is in flight."""
+        response = web.Response(
+            status=answer.status, body=answer.body, headers=answer.headers, zlib_executor_size=_COMPRESS_ELSEWHERE
+        )
+        worth_it = self._compress and len(answer.body) > _WORTH_COMPRESSING
+        if worth_it and "gzip" in request.headers.get("accept-encoding", ""):
+            response.enable_compression(web.ContentCoding.gzip)
+        with suppress(ConnectionError):
+            await response.prepare(request)
+            await response.write_eof()
+        return response
+
+
+def _broken_off(request: web.BaseRequest, answer: Answer, cut: Cut) -> web.Response:
+    """Send what comes before the cut, close the connection, and return a response that goes nowhere."""
+    head = answer.head()
+    transport = request.transport
+    if transport is not None and cut == "before_headers":
+        transport.abort()
+    elif transport is not None:
+        amid_body = head + answer.body[: len(answer.body) // 2]
+        transport.write(head[: len(head) // 2] if cut == "in_headers" else amid_body)
+        transport.close()
+    return web.Response()

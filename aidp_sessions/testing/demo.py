@@ -1,0 +1,121 @@
+"""A made-up platform for demonstrations: the same for the same *now*, with sessions of every kind and one failure."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from random import Random
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from ..models import KernelSummary, SessionSummary
+from ._faults import Fault
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from .service import LocalService
+
+FAILING_WORKSPACE: Final = "legacy-migration"
+
+_SEED: Final = 20260430
+_PRIVATE: Final = "claims-private"
+_BEING_DELETED: Final = "hackathon-2025"
+
+# Key, display name, number of sessions, topics of its notebooks.
+_WORKSPACES: Final = (
+    ("default", "Default", 18, ("scratch", "tutorials", "quick_look")),
+    ("fraud-detection", "Fraud detection", 41, ("transactions", "graph_features", "alerts", "labelling")),
+    ("demand-forecast", "Demand forecast", 33, ("stores", "promotions", "weather", "backtest")),
+    ("churn", "Customer churn", 27, ("cohorts", "features", "uplift")),
+    ("pricing", "Pricing", 22, ("elasticity", "competitors", "simulation")),
+    ("data-quality", "Data quality", 16, ("profiling", "rules", "anomalies")),
+    ("supply-chain", "Supply chain", 29, ("lead_times", "inventory", "routes")),
+    ("marketing-mix", "Marketing mix", 19, ("channels", "attribution", "reports")),
+    ("genai-assistants", "GenAI assistants", 24, ("retrieval", "evaluation", "prompts", "agents")),
+    ("finance-close", "Finance close", 12, ("ledger", "reconciliation")),
+    (_PRIVATE, "Claims (private network)", 14, ("triage", "documents", "reserves")),
+    (FAILING_WORKSPACE, "Legacy migration", 0, ()),
+    (_BEING_DELETED, "Hackathon 2025", 0, ()),
+)
+_STEPS: Final = ("ingest", "explore", "train", "evaluate", "dashboard", "cleanup")
+
+# A state and how often it occurs; "" is a session whose cluster warms up and has no kernel yet.
+_STATES: Final = {
+    "idle": 58,
+    "busy": 15,
+    "starting": 8,
+    "": 8,
+    "dead": 5,
+    "restarting": 2,
+    "autorestarting": 1,
+    "terminating": 1,
+    "unknown": 2,
+}
+_MINUTES: Final = (1, 10, 60, 24 * 60, 7 * 24 * 60, 6 * 7 * 24 * 60)
+_SHARED_KERNEL: Final = 0.06
+
+
+def populate_demo(service: LocalService, *, now: datetime) -> None:
+    """Add a dozen workspaces and some 250 sessions whose activity lies before *now*, which must be aware.
+
+    One workspace has a private network, one is being deleted, and one answers 404 to everybody.
+    """
+    random = Random(_SEED)  # noqa: S311  # to be the same each time is the point
+    for number, (key, display_name, count, topics) in enumerate(_WORKSPACES):
+        service.add_workspace(
+            key,
+            _sessions(random, count, topics, now),
+            display_name=display_name,
+            type="DEFAULT" if key == "default" else "USER",
+            lifecycle_state="DELETING" if key == _BEING_DELETED else "ACTIVE",
+            is_private_network_enabled=key == _PRIVATE,
+            time_created=now - timedelta(days=400 - 21 * number, minutes=random.randrange(1440)),
+        )
+    service.fail(FAILING_WORKSPACE, Fault(status=404, times=None))
+
+
+def _sessions(random: Random, count: int, topics: tuple[str, ...], now: datetime) -> list[SessionSummary]:
+    clusters = [_uuid(random) for _ in topics]
+    sessions: list[SessionSummary] = []
+    for _ in range(count):
+        session = _session(random, topics, clusters, now)
+        if sessions and session.kernel and random.random() < _SHARED_KERNEL:
+            session = attrs.evolve(session, kernel=sessions[-1].kernel, cluster_id=sessions[-1].cluster_id)
+        sessions.append(session)
+    return sessions
+
+
+def _session(random: Random, topics: tuple[str, ...], clusters: list[str], now: datetime) -> SessionSummary:
+    topic = random.randrange(len(topics))
+    (state,) = random.choices(list(_STATES), list(_STATES.values()))
+    kind = "agentflow" if topics[topic] == "agents" else random.choices(("notebook", "file"), (9, 1))[0]
+    name = f"{random.choice(_STEPS)}_{topics[topic]}.{'py' if kind == 'file' else 'ipynb'}"
+    return SessionSummary(
+        id=_uuid(random),
+        name=name,
+        path=f"Workspace/{topics[topic]}/{name}",
+        type=kind,
+        cluster_id=clusters[topic],
+        agent_flow_key=f"flow-{random.randrange(100, 1000)}" if kind == "agentflow" else None,
+        lifecycle_state="ACTIVE" if state else "CREATING",
+        kernel=_kernel(random, state, now) if state else None,
+    )
+
+
+def _kernel(random: Random, state: str, now: datetime) -> KernelSummary:
+    """Idle kernels span minutes to weeks; all others were active within the hour, except those that died."""
+    bounds = random.randrange(len(_MINUTES) - 1) if state in ("idle", "dead") else 0
+    age = timedelta(minutes=random.uniform(*_MINUTES[bounds : bounds + 2]))
+    return KernelSummary(
+        id=_uuid(random),
+        name="notebook",
+        execution_state=state,
+        last_activity=now - age,
+        connections=0 if state in ("starting", "dead") else random.choices((0, 1, 2), (6, 4, 1))[0],
+    )
+
+
+def _uuid(random: Random) -> str:
+    return str(uuid.UUID(int=random.getrandbits(128), version=4))

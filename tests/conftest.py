@@ -1,0 +1,39 @@
+"""Fixtures that several files share: real servers, started anew for each test."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+import uvloop
+
+from aidp_sessions.testing import LocalService
+
+from .jupyter import JupyterProcess, start_jupyter
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+    from pathlib import Path
+
+ON_BOTH_LOOPS = {"test_streams.py"}
+
+
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """What a stream promises holds on `uvloop` too; the other tests run on asyncio's own loop."""
+    factories: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop}
+    return factories | ({"uvloop": uvloop.new_event_loop} if item.path.name in ON_BOTH_LOOPS else {})
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[LocalService]:
+    async with LocalService() as service:
+        yield service
+
+
+@pytest.fixture
+async def jupyter(tmp_path: Path) -> AsyncIterator[JupyterProcess]:
+    async with await start_jupyter(tmp_path) as jupyter:
+        yield jupyter

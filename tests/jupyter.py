@@ -1,0 +1,173 @@
+"""A real Jupyter server in a process of its own, with real kernels; reached over loopback only."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import sys
+import uuid
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+import aiohttp
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+_PATIENCE_S = 60.0
+_GRACE_S = 10.0
+
+
+class JupyterProcess:
+    """Starts kernels, runs code in them and shows what the server says of them, by the server's own interface."""
+
+    def __init__(self, process: asyncio.subprocess.Process, url: str, token: str) -> None:
+        self.process = process
+        self.url = url
+        self.token = token
+        self._http = aiohttp.ClientSession(headers={"authorization": f"token {token}"})
+
+    async def start_session(self, path: str) -> dict[str, Any]:
+        """Start a kernel with a session for *path*; nobody is connected to it yet."""
+        document = {"path": path, "name": path, "type": "notebook", "kernel": {"name": "python3"}}
+        async with self._http.post(f"{self.url}/api/sessions", json=document) as response:
+            response.raise_for_status()
+            session: dict[str, Any] = await response.json()
+            return session
+
+    async def sessions(self) -> list[dict[str, Any]]:
+        async with self._http.get(f"{self.url}/api/sessions") as response:
+            response.raise_for_status()
+            sessions: list[dict[str, Any]] = await response.json()
+            return sessions
+
+    async def session(self, session_id: str) -> dict[str, Any]:
+        (found,) = [session for session in await self.sessions() if session["id"] == session_id]
+        return found
+
+    async def end_session(self, session_id: str) -> None:
+        """End the session and its kernel."""
+        async with self._http.delete(f"{self.url}/api/sessions/{session_id}") as response:
+            response.raise_for_status()
+
+    async def restart(self, kernel_id: str) -> None:
+        async with self._http.post(f"{self.url}/api/kernels/{kernel_id}/restart") as response:
+            response.raise_for_status()
+
+    @asynccontextmanager
+    async def connected(self, kernel_id: str) -> AsyncIterator[Connection]:
+        """Stay connected to a kernel, as an open notebook does."""
+        async with self._http.ws_connect(f"{self.url}/api/kernels/{kernel_id}/channels") as socket:
+            yield Connection(socket)
+
+    async def execute(self, kernel_id: str, code: str) -> None:
+        """Connect, run *code* until the kernel is idle again, and leave."""
+        async with self.connected(kernel_id) as connection, asyncio.timeout(_PATIENCE_S):
+            await connection.submit(code)
+            await connection.until("idle")
+
+    async def begin(self, kernel_id: str, code: str) -> None:
+        """Connect, leave as soon as the kernel is busy with *code*."""
+        async with self.connected(kernel_id) as connection, asyncio.timeout(_PATIENCE_S):
+            await connection.submit(code)
+            await connection.until("busy")
+
+    async def until(self, session_id: str, **kernel: object) -> dict[str, Any]:
+        """Wait until the server shows these values of the session's kernel; return the session."""
+        async with asyncio.timeout(_PATIENCE_S):
+            while True:
+                session = await self.session(session_id)
+                if kernel.items() <= session["kernel"].items():
+                    return session
+
+    async def aclose(self) -> None:
+        await self._http.close()
+        await _end(self.process)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+class Connection:
+    """One websocket to one kernel."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+        self._asked = ""
+
+    async def submit(self, code: str) -> None:
+        self._asked = uuid.uuid4().hex
+        header = {"msg_id": self._asked, "msg_type": "execute_request", "username": "", "session": "", "version": "5.3"}
+        content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False}
+        await self._socket.send_json(
+            {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell"}
+        )
+
+    async def until(self, state: str) -> None:
+        """Wait for the kernel to announce *state* because of what was submitted."""
+        async for message in self._socket:
+            told = json.loads(message.data)
+            if told["parent_header"].get("msg_id") == self._asked and told["content"].get("execution_state") == state:
+                return
+        raise ConnectionError(f"the kernel's connection ended before it was {state}")
+
+
+async def start_jupyter(folder: Path) -> JupyterProcess:
+    """Start a server that keeps all its files in *folder*; the caller closes it."""
+    token = secrets.token_hex(16)
+    places = {"HOME": "home", "IPYTHONDIR": "ipython", "JUPYTER_CONFIG_DIR": "config"}
+    places |= {"JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime"}
+    # PYTHONWARNINGS and the like are about our code, not about the server's.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "JUPYTER", "COV"))}
+    options = {
+        "IdentityProvider.token": token,
+        "ServerApp.ip": "127.0.0.1",
+        "ServerApp.port": "0",
+        "ServerApp.open_browser": "False",
+        "ServerApp.allow_root": "True",
+        "ServerApp.root_dir": str(folder),
+        "KernelManager.shutdown_wait_time": "0.1",
+    }
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "jupyter_server"),
+        *(f"--{name}={value}" for name, value in options.items()),
+        env=inherited | {name: str(folder / place) for name, place in places.items()},
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            url = await _url(process, folder / "runtime" / f"jpserver-{process.pid}.json")
+    except BaseException:
+        await _end(process)
+        raise
+    return JupyterProcess(process, url, token)
+
+
+async def _url(process: asyncio.subprocess.Process, announcement: Path) -> str:
+    """The server writes the announcement when it is about to listen, and we watch for it."""
+    while process.returncode is None:
+        try:
+            url = str(json.loads(announcement.read_text())["url"]).rstrip("/")  # noqa: ASYNC240  # a few bytes
+            async with aiohttp.ClientSession() as http, http.get(f"{url}/api"):
+                return url
+        except (FileNotFoundError, json.JSONDecodeError, aiohttp.ClientConnectionError):
+            await asyncio.sleep(0.05)
+    raise RuntimeError(f"jupyter_server ended with code {process.returncode} before it listened")
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.terminate()
+        try:
+            async with asyncio.timeout(_GRACE_S):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+    await process.wait()
