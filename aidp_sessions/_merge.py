@@ -10,14 +10,31 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
+
+import attrs
 
 K = TypeVar("K")
 T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]
-Source = Callable[[K, Sleep], AsyncGenerator[T]]
 
 PARKED_PER_SLOT: Final = 8
+
+
+@attrs.frozen
+class Slot(Generic[T]):
+    """What a source holds while it runs.
+
+    Attributes:
+        emit: hands over a result; waits while the consumer is behind.
+        pause: sleeps for some seconds and lets others have the slot meanwhile.
+    """
+
+    emit: Callable[[T], Awaitable[None]]
+    pause: Sleep
+
+
+Source = Callable[[K, Slot[T]], Awaitable[None]]
 
 
 class _End:
@@ -27,14 +44,14 @@ class _End:
 async def merge(
     keys: AsyncGenerator[K], source: Source[K, T], *, limit: int, sleep: Sleep = asyncio.sleep
 ) -> AsyncGenerator[T]:
-    """Yield what ``source(key, pause)`` yields for every key, as it comes.
+    """Yield whatever ``source(key, slot)`` emits for every key, as it comes.
 
-    At most *limit* sources run. A source that awaits ``pause(seconds)`` has no slot meanwhile; at most eight times
-    *limit* do so at once, and while that many pause no key is taken. *keys* is consumed one ahead of need and closed at
-    the end. At most *limit* results wait for a slow consumer, beside one in the hands of each source.
+    At most *limit* sources run. One that pauses has no slot meanwhile; at most eight times *limit* do so at once, and
+    while that many pause no key is taken. *keys* is consumed one ahead of need and closed at the end. At most *limit*
+    results wait for a slow consumer, beside one in the hands of each source.
 
-    An exception of a source cancels the others and is raised after what was yielded before it; an exception of *keys*
-    is raised after every source already started has ended. Leaving the generator early closes everything.
+    An exception of a source cancels the others and is raised after what was emitted before it; an exception of *keys*
+    is raised after every source already started has ended. Leaving the generator early cancels everything.
     """
     queue: asyncio.Queue[T | _End] = asyncio.Queue(limit)
     driver = asyncio.create_task(_drive(keys, source, queue, _Slots(limit, sleep)))
@@ -50,13 +67,21 @@ async def merge(
 
 
 async def _drive(keys: AsyncGenerator[K], source: Source[K, T], queue: asyncio.Queue[T | _End], slots: _Slots) -> None:
+    slot: Slot[T] = Slot(queue.put, slots.pause)
     failure: Exception | None = None
+
+    async def run(key: K) -> None:
+        try:
+            await source(key, slot)
+        finally:
+            slots.end()
+
     try:
         async with asyncio.TaskGroup() as group, aclosing(keys):
             try:
                 async for key in keys:
                     await slots.start()
-                    group.create_task(_drain(key, source, queue, slots))
+                    group.create_task(run(key))
             except Exception as error:  # noqa: BLE001  # whatever the caller's iterable raises is raised to the caller
                 failure = error
     except* Exception as errors:  # noqa: BLE001  # likewise for the sources
@@ -64,15 +89,6 @@ async def _drive(keys: AsyncGenerator[K], source: Source[K, T], queue: asyncio.Q
     await queue.put(_End())
     if failure is not None:
         raise failure
-
-
-async def _drain(key: K, source: Source[K, T], queue: asyncio.Queue[T | _End], slots: _Slots) -> None:
-    try:
-        async with aclosing(source(key, slots.pause)) as items:
-            async for item in items:
-                await queue.put(item)
-    finally:
-        slots.end()
 
 
 class _Slots:
@@ -107,7 +123,7 @@ class _Slots:
             await self._sleep(seconds)
             await self._resume()
         except BaseException:
-            self._running += 1  # the slot that `end` will give back when the source is closed
+            self._running += 1  # the slot that `end` will give back when the source has ended
             raise
         finally:
             self._paused -= 1

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aidp_sessions._merge import PARKED_PER_SLOT, Sleep, merge
+from aidp_sessions._merge import PARKED_PER_SLOT, Slot, merge
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
@@ -76,7 +76,7 @@ class Record:
         finally:
             self.keys_closed = True
 
-    async def source(self, key: int, pause: Sleep) -> AsyncGenerator[tuple[int, int]]:
+    async def source(self, key: int, slot: Slot[tuple[int, int]]) -> None:
         self.started[key] += 1
         self.running += 1
         self.note()
@@ -86,13 +86,13 @@ class Record:
                 await turns(wait)
                 if pauses:
                     alive = False
-                    await pause(3)
+                    await slot.pause(3)
                     self.running += 1
                     alive = True
                     self.note()
                 self.handed_over += 1
                 self.note()
-                yield key, number
+                await slot.emit((key, number))
             if self.scripts[key].fails:
                 raise SourceFailedError(key)
         finally:
@@ -173,9 +173,9 @@ async def numbers(keys: Iterable[int]) -> AsyncGenerator[int]:
 async def test_results_come_in_the_order_of_completion() -> None:
     gates = {key: asyncio.Event() for key in range(3)}
 
-    async def source(key: int, _: Sleep) -> AsyncGenerator[int]:
+    async def source(key: int, slot: Slot[int]) -> None:
         await gates[key].wait()
-        yield key
+        await slot.emit(key)
 
     seen = []
     gates[2].set()
@@ -195,8 +195,8 @@ async def test_endless_keys_are_taken_as_needed() -> None:
             taken.append(key)
             yield key
 
-    async def source(key: int, _: Sleep) -> AsyncGenerator[int]:
-        yield key
+    async def source(key: int, slot: Slot[int]) -> None:
+        await slot.emit(key)
 
     async with aclosing(merge(endless(), source, limit=4)) as stream:
         assert [await anext(stream) for _ in range(10)] == list(range(10))
@@ -212,9 +212,9 @@ async def test_what_was_started_is_delivered_before_the_failure_of_the_keys() ->
         yield 2
         raise KeysFailedError
 
-    async def source(key: int, _: Sleep) -> AsyncGenerator[int]:
+    async def source(key: int, slot: Slot[int]) -> None:
         await turns(20)
-        yield key
+        await slot.emit(key)
 
     seen: list[int] = []
     with pytest.raises(KeysFailedError):
@@ -233,10 +233,10 @@ async def test_paused_sources_let_the_others_pass() -> None:
 
     pausing = PARKED_PER_SLOT - 1
 
-    async def source(key: int, pause: Sleep) -> AsyncGenerator[int]:
+    async def source(key: int, slot: Slot[int]) -> None:
         if key < pausing:
-            await pause(1)
-        yield key
+            await slot.pause(1)
+        await slot.emit(key)
 
     seen = []
     async for key in merge(numbers(range(pausing + 5)), source, limit=1, sleep=sleep):
@@ -259,9 +259,9 @@ async def test_no_key_is_taken_while_too_many_pause() -> None:
             taken.append(key)
             yield key
 
-    async def source(key: int, pause: Sleep) -> AsyncGenerator[int]:
-        await pause(60)
-        yield key
+    async def source(key: int, slot: Slot[int]) -> None:
+        await slot.pause(60)
+        await slot.emit(key)
 
     async with aclosing(merge(keys(), source, limit=2, sleep=sleep)) as stream:
         first = asyncio.ensure_future(anext(stream))
