@@ -33,6 +33,7 @@ from .errors import (
 from .models import (
     ExecutionState,
     KernelSummary,
+    SessionChange,
     SessionCollection,
     SessionSummary,
     WorkspaceOutcome,
@@ -58,6 +59,7 @@ __all__ = [
     "ResponseDecodeError",
     "RetryPolicy",
     "ServiceError",
+    "SessionChange",
     "SessionCollection",
     "SessionStream",
     "SessionSummary",

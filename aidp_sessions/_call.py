@@ -32,6 +32,13 @@ class AttemptFailedError(Exception):
         self.error = error
 
 
+class SentHeaders(dict[str, str]):
+    """The headers that a signer made; shows their names only, also to tools that print the variables of a traceback."""
+
+    def __repr__(self) -> str:
+        return f"<headers {', '.join(self)}>"
+
+
 class Call:
     """``async with transport.call(…) as call: value = await call.send(request, decode)``.
 
@@ -48,8 +55,10 @@ class Call:
         self._root = root
         self._sleep = sleep
         self._request_ids: list[str] = []
+        self._seconds: list[float] = []
         self._attempts = 0
         self._delay = 0.0
+        self._clock_corrected = False
         self._refreshed = False
         self._deadline = asyncio.timeout(transport.timeout.total)
 
@@ -66,9 +75,9 @@ class Call:
             await self._deadline.__aexit__(exc_type, exc, traceback)
         except TimeoutError:
             total, count = self._transport.timeout.total, len(self._request_ids)
-            error = RequestTimeoutError(f"the total of {total:g} s for the call ran out, in attempt {count}")
+            error = RequestTimeoutError(f"the total of {total:g} s for the call ran out, in attempt {count}", "total")
         if error is not None:
-            annotate(error, self._operation, self._workspace_key, self._request_ids)
+            annotate(error, self._operation, self._workspace_key, self._request_ids, self._seconds)
             if error is not exc:
                 raise error from None
 
@@ -88,16 +97,46 @@ class Call:
         raise error
 
     async def attempt(self, request: Request) -> Answer:
-        """Send once; after a 401, once more if the signer has better credentials by then."""
+        """Send once; after a 401, again with the clock corrected or with better credentials, each once per call."""
         self._attempts += 1
-        sent: dict[str, str] = {}
+        while True:
+            sent = SentHeaders()
+            try:
+                return await self._exchange(request, sent)
+            except UnauthorizedError as error:
+                if not (self._corrects_clock(error, sent) or await self._refreshes(sent)):
+                    raise
+
+    def _corrects_clock(self, error: UnauthorizedError, sent: SentHeaders) -> bool:
+        if self._clock_corrected or not self._transport.correct_clock(error.headers, sent):
+            return False
+        self._clock_corrected = True
+        return True
+
+    async def _refreshes(self, sent: SentHeaders) -> bool:
+        if self._refreshed or not await self._transport.signer.refresh(sent):
+            return False
+        self._refreshed = True
+        return True
+
+    async def _exchange(self, request: Request, sent: SentHeaders) -> Answer:
+        time = asyncio.get_running_loop().time
+        request_id, began, outcome = self._next_id(), time(), "broken off"
         try:
-            return await self._transport.exchange(request, self._next_id(), sent)
-        except UnauthorizedError:
-            if self._refreshed or not await self._transport.signer.refresh(sent):
-                raise
-            self._refreshed = True
-        return await self._transport.exchange(request, self._next_id(), {})
+            answer = await self._transport.exchange(request, request_id, sent)
+            outcome = str(answer.status)
+        except AidpError as error:
+            outcome = f"{error.status or ''} {type(error).__name__}".strip()
+            raise
+        finally:
+            self._seconds.append(time() - began)
+            if _log.isEnabledFor(logging.DEBUG):
+                milliseconds = 1000 * self._seconds[-1]
+                _log.debug(
+                    "GET %s: %s in %.0f ms, attempt %d, opc-request-id %s",
+                    *(request.target, outcome, milliseconds, self._attempts, request_id),
+                )
+        return answer
 
     def _next_id(self) -> str:
         count = len(self._request_ids)

@@ -10,7 +10,7 @@ import math
 import re
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import quote
 
 import attrs
@@ -19,9 +19,11 @@ from ._convert import decode_error, decode_json, envelope, excerpt, structure_se
 from .errors import SERVICE_ERRORS, AidpError, ResponseDecodeError, ServiceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from .models import SessionSummary, WorkspaceSummary
+
+T = TypeVar("T")
 
 MAX_CLOCK_SKEW: Final = 300.0
 """Seconds by which the date of a signature may differ from the service's clock ("Request Signatures")."""
@@ -32,6 +34,15 @@ _AUTHORITY = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//([^/?#]*)", re.ASCII | re.IGN
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _PRIVATE_HEADERS = frozenset({"set-cookie", "cookie", "authorization", "proxy-authorization", "opc-obo-token"})
 _RESOURCE_BEFORE_20260430 = "dataLakes"
+_LONGEST_MESSAGE = 4096
+_QUOTED_PAIR = r"""[\s,]*\w+\s*=\s*\\*["'][^"'\\]*\\*["']?"""
+_CREDENTIALS = re.compile(
+    rf"""\bSignature(?:{_QUOTED_PAIR})+
+    | -----BEGIN\ [A-Z0-9\ ]+-----.*?(?:-----END\ [A-Z0-9\ ]+-----|\Z)
+    | ST\$[^\s"'\\,]+
+    | eyJ[\w-]{{8,}}(?:\.[\w-]*){{0,2}}""",
+    re.ASCII | re.DOTALL | re.IGNORECASE | re.VERBOSE,
+)
 
 
 @attrs.frozen
@@ -135,20 +146,25 @@ def decode_sessions(answer: Answer, workspace_key: str) -> SessionPage:
     return SessionPage(sessions, get("opc-next-page") or None, get("etag"), get("opc-request-id"), extra)
 
 
+def unless_unchanged(decode: Callable[[Answer], T]) -> Callable[[Answer], T | None]:
+    """*decode* for a conditional request: ``None`` for a 304, which has no body."""
+    return lambda answer: None if answer.status == 304 else decode(answer)
+
+
 def decode_workspaces(answer: Answer) -> WorkspacePage:
     items, path, _ = envelope(decode_json(answer.body))
     return WorkspacePage(structure_workspaces(items, path), answer.headers.get("opc-next-page") or None)
 
 
-def failure(answer: Answer, *, now: float, limit: float = math.inf) -> AidpError | None:
+def failure(answer: Answer, *, now: float, limit: float = math.inf, conditional: bool = False) -> AidpError | None:
     """The error that *answer* stands for, or ``None`` for a 200 of at most *limit* bytes.
 
-    *now* is our clock, in seconds since the epoch.
+    A *conditional* request also takes a 304 for an answer. *now* is our clock, in seconds since the epoch.
     """
     error: AidpError
     if len(answer.body) > limit:
         error = ResponseDecodeError(f"the body is larger than max_response_bytes={limit}")
-    elif answer.status == 200:
+    elif answer.status == 200 or (conditional and answer.status == 304):
         return None
     elif answer.status >= 300:
         error = _service_error(answer, now)
@@ -160,10 +176,21 @@ def failure(answer: Answer, *, now: float, limit: float = math.inf) -> AidpError
 
 
 def attach_answer(error: AidpError, answer: Answer) -> None:
-    """Keep the evidence of *answer* in *error*; headers that hold credentials are left out."""
+    """Keep the evidence of *answer* in *error*, without the credentials that an answer may echo."""
     error.status = answer.status
     headers = ((name.lower(), value) for name, value in answer.headers.items())
-    error.headers = {name: value for name, value in headers if name not in _PRIVATE_HEADERS}
+    error.headers = {name: redact(value) for name, value in headers if name not in _PRIVATE_HEADERS}
+    error.code = None if error.code is None else redact(error.code)
+    error.args = (redact(error.message), *error.args[1:])
+
+
+def redact(text: str) -> str:
+    """*text* without what looks like a signature, a token (``ST$…``, JWT) or PEM."""
+    return _CREDENTIALS.sub("[redacted]", text)
+
+
+def shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}…"
 
 
 def _service_error(answer: Answer, now: float) -> ServiceError:
@@ -174,7 +201,7 @@ def _service_error(answer: Answer, now: float) -> ServiceError:
         host = authority[1].rpartition("@")[2] if authority else "the same host" if location else "no place it names"
         text = f"redirects are not followed, for a signature holds for one host only; this one leads to {host}"
     elif details is not None:
-        text = details.message
+        text = shortened(details.message)
     elif answer.body:
         text = f"the body is not the documented error; it begins {excerpt(answer.body)}"
     else:
@@ -183,13 +210,13 @@ def _service_error(answer: Answer, now: float) -> ServiceError:
     if answer.status == 401 and skew is not None and abs(skew) > MAX_CLOCK_SKEW:
         text += f"; this machine's clock is {abs(skew):.0f} s {'behind' if skew > 0 else 'ahead of'} the service's"
     error = SERVICE_ERRORS.get(answer.status, ServiceError)(text)
-    error.code = details.code if details else None
+    error.code = shortened(details.code) if details else None
     return error
 
 
 def clock_skew(headers: Mapping[str, str], now: float) -> float | None:
     """Seconds by which the service's clock, read from its ``Date``, is ahead of *now*."""
-    date = _http_date(headers.get("date"))
+    date = http_date(headers.get("date"))
     return None if date is None else date - now
 
 
@@ -198,14 +225,15 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     value = headers.get("retry-after", "").strip()
     if value.isascii() and value.replace(".", "", 1).isdigit():
         return float(value)
-    date = _http_date(value)
+    date = http_date(value)
     if date is None:
         return None
-    sent = _http_date(headers.get("date"))
+    sent = http_date(headers.get("date"))
     return max(0.0, date - (now if sent is None else sent))
 
 
-def _http_date(value: str | None) -> float | None:
+def http_date(value: str | None) -> float | None:
+    """Seconds since the epoch, or ``None`` for what is no date."""
     try:
         date = parsedate_to_datetime(value) if value else None
     except (ValueError, OverflowError):
@@ -225,9 +253,16 @@ def next_token(page: str | None, seen: set[str]) -> str | None:
     return page
 
 
-def annotate(error: AidpError, operation: str, workspace_key: str | None, request_ids: Iterable[str]) -> None:
-    """Note in *error* which call it ended, and how often that call was tried."""
+def annotate(
+    error: AidpError,
+    operation: str,
+    workspace_key: str | None,
+    request_ids: Iterable[str],
+    attempt_seconds: Iterable[float] = (),
+) -> None:
+    """Note in *error* which call it ended, how often that call was tried, and how long that took."""
     error.operation = operation
     error.workspace_key = workspace_key
     error.request_ids = tuple(request_ids)
+    error.attempt_seconds = tuple(attempt_seconds)
     error.opc_request_id = error.headers.get("opc-request-id") or (error.request_ids or (None,))[-1]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import platform
 from email.utils import formatdate
@@ -19,7 +20,7 @@ import backoff
 from yarl import URL
 
 from ._call import AttemptFailedError, Call
-from ._operations import Answer, failure, request_id
+from ._operations import MAX_CLOCK_SKEW, Answer, clock_skew, failure, http_date, redact, request_id
 from ._version import __version__
 from .auth.signing import SigningRequest
 from .errors import AidpError, ConnectionFailedError, RequestTimeoutError, TooManyRequestsError
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from .auth.signing import Signer
     from .errors import TransportError
     from .policies import Clock, RetryPolicy, Sleep, Timeout
+
+_log = logging.getLogger("aidp_sessions")
 
 _HEADERS: Final = {
     "accept": "application/json",
@@ -60,23 +63,30 @@ class Pool:
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lifetime: AsyncGenerator[None] | None = None
+        self._process = 0
         self.closed = False
 
     def session(self) -> aiohttp.ClientSession:
         """The session of the running loop. Nothing here awaits, so first calls cannot race.
 
-        Raises `RuntimeError` after `aclose`, and on a second loop while the first is still open.
+        Raises `RuntimeError` after `aclose`, on a second loop while the first is still open, and in a process that was
+        forked meanwhile, whose parent still uses the same sockets.
         """
         if self.closed:
             raise RuntimeError("this SessionsClient is closed; create a new one")
+        if self._is_inherited():
+            raise RuntimeError("this SessionsClient was in use when the process forked; create one client per process")
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             if self._loop is not None and not self._loop.is_closed():
                 raise RuntimeError("this SessionsClient is in use on another event loop; create one client per loop")
-            self._loop, self._session = loop, self._given
+            self._loop, self._session, self._process = loop, self._given, os.getpid()
         if self._session is None:
             self._session = self._open()
         return self._session
+
+    def _is_inherited(self) -> bool:
+        return self._loop is not None and self._process != os.getpid() and not self._loop.is_closed()
 
     def limits(self, timeout: Timeout) -> aiohttp.ClientTimeout:
         """*timeout* for one attempt. A queue inside a session that was brought along must not run its clock down."""
@@ -97,6 +107,8 @@ class Pool:
 
     async def aclose(self) -> None:
         self.closed = True
+        if self._is_inherited():  # closing a socket here would take it out of the parent's selector, which is shared
+            return
         lifetime, self._lifetime = self._lifetime, None
         if lifetime is not None:
             await lifetime.aclose()
@@ -110,6 +122,13 @@ async def _close_with_loop(session: aiohttp.ClientSession) -> AsyncGenerator[Non
         await session.close()
 
 
+@attrs.define
+class ClockOffset:
+    """Seconds to add to our clock to get the service's; one for a client and all its copies."""
+
+    seconds: float = 0.0
+
+
 @attrs.frozen(kw_only=True)
 class Transport:
     """Everything that the calls of one client have in common.
@@ -117,6 +136,7 @@ class Transport:
     Attributes:
         base_url: scheme, host and port; the path belongs to the requests.
         max_response_bytes: the largest body accepted, counted after decompression.
+        corrects_clock: sign with the service's time once it has turned out that ours is wrong.
     """
 
     base_url: str
@@ -126,6 +146,8 @@ class Transport:
     timeout: Timeout
     retry: RetryPolicy
     clock: Clock
+    clock_offset: ClockOffset = attrs.field(factory=ClockOffset)
+    corrects_clock: bool
     max_response_bytes: int
     ssl: ssl.SSLContext | bool
     proxy: str | None = attrs.field(repr=False)
@@ -166,16 +188,17 @@ class Transport:
 
     async def exchange(self, request: Request, opc_request_id: str, sent: dict[str, str]) -> Answer:
         """Sign, send and read once; raises an `AidpError` for anything but a 200. *sent* is filled in on the way."""
-        date = formatdate(self.clock.time(), usegmt=True)
+        offset = self.clock_offset.seconds if self.corrects_clock else 0.0
+        date = formatdate(self.clock.time() + offset, usegmt=True)
         sent.update(await self.signer.sign(SigningRequest("GET", self.host, request.target, date)))
         retries = "true" if self.retry.attempts > 1 else "false"
-        headers = {**_HEADERS, "opc-client-retries": retries, "opc-request-id": opc_request_id, **request.headers}
+        ours = {**_HEADERS, "opc-client-retries": retries, "opc-request-id": opc_request_id, **request.headers}
         outcome: Answer | AidpError
         try:
             async with self.pool.session().request(
                 "GET",
                 URL(self.base_url + request.target, encoded=True),
-                headers={**headers, **sent},
+                headers={**ours, **sent},
                 allow_redirects=False,
                 raise_for_status=False,
                 timeout=self.limits,
@@ -187,10 +210,30 @@ class Transport:
         except (aiohttp.ClientError, OSError) as caught:
             outcome = _translate(caught, self.timeout)
         if isinstance(outcome, Answer):
-            outcome = failure(outcome, now=self.clock.time(), limit=self.max_response_bytes) or outcome
+            outcome = (
+                failure(
+                    outcome,
+                    now=self.clock.time(),
+                    limit=self.max_response_bytes,
+                    conditional="if-none-match" in request.headers,
+                )
+                or outcome
+            )
         if isinstance(outcome, AidpError):  # raised out here, where no aiohttp exception with our headers is attached
             raise outcome
         return outcome
+
+    def correct_clock(self, received: Mapping[str, str], sent: Mapping[str, str]) -> bool:
+        """After a 401: was the date in *sent* too far from that in *received*? Then sign with theirs from now on."""
+        signed_at, now = http_date(sent.get("date")), self.clock.time()
+        skew = None if signed_at is None else clock_skew(received, signed_at)
+        if not self.corrects_clock or skew is None or abs(skew) <= MAX_CLOCK_SKEW:
+            return False
+        offset = clock_skew(received, now) or 0.0
+        if abs(offset - self.clock_offset.seconds) > MAX_CLOCK_SKEW:  # the first of many calls in flight
+            _log.warning("this machine's clock is %+.0f s off the service's; signing with the service's time", -offset)
+        self.clock_offset.seconds = offset
+        return True
 
 
 class _BrokenConnectionError(aiohttp.ClientError):
@@ -223,9 +266,9 @@ def _translate(caught: aiohttp.ClientError | OSError, timeout: Timeout) -> Trans
     """The one place where exceptions of the network stack become ours."""
     error: TransportError
     if isinstance(caught, aiohttp.SocketTimeoutError):
-        error = RequestTimeoutError(f"the read timeout of {timeout.read:g} s ran out: the service fell silent")
+        error = RequestTimeoutError(f"the read timeout of {timeout.read:g} s ran out: the service fell silent", "read")
     elif isinstance(caught, TimeoutError):
-        error = RequestTimeoutError(f"the connect timeout of {timeout.connect:g} s ran out")
+        error = RequestTimeoutError(f"the connect timeout of {timeout.connect:g} s ran out", "connect")
     else:
         error = ConnectionFailedError(f"the connection failed: {_reason(caught)}")
         error.permanent = isinstance(caught, aiohttp.ClientConnectorCertificateError)
@@ -237,4 +280,4 @@ def _translate(caught: aiohttp.ClientError | OSError, timeout: Timeout) -> Trans
 def _reason(caught: aiohttp.ClientError | OSError) -> str:
     # The text of a ClientResponseError would repeat the request, headers and all.
     text = caught.message if isinstance(caught, aiohttp.ClientResponseError) else str(caught)
-    return " ".join(text.split()) or type(caught).__name__
+    return redact(" ".join(text.split())) or type(caught).__name__

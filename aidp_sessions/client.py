@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final, Self, cast
+from typing import TYPE_CHECKING, Final, NoReturn, Self, cast
 
 import attrs
 
 from . import endpoints
 from ._gate import Gate
+from ._keys import Keys, keys_of
 from ._operations import (
     Request,
     decode_sessions,
@@ -17,14 +18,15 @@ from ._operations import (
     path_segment,
     query_string,
     sessions_target,
+    unless_unchanged,
     with_page,
     workspaces_path,
 )
 from ._transport import Pool, Transport
 from .auth import config, principal
-from .models import SessionCollection, SessionSummary, WorkspaceSummary
+from .models import SessionCollection, WorkspaceSummary
 from .policies import Clock, RetryPolicy, Timeout
-from .streams import SessionStream, keys_of
+from .streams import SessionStream
 
 if TYPE_CHECKING:
     import os
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
     from ._merge import Sleep
     from .auth.signing import Signer
-    from .streams import Keys, OnError
+    from .streams import OnError
 
 _WITHOUT_SESSIONS: Final = frozenset({"CREATING", "DELETING", "DELETED", "FAILED"})
 _LARGEST_PAGE = "1000"
@@ -63,6 +65,7 @@ class SessionsClient:
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008  # frozen
         http_session: aiohttp.ClientSession | None = None,
         max_response_bytes: int = 128 * 1024 * 1024,
+        correct_clock_skew: bool = True,
         ssl: _ssl.SSLContext | bool = True,
         proxy: str | None = None,
         trust_env: bool = False,
@@ -83,6 +86,8 @@ class SessionsClient:
             http_session: use this session and its connector; it stays open when the client closes, and behaves as it
                 was made: aiohttp, left to itself, sends a request once more if a kept connection turns out broken.
             max_response_bytes: the largest body accepted, after decompression.
+            correct_clock_skew: after a 401 whose ``Date`` is more than five minutes from the date we signed, sign with
+                the service's time from then on, and repeat the request once.
             ssl: a context with your own CA or client certificate; ``False`` switches verification off.
             proxy: URL of an HTTP proxy.
             trust_env: without *proxy*, take ``HTTPS_PROXY`` or ``HTTP_PROXY``, unless ``NO_PROXY`` names the host.
@@ -117,6 +122,7 @@ class SessionsClient:
             timeout=timeout,
             retry=retry,
             clock=clock,
+            corrects_clock=correct_clock_skew,
             max_response_bytes=max_response_bytes,
             ssl=ssl,
             proxy=config.environment_proxy(url) if proxy is None and trust_env else proxy,
@@ -162,7 +168,7 @@ class SessionsClient:
     def _share(self, original: Self, *, own_gate: bool) -> None:
         theirs = original._transport
         gate = self._transport.gate if own_gate else theirs.gate
-        self._transport = attrs.evolve(self._transport, pool=theirs.pool, gate=gate)
+        self._transport = attrs.evolve(self._transport, pool=theirs.pool, gate=gate, clock_offset=theirs.clock_offset)
         self._owns_pool = False
 
     async def list_sessions(
@@ -187,22 +193,33 @@ class SessionsClient:
         `TypeError` before anything is sent.
         """
         query = _session_query(agent_flow_key, cluster_id, path)
-        return await self._list_sessions(workspace_key, query, opc_request_id, self._transport.clock.sleep)
+        return await self._list_sessions(workspace_key, query, opc_request_id=opc_request_id)
 
     async def _list_sessions(
-        self, workspace_key: str, query: str, opc_request_id: str | None, sleep: Sleep
+        self,
+        workspace_key: str,
+        query: str,
+        *,
+        opc_request_id: str | None = None,
+        sleep: Sleep | None = None,
+        known: SessionCollection | None = None,
     ) -> SessionCollection:
         target = sessions_target(self._workspaces_path, workspace_key, query)
         decode = partial(decode_sessions, workspace_key=workspace_key)
         call = self._transport.call("list_sessions", workspace_key, opc_request_id=opc_request_id, sleep=sleep)
         async with call:
-            first = page = await call.send(Request(target), decode)
-            sessions = page.sessions
+            conditional = Request(target, {"if-none-match": known.etag} if known and known.etag else {})
+            first = await call.send(conditional, unless_unchanged(decode))
+            if first is None:
+                return cast("SessionCollection", known)
+            page, sessions = first, first.sessions
             seen: set[str] = set()
             while token := next_token(page.next_page, seen):
                 page = await call.send(Request(with_page(target, token)), decode)
                 sessions += page.sessions
-        return SessionCollection(items=sessions, etag=first.etag, opc_request_id=page.opc_request_id, extra=first.extra)
+        return SessionCollection(
+            items=sessions, etag=None if seen else first.etag, opc_request_id=page.opc_request_id, extra=first.extra
+        )
 
     def sessions(
         self,
@@ -231,15 +248,15 @@ class SessionsClient:
             _check_count(max_concurrency, "max_concurrency")
         query = _session_query(agent_flow_key, cluster_id, path)
 
-        async def fetch(workspace_key: str, sleep: Sleep) -> tuple[SessionSummary, ...]:
-            return (await self._list_sessions(workspace_key, query, None, sleep)).items
+        async def fetch(workspace_key: str, sleep: Sleep, known: SessionCollection | None) -> SessionCollection:
+            return await self._list_sessions(workspace_key, query, sleep=sleep, known=known)
 
         limit = self._transport.gate.limit
         return SessionStream(
-            keys=self._discovered_keys if workspaces is None else _checked_keys(workspaces),
+            keys=Keys(self._discovered_keys) if workspaces is None else _checked_keys(workspaces),
             fetch=fetch,
             limit=limit if max_concurrency is None else min(limit, max_concurrency),
-            sleep=self._transport.clock.sleep,
+            clock=self._transport.clock,
             on_error=on_error,
         )
 
@@ -311,6 +328,9 @@ class SessionsClient:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a SessionsClient is not pickled: it holds connections and credentials; build one per process")
 
     def __repr__(self) -> str:
         return f"<SessionsClient {self._transport.base_url}{self._workspaces_path}>"

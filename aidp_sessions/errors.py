@@ -21,7 +21,7 @@ Misuse by the caller is a plain ``ValueError`` or ``TypeError``, raised before a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,6 +45,7 @@ class AidpError(Exception):
         headers: the last answer's headers, names in lower case, credentials left out.
         opc_request_id: the id to quote to Oracle: the service's, else the one we sent last.
         request_ids: one id per attempt, oldest first, so that even a timeout has one.
+        attempt_seconds: how long each of these attempts took, by a monotonic clock; the last may have been broken off.
         retry_after: seconds the service asked to wait before the next attempt.
         delivered: sessions of this workspace that had been yielded before it failed.
     """
@@ -58,6 +59,7 @@ class AidpError(Exception):
         self.headers: Mapping[str, str] = {}
         self.opc_request_id: str | None = None
         self.request_ids: tuple[str, ...] = ()
+        self.attempt_seconds: tuple[float, ...] = ()
         self.retry_after: float | None = None
         self.delivered = 0
 
@@ -100,7 +102,19 @@ class ConnectionFailedError(TransportError):
 
 
 class RequestTimeoutError(TransportError):
-    """A time limit ran out; the message names which one (``connect``, ``read`` or ``total``) and its length."""
+    """A time limit ran out; the message names which one and its length, the text also how long each attempt took.
+
+    Attributes:
+        limit: the field of `Timeout` that ran out.
+    """
+
+    def __init__(self, message: str = "", limit: Literal["connect", "read", "total"] | None = None) -> None:
+        super().__init__(message)
+        self.limit = limit
+
+    def __str__(self) -> str:
+        took = ", ".join(f"{seconds:.2f} s" for seconds in self.attempt_seconds)
+        return f"{super().__str__()} [attempts took {took}]" if took else super().__str__()
 
 
 class ResponseDecodeError(AidpError):

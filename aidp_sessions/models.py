@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
+from typing import Literal
 
 import attrs
 
@@ -86,7 +87,7 @@ class SessionCollection:
 
     Attributes:
         items: the sessions, in the order of the service.
-        etag: of the first page.
+        etag: of the answer; ``None`` if it took several pages, which have none in common.
         opc_request_id: of the last page.
         extra: fields beside ``items`` that this version does not know.
     """
@@ -148,6 +149,21 @@ class Error:
     code: str
     message: str
     extra: Mapping[str, object] = attrs.field(factory=dict, hash=False)
+
+
+@attrs.frozen(kw_only=True)
+class SessionChange:
+    """One difference between two looks at the same selection of sessions.
+
+    Attributes:
+        kind: ``appeared``, ``changed`` or ``vanished``.
+        session: as it is now; one that vanished, as it was last.
+        previous: as it was before; ``None`` for one that appeared.
+    """
+
+    kind: Literal["appeared", "changed", "vanished"]
+    session: SessionSummary
+    previous: SessionSummary | None = None
 
 
 @attrs.frozen(kw_only=True)

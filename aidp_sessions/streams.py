@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Collection,
-    Iterable,
-    Iterator,
-)
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from datetime import timedelta
 from typing import TYPE_CHECKING, Literal, Self
 
 import attrs
 
-from ._merge import Sleep, merge
+from ._merge import Sleep, Slot, merge
+from ._watch import Watch
 from .activity import Activity, activity_of, idle_predicate, instant
 from .errors import AidpError, FanOutError
-from .models import SessionSummary, WorkspaceOutcome
+from .models import SessionChange, SessionCollection, SessionSummary, WorkspaceOutcome
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from collections.abc import AsyncIterator, Mapping
+    from datetime import datetime
+
+    from ._keys import Keys
+    from .policies import Clock
 
 OnError = Literal["defer", "raise", "skip"]
 Predicate = Callable[[SessionSummary], bool]
-Fetch = Callable[[str, Sleep], Awaitable[tuple[SessionSummary, ...]]]
-Keys = Callable[[], AsyncGenerator[str]]
+Fetch = Callable[[str, Sleep, SessionCollection | None], Awaitable[SessionCollection]]
+"""``fetch(workspace_key, sleep, known)``: all sessions of a workspace; *known* itself, if nothing has changed since."""
 
+_LONGEST_HEAD_START = 10.0
 _log = logging.getLogger("aidp_sessions")
 
 
@@ -49,7 +48,7 @@ class SessionStream:
     _keys: Keys = attrs.field(alias="keys")
     _fetch: Fetch = attrs.field(alias="fetch")
     _limit: int = attrs.field(alias="limit")
-    _sleep: Sleep = attrs.field(alias="sleep")
+    _clock: Clock = attrs.field(alias="clock")
     _on_error: OnError = attrs.field(alias="on_error")
     _conditions: tuple[Callable[[], Predicate], ...] = attrs.field(default=(), alias="conditions")
 
@@ -123,64 +122,74 @@ class SessionStream:
         return sessions
 
     async def _outcomes(self) -> AsyncGenerator[WorkspaceOutcome]:
-        predicates = [condition() for condition in self._conditions]
+        holds = self._predicate()
+        async with aclosing(self._answers({})) as answers:
+            async for key, answer in answers:
+                if isinstance(answer, AidpError):
+                    yield WorkspaceOutcome(workspace_key=key, error=answer)
+                else:
+                    yield WorkspaceOutcome(workspace_key=key, sessions=tuple(filter(holds, answer)))
 
-        async def ask(key: str, pause: Sleep) -> AsyncGenerator[WorkspaceOutcome]:
+    def watch(self, every: timedelta = timedelta(minutes=5)) -> AsyncGenerator[SessionChange]:
+        """Ask again and again, and yield what changed; the first round yields every session as ``appeared``.
+
+        A session that enters the selection appears, one that leaves it vanishes; so ``idle_since`` of two hours shows
+        a kernel once it has been idle for that long. Rounds begin *every* so often, the first after a random part of at
+        most ten seconds; they never overlap. Unchanged answers are neither sent nor decoded again where the service
+        honours ``If-None-Match``.
+
+        A workspace that fails keeps its sessions until it answers again, and one warning is logged; so does the
+        listing of workspaces. In the first round, and always with ``on_error="raise"``, a failed listing is raised.
+
+        Polling may keep clusters alive, and their cost: one of Oracle's samples lists sessions for that purpose. The
+        claim is not documented; keep to minutes. Raises `ValueError` for a period that is not positive, and for
+        workspaces that came from an iterator.
+        """
+        if every <= timedelta(0):
+            raise ValueError(f"every={every!r} must be a positive timedelta; minutes are advised")
+        if self._keys.once:
+            raise ValueError("watch() asks the same workspaces again and again; pass a list instead of an iterator")
+        return self._changes(every.total_seconds())
+
+    async def _changes(self, period: float) -> AsyncGenerator[SessionChange]:
+        watch, loop, first = Watch(), asyncio.get_running_loop(), True
+        await self._clock.sleep(self._clock.random() * min(period, _LONGEST_HEAD_START))
+        while True:
+            began = loop.time()
+            watch.begin(self._predicate())
+            failure: AidpError | None = None
+            async with aclosing(self._answers(watch.collections)) as answers:
+                try:
+                    async for key, answer in answers:
+                        for change in watch.update(key, answer):
+                            yield change
+                except AidpError as error:
+                    if first or self._on_error == "raise":
+                        raise
+                    failure = error
+            for change in watch.end(failure):
+                yield change
+            first = False
+            await self._clock.sleep(max(0.0, period - (loop.time() - began)))
+
+    def _predicate(self) -> Predicate:
+        """The conditions as they stand now: a timedelta among them starts to count here."""
+        predicates = [condition() for condition in self._conditions]
+        return lambda session: all(holds(session) for holds in predicates)
+
+    async def _answers(
+        self, known: Mapping[str, SessionCollection]
+    ) -> AsyncGenerator[tuple[str, SessionCollection | AidpError]]:
+        async def ask(key: str, slot: Slot[tuple[str, SessionCollection | AidpError]]) -> None:
+            answer: SessionCollection | AidpError
             try:
-                sessions = await self._fetch(key, pause)
+                answer = await self._fetch(key, slot.pause, known.get(key))
             except AidpError as error:
                 if self._on_error == "raise":
                     raise
-                yield WorkspaceOutcome(workspace_key=key, error=error)
-            else:
-                kept = tuple(session for session in sessions if all(holds(session) for holds in predicates))
-                yield WorkspaceOutcome(workspace_key=key, sessions=kept)
+                answer = error
+            await slot.emit((key, answer))
 
-        async with aclosing(merge(self._keys(), ask, limit=self._limit, sleep=self._sleep)) as outcomes:
-            async for outcome in outcomes:
-                yield outcome
-
-
-def keys_of(workspaces: str | Iterable[str] | AsyncIterable[str], check: Callable[[str], object]) -> Keys:
-    """A function that begins to enumerate *workspaces* each time it is called; *check* raises for a bad key.
-
-    A collection is checked at once, and a key that it holds twice is asked once. An iterator can be enumerated once;
-    the second time raises `RuntimeError`, for an empty stream would be a lie.
-    """
-    if isinstance(workspaces, str):
-        workspaces = (workspaces,)
-    if isinstance(workspaces, Collection):
-        keys = tuple(dict.fromkeys(workspaces))
-        for key in keys:
-            check(key)
-        return lambda: _enumerate(keys, check)
-    if not isinstance(workspaces, Iterable | AsyncIterable):
-        raise TypeError(f"workspaces must be a key or an iterable of keys, not {type(workspaces).__name__}")
-    begun = False
-
-    def begin() -> AsyncGenerator[str]:
-        nonlocal begun
-        if begun and isinstance(workspaces, Iterator | AsyncIterator):
-            raise RuntimeError("these workspaces came from an iterator, which is used up; pass a list to iterate again")
-        begun = True
-        return _enumerate(workspaces, check)
-
-    return begin
-
-
-async def _enumerate(
-    workspaces: Iterable[str] | AsyncIterable[str], check: Callable[[str], object]
-) -> AsyncGenerator[str]:
-    if isinstance(workspaces, AsyncIterable):
-        iterator = aiter(workspaces)
-        try:
-            async for key in iterator:
-                check(key)
-                yield key
-        finally:
-            if isinstance(iterator, AsyncGenerator):
-                await iterator.aclose()
-    else:
-        for key in workspaces:
-            check(key)
-            yield key
+        async with aclosing(merge(self._keys.begin(), ask, limit=self._limit, sleep=self._clock.sleep)) as answers:
+            async for answer in answers:
+                yield answer

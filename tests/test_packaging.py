@@ -1,0 +1,194 @@
+"""What the package is made of: the walls between its modules, its public names, and what importing it costs."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import aidp_sessions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PACKAGE = Path(aidp_sessions.__file__).parent
+ROOT = Path(__file__).parents[1]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+NAMES = sorted(".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in PACKAGE.rglob("*.py"))
+
+# A module imports only what stands before it; a subpackage's name stands for those of its modules that are not named.
+ORDER = (
+    *(
+        "_version",
+        "errors",
+        "models",
+        "activity",
+        "policies",
+        "_convert",
+        "_operations",
+        "endpoints",
+        "_gate",
+        "_merge",
+        "_keys",
+        "_watch",
+    ),
+    *("auth.signing", "auth.config", "auth", "_call", "_transport", "streams", "client", "__init__", "testing"),
+    *("_report", "cli", "__main__"),
+)
+ON_THEIR_OWN = ("_version", "errors", "_gate", "_merge")
+UNKNOWN_TO_STREAMS = {"_transport", "_operations", "_convert", "_gate", "endpoints", "auth"}
+DOORS = {
+    "aiohttp": {"_transport", "testing"},
+    "backoff": {"_transport"},
+    "cattrs": {"_convert"},
+    "click": {"cli"},
+    "cryptography": {"auth.signing"},
+    "msgspec": {"_convert"},
+    "rich": {"_report"},
+    "yarl": {"_transport"},
+}
+READS_DISK_OR_ENVIRONMENT = {"open", "read_text", "read_bytes", "expanduser", "stat", "environ", "getenv"}
+
+
+def module(name: str) -> ast.Module:
+    return ast.parse((PACKAGE / Path(*name.split("."))).with_suffix(".py").read_text(encoding="utf-8"))
+
+
+def nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """Walk what runs: annotations' imports behind ``TYPE_CHECKING`` do not."""
+    yield tree
+    if isinstance(tree, ast.If) and isinstance(tree.test, ast.Name) and tree.test.id == "TYPE_CHECKING":
+        children: list[ast.stmt] = tree.orelse
+    else:
+        children = list(ast.iter_child_nodes(tree))  # type: ignore[arg-type]  # any node will do
+    for child in children:
+        yield from nodes(child)
+
+
+def imports(name: str) -> tuple[set[str], set[str]]:
+    """Return the modules of the package and the other top-level packages that *name* imports when it runs."""
+    inside: set[str] = set()
+    outside: set[str] = set()
+    for node in nodes(module(name)):
+        if isinstance(node, ast.Import):
+            outside |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            outside.add((node.module or "").partition(".")[0])
+        elif isinstance(node, ast.ImportFrom):
+            inside |= set(targets(name, node))
+    return inside, outside - sys.stdlib_module_names
+
+
+def targets(importer: str, node: ast.ImportFrom) -> Iterator[str]:
+    """Resolve a relative import: ``from . import config`` names modules, ``from .config import x`` names one."""
+    base = importer.split(".")[: -node.level]
+    for alias in node.names:
+        parts = [*base, *(node.module.split(".") if node.module else [alias.name])]
+        yield next(found for found in (".".join(parts), ".".join([*parts, "__init__"])) if found in NAMES)
+
+
+def group(name: str) -> str:
+    return name if name in ORDER else name.partition(".")[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_imports_run_one_way(name: str) -> None:
+    inside, _ = imports(name)
+
+    later = {other for other in inside if ORDER.index(group(other)) > ORDER.index(group(name))}
+
+    assert later == set()
+    assert group(name) not in ON_THEIR_OWN or inside == set()
+
+
+def test_streams_know_no_transport() -> None:
+    inside, _ = imports("streams")
+
+    assert {other.partition(".")[0] for other in inside} & UNKNOWN_TO_STREAMS == set()
+
+
+def test_only_the_command_imports_the_local_service() -> None:
+    importers = {name for name in NAMES if any(other.startswith("testing") for other in imports(name)[0])}
+
+    assert {group(name) for name in importers} == {"testing", "cli"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_dependency_has_one_door(name: str) -> None:
+    _, outside = imports(name)
+
+    allowed = {package for package, modules in DOORS.items() if group(name) in modules}
+
+    assert outside <= allowed | {"attrs"}
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if group(name) not in ("auth.config", "testing")])
+def test_nothing_but_the_configuration_reads_disk_or_environment(name: str) -> None:
+    used = {node.attr for node in nodes(module(name)) if isinstance(node, ast.Attribute)}
+    called = {
+        node.func.id for node in nodes(module(name)) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+
+    assert used & READS_DISK_OR_ENVIRONMENT == set()
+    assert "open" not in called
+
+
+def test_all_is_sorted_and_holds_every_public_name_once() -> None:
+    tree = module("__init__")
+    imported = {alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+
+    assert aidp_sessions.__all__ == sorted(imported)
+
+
+def test_every_error_can_be_caught_by_name() -> None:
+    defined = {node.name for node in module("errors").body if isinstance(node, ast.ClassDef)}
+
+    assert defined <= set(aidp_sessions.__all__)
+
+
+def test_importing_the_package_loads_no_extra_no_sdk_and_no_server() -> None:
+    unwanted = ("click", "rich", "oci", "requests", "opentelemetry", "aidp_sessions.testing", "pytest", "uvloop")
+    code = f"import sys, aidp_sessions; print(sorted(set({unwanted!r}) & sys.modules.keys()))"
+
+    printed = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env={"PYTHONPATH": str(PACKAGE.parent)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+    assert printed == "[]\n"
+
+
+def test_the_types_are_shipped() -> None:
+    assert files(aidp_sessions).joinpath("py.typed").is_file()
+
+
+def test_every_dependency_has_a_door_and_a_lower_bound() -> None:
+    required = [re.fullmatch(r"([a-z]+)>=[0-9.]+", line) for line in PYPROJECT["project"]["dependencies"]]
+
+    assert {found and found[1] for found in required} == {*DOORS, "attrs"} - {"click", "rich", "yarl"}
+
+
+def test_extras_are_those_that_are_promised() -> None:
+    assert PYPROJECT["project"]["optional-dependencies"].keys() == {"cli", "otel", "test", "bench", "dev"}
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [
+        "python -m pip install '.[cli]' && aidp-sessions idle --since 2h --demo",
+        "python -m pip install '.[test]' && python -m pytest",
+    ],
+)
+def test_what_the_readme_tells_a_newcomer_to_type_is_what_ci_runs(commands: str) -> None:
+    assert commands in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert commands in (ROOT / ".ci" / "run").read_text(encoding="utf-8")

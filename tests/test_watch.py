@@ -1,0 +1,285 @@
+"""`SessionStream.watch`: rounds under a clock that the test holds, against a real server."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aidp_sessions import (
+    Clock,
+    KernelSummary,
+    NotFoundError,
+    RetryPolicy,
+    SessionChange,
+    SessionCollection,
+    SessionsClient,
+    SessionSummary,
+)
+from aidp_sessions._watch import Watch
+from aidp_sessions.testing import Fault, LocalService
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aidp_sessions import SessionStream
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+class StopWatchingError(Exception):
+    """Raised by the clock when there is nothing left to do."""
+
+
+class Director:
+    """Holds the clock of a watch: performs an act between two rounds, and ends it after the last."""
+
+    def __init__(self, *acts: Callable[[], object]) -> None:
+        self.acts = list(acts)
+        self.sleeps: list[float] = []
+        self.rounds: list[list[SessionChange]] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+        if self.rounds:
+            if not self.acts:
+                raise StopWatchingError
+            self.acts.pop(0)()
+        self.rounds.append([])
+
+    def client(self, service: LocalService) -> SessionsClient:
+        return service.client(clock=Clock(sleep=self.sleep, random=lambda: 0.5), retry=RetryPolicy.none())
+
+    async def watch(self, stream: SessionStream, every: timedelta = timedelta(minutes=5)) -> list[list[SessionChange]]:
+        with pytest.raises(StopWatchingError):
+            async for change in stream.watch(every):
+                self.rounds[-1].append(change)
+        return self.rounds
+
+
+def session(identity: str | None, state: str = "idle", *, path: str | None = None) -> SessionSummary:
+    kernel = KernelSummary(name="python3", execution_state=state, last_activity=NOW)
+    return SessionSummary(id=identity, path=path, kernel=kernel, workspace_key="w")
+
+
+def appeared(one: SessionSummary) -> SessionChange:
+    return SessionChange(kind="appeared", session=one)
+
+
+def changed(one: SessionSummary, previous: SessionSummary) -> SessionChange:
+    return SessionChange(kind="changed", session=one, previous=previous)
+
+
+def vanished(one: SessionSummary) -> SessionChange:
+    return SessionChange(kind="vanished", session=one, previous=one)
+
+
+def nothing() -> None:
+    pass
+
+
+async def test_rounds_tell_what_appeared_changed_and_vanished(service: LocalService) -> None:
+    a, b, busy, c = session("a"), session("b"), session("a", "busy"), session("c")
+    service.add_workspace("w", [a, b])
+    director = Director(nothing, lambda: service.set_sessions("w", [busy, c]), lambda: service.set_sessions("w", []))
+
+    async with director.client(service) as client:
+        rounds = await director.watch(client.sessions("w"))
+
+    assert rounds == [
+        [appeared(a), appeared(b)],
+        [],
+        [changed(busy, a), appeared(c), vanished(b)],
+        [vanished(busy), vanished(c)],
+    ]
+
+
+async def test_a_session_enters_and_leaves_the_selection(service: LocalService) -> None:
+    """Idle, then busy, then idle again: what the filter hides vanishes, and comes back as new."""
+    idle, busy = session("a"), session("a", "busy")
+    service.add_workspace("w", [idle])
+    director = Director(lambda: service.set_sessions("w", [busy]), lambda: service.set_sessions("w", [idle]))
+
+    async with director.client(service) as client:
+        rounds = await director.watch(client.sessions("w").idle_since(NOW))
+
+    assert rounds == [[appeared(idle)], [vanished(idle)], [appeared(idle)]]
+
+
+async def test_time_that_passes_lets_a_session_appear_without_a_new_answer(service: LocalService) -> None:
+    """The selection is judged anew although the service says that nothing has changed."""
+    fresh = attrs.evolve(
+        session("a"),
+        kernel=KernelSummary(name="python3", execution_state="idle", last_activity=datetime.now(UTC)),
+    )
+    service.add_workspace("w", [fresh])
+    old_enough = False
+    director = Director(lambda: None)
+
+    async with director.client(service) as client:
+        stream = client.sessions("w").where(lambda _: old_enough)
+
+        def grow_old() -> None:
+            nonlocal old_enough
+            old_enough = True
+
+        director.acts = [grow_old]
+        rounds = await director.watch(stream)
+
+    assert rounds == [[], [appeared(fresh)]]
+    assert [request.status for request in service.requests] == [200, 304]
+
+
+async def test_unchanged_answers_are_asked_for_conditionally(service: LocalService) -> None:
+    service.add_workspace("w", [session("a")])
+    director = Director(nothing, nothing)
+
+    async with director.client(service) as client:
+        await director.watch(client.sessions("w"))
+
+    first, *others = service.requests
+    etags = [request.headers.get("if-none-match") for request in others]
+    assert "if-none-match" not in first.headers
+    assert [request.status for request in service.requests] == [200, 304, 304]
+    assert etags[0] == etags[1] is not None
+
+
+async def test_an_answer_of_several_pages_is_never_taken_for_unchanged() -> None:
+    """An etag of its first page says nothing of the others."""
+    a, b, later = session("a"), session("b"), session("b", "busy")
+    async with LocalService(session_page_size=1) as service:
+        service.add_workspace("w", [a, b])
+        director = Director(lambda: service.set_sessions("w", [a, later]))
+        async with director.client(service) as client:
+            rounds = await director.watch(client.sessions("w"))
+
+    assert rounds == [[appeared(a), appeared(b)], [changed(later, b)]]
+
+
+async def test_an_outage_makes_nothing_vanish_and_is_reported_once(
+    service: LocalService, caplog: pytest.LogCaptureFixture
+) -> None:
+    a = session("a")
+    service.add_workspace("w", [a])
+    director = Director(
+        lambda: service.fail("w", Fault(status=500, times=2)), nothing, nothing, lambda: service.set_sessions("w", [])
+    )
+
+    with caplog.at_level(logging.INFO, logger="aidp_sessions"):
+        async with director.client(service) as client:
+            rounds = await director.watch(client.sessions("w"))
+
+    assert rounds == [[appeared(a)], [], [], [], [vanished(a)]]
+    told = [(record.levelname, "'w'" in record.getMessage()) for record in caplog.records if record.levelno > 10]
+    assert told == [("WARNING", True), ("INFO", True)]
+
+
+async def test_a_failed_discovery_keeps_everything_and_a_deleted_workspace_takes_its_sessions_along(
+    service: LocalService, caplog: pytest.LogCaptureFixture
+) -> None:
+    a = session("a")
+    service.add_workspace("w", [a])
+
+    def hide() -> None:
+        service.fail(None, Fault(body=b'{"items": []}', times=None))
+
+    director = Director(lambda: service.fail(None, Fault(status=500)), hide)
+
+    with caplog.at_level(logging.WARNING, logger="aidp_sessions"):
+        async with director.client(service) as client:
+            rounds = await director.watch(client.sessions())
+
+    assert rounds == [[appeared(a)], [], [vanished(a)]]
+    assert len(caplog.records) == 1
+
+
+async def test_a_first_round_that_cannot_list_the_workspaces_is_an_error(service: LocalService) -> None:
+    service.fail(None, Fault(status=404))
+    director = Director()
+
+    async with director.client(service) as client:
+        with pytest.raises(NotFoundError):
+            await anext(client.sessions().watch())
+
+
+async def test_the_mode_raise_ends_the_watch_with_the_first_failure(service: LocalService) -> None:
+    service.add_workspace("w", [session("a")])
+    director = Director(lambda: service.fail("w", Fault(status=404)))
+
+    async with director.client(service) as client:
+        with pytest.raises(NotFoundError):
+            async for change in client.sessions("w", on_error="raise").watch():
+                director.rounds[-1].append(change)
+
+    assert director.rounds == [[appeared(session("a"))], []]
+
+
+async def test_the_start_is_jittered_by_ten_seconds_at_most_and_rounds_keep_the_period(service: LocalService) -> None:
+    service.add_workspace("w")
+    for every, head_start in ((timedelta(minutes=5), 5.0), (timedelta(seconds=4), 2.0)):
+        director = Director(nothing, nothing)
+        async with director.client(service) as client:
+            await director.watch(client.sessions("w"), every)
+        assert director.sleeps[0] == head_start
+        assert all(0 <= pause <= every.total_seconds() for pause in director.sleeps[1:])
+
+
+async def test_a_watch_that_cannot_work_is_refused_at_once(service: LocalService) -> None:
+    async with service.client() as client:
+        for period in (timedelta(0), timedelta(seconds=-1)):
+            with pytest.raises(ValueError, match="positive timedelta"):
+                client.sessions("w").watch(period)
+        with pytest.raises(ValueError, match="pass a list"):
+            client.sessions(iter(["w"])).watch()
+
+    assert service.request_count == 0
+
+
+async def test_sessions_without_an_id_are_known_by_their_path(service: LocalService) -> None:
+    before, after = session(None, path="a.ipynb"), session(None, "busy", path="a.ipynb")
+    service.add_workspace("w", [before])
+    director = Director(lambda: service.set_sessions("w", [after]))
+
+    async with director.client(service) as client:
+        rounds = await director.watch(client.sessions("w"))
+
+    assert rounds == [[appeared(before)], [changed(after, before)]]
+
+
+worlds = st.dictionaries(
+    st.sampled_from("uvw"), st.dictionaries(st.sampled_from("abc"), st.sampled_from(["idle", "busy"])), max_size=3
+)
+
+
+@given(worlds=st.lists(worlds, max_size=6))
+def test_the_changes_replayed_give_each_round_s_world(
+    worlds: list[dict[str, dict[str, str]]],
+) -> None:
+    """Whoever applies every change to an empty set holds, after each round, exactly what that round showed."""
+    watch = Watch()
+    held: dict[tuple[str | None, str | None], SessionSummary] = {}
+    for world in worlds:
+        expected = {
+            (key, name): attrs.evolve(session(name, state), workspace_key=key)
+            for key, sessions in world.items()
+            for name, state in sessions.items()
+        }
+        watch.begin(lambda _: True)
+        changes: list[SessionChange] = []
+        for key, sessions in world.items():
+            items = tuple(expected[key, name] for name in sessions)
+            changes += watch.update(key, SessionCollection(items=items))
+        changes += watch.end(None)
+        for change in changes:
+            place = change.session.workspace_key, change.session.id
+            assert held.get(place) == change.previous
+            if change.kind == "vanished":
+                del held[place]
+            else:
+                held[place] = change.session
+        assert held == expected
