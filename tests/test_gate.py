@@ -1,0 +1,266 @@
+"""Slots are handed out first come first served, never beyond the width, and none is lost to a cancellation."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import TYPE_CHECKING, Final, Literal
+
+import attrs
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from aidp_sessions._gate import Gate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Action = tuple[Literal["enter", "leave", "cancel", "narrow", "widen", "turn"], int]
+ACTIONS: Final = st.tuples(
+    st.sampled_from(["enter", "enter", "leave", "cancel", "narrow", "widen", "turn", "turn"]),
+    st.integers(0, 3),
+)
+
+
+@attrs.define
+class Crowd:
+    """Tasks that want a slot of *gate*, each numbered as it came, and what became of them."""
+
+    gate: Gate
+    holding: list[int] = attrs.field(factory=list)
+    waiting: list[int] = attrs.field(factory=list)
+    overtaken: list[int] = attrs.field(factory=list)
+    cancelled: set[int] = attrs.field(factory=set)
+    _tasks: list[asyncio.Task[None]] = attrs.field(factory=list)
+    _leave: list[asyncio.Event] = attrs.field(factory=list)
+
+    async def _visit(self, number: int) -> None:
+        self.waiting.append(number)
+        async with self.gate:
+            self.waiting.remove(number)
+            self.holding.append(number)
+            # Whoever came earlier may wake up later, but must have been given a slot by now.
+            earlier = [other for other in self.waiting if other < number and other not in self.cancelled]
+            self.overtaken += earlier[self.gate.in_use - len(self.holding) :]
+            try:
+                await self._leave[number].wait()
+            finally:
+                self.holding.remove(number)
+
+    def enter(self) -> None:
+        self._leave.append(asyncio.Event())
+        self._tasks.append(asyncio.create_task(self._visit(len(self._tasks))))
+
+    def leave(self, which: int) -> None:
+        if self.holding:
+            self._leave[self.holding[which % len(self.holding)]].set()
+
+    def cancel(self, which: int) -> None:
+        running = [number for number, task in enumerate(self._tasks) if not task.done()]
+        if running:
+            number = running[which % len(running)]
+            self.cancelled.add(number)
+            self._tasks[number].cancel()
+
+    async def do(self, action: Action) -> None:
+        match action:
+            case ("enter", _):
+                self.enter()
+            case ("leave", which):
+                self.leave(which)
+            case ("cancel", which):
+                self.cancel(which)
+            case ("narrow", behind):
+                self.gate.narrow(self.gate.round_trip - behind % 2)
+            case ("widen", _):
+                self.gate.widen()
+            case _:
+                await asyncio.sleep(0)
+
+    async def go_home(self) -> list[BaseException | None]:
+        """Let everybody in and out again; what the tasks ended with, in the order they came."""
+        for event in self._leave:
+            event.set()
+        async with asyncio.timeout(5.0):
+            return await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def one_turn_at_a_time(actions: list[Action]) -> Iterator[Action]:
+    for action in actions:
+        yield from [action] * (action[1] if action[0] == "turn" else 1)
+
+
+async def check(limit: int, actions: list[Action]) -> None:
+    gate = Gate(limit)
+    crowd = Crowd(gate)
+    for action in one_turn_at_a_time(actions):
+        in_use, width = gate.in_use, gate.width
+        await crowd.do(action)
+        assert 1 <= gate.width <= limit
+        assert len(crowd.holding) <= gate.in_use <= max(in_use, width, gate.width)
+    ends = await crowd.go_home()
+
+    assert [type(end) for end in ends if not isinstance(end, asyncio.CancelledError | None)] == []
+    assert {number for number, end in enumerate(ends) if end is not None} <= crowd.cancelled
+    assert crowd.overtaken == []
+    assert gate.in_use == 0
+    await check_nothing_lost(gate)
+
+
+async def check_nothing_lost(gate: Gate) -> None:
+    """As many as the width get in without waiting, and not one more."""
+    newcomers = Crowd(gate)
+    for _ in range(gate.width + 1):
+        newcomers.enter()
+    await asyncio.sleep(0)
+    assert newcomers.holding == list(range(gate.width))
+    await newcomers.go_home()
+
+
+@given(limit=st.integers(1, 5), actions=st.lists(ACTIONS, max_size=40))
+@example(limit=1, actions=[("enter", 0), ("enter", 0), ("turn", 1), ("leave", 0), ("cancel", 1)])
+@example(limit=2, actions=[("narrow", 0), ("enter", 0), ("enter", 0), ("turn", 1), ("widen", 0), ("narrow", 0)])
+@settings(deadline=None, max_examples=100)
+async def test_whatever_happens_slots_go_in_order_within_the_width_and_come_back(
+    limit: int, actions: list[Action]
+) -> None:
+    await check(limit, actions)
+
+
+SETUP: Final[list[Action]] = [("enter", 0), ("enter", 0), ("enter", 0), ("turn", 1)]
+EVENTS: Final[list[Action]] = [("leave", 0), ("cancel", 0), ("cancel", 1), ("cancel", 2), ("enter", 0), ("widen", 0)]
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+@pytest.mark.parametrize("turns", [0, 1, 2])
+async def test_a_cancellation_at_any_moment_among_other_events_loses_no_slot(limit: int, turns: int) -> None:
+    for events in itertools.permutations(EVENTS, 4):
+        spaced = [action for event in events for action in (event, ("turn", turns))]
+        await check(limit, [*SETUP, *spaced])
+
+
+async def test_a_waiter_cancelled_in_the_same_turn_in_which_a_slot_is_freed_is_just_cancelled() -> None:
+    gate = Gate(1)
+
+    async def visit() -> None:
+        async with gate:
+            pass
+
+    async with gate:
+        waiter = asyncio.create_task(visit())
+        await asyncio.sleep(0)
+        waiter.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiter
+
+    assert gate.in_use == 0
+
+
+async def test_an_exception_inside_gives_the_slot_back() -> None:
+    gate = Gate(1)
+    for _ in range(3):
+        with pytest.raises(KeyError):
+            async with gate:
+                raise KeyError
+
+    assert gate.in_use == 0
+
+
+@pytest.mark.parametrize(("limit", "widths"), [(1, [1, 1]), (2, [1, 1]), (8, [4, 2, 1, 1]), (9, [4, 2, 1, 1])])
+def test_narrowing_halves_the_width_down_to_one(limit: int, widths: list[int]) -> None:
+    gate = Gate(limit)
+    seen = []
+    for _ in widths:
+        gate.narrow(gate.round_trip)
+        seen.append(gate.width)
+
+    assert seen == widths
+
+
+def test_requests_of_one_round_trip_narrow_once_however_many_are_throttled() -> None:
+    gate = Gate(32)
+    round_trip = gate.round_trip
+    for _ in range(32):
+        gate.narrow(round_trip)
+
+    assert gate.width == 16
+
+
+def test_each_round_of_successes_widens_by_one_slot_and_never_beyond_the_limit() -> None:
+    gate = Gate(8)
+    gate.narrow(gate.round_trip)
+    seen = []
+    for _ in range(40):
+        gate.widen()
+        seen.append(gate.width)
+
+    rounds = {width: len(list(group)) for width, group in itertools.groupby(seen)}
+    assert list(rounds) == [4, 5, 6, 7, 8]
+    assert all(successes in (width, width + 1) for width, successes in rounds.items() if width < 8)
+
+
+@given(limit=st.integers(1, 64), steps=st.lists(st.booleans(), max_size=200))
+def test_the_width_stays_between_one_and_the_limit_and_recovers(limit: int, steps: list[bool]) -> None:
+    gate = Gate(limit)
+    for narrow in steps:
+        before = gate.width
+        if narrow:
+            gate.narrow(gate.round_trip)
+            assert gate.width == max(1, before // 2)
+        else:
+            gate.widen()
+            assert before <= gate.width <= min(limit, before + 1)
+    for _ in range(limit * limit + 1):
+        gate.widen()
+
+    assert gate.width == limit
+
+
+async def test_narrowing_takes_no_slot_from_those_who_hold_one_but_admits_nobody_new() -> None:
+    gate = Gate(4)
+    crowd = Crowd(gate)
+    for _ in range(6):
+        crowd.enter()
+    await asyncio.sleep(0)
+    gate.narrow(gate.round_trip)
+    crowd.leave(0)
+    crowd.leave(1)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert crowd.holding == [2, 3]
+    crowd.leave(0)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert crowd.holding == [3, 4]
+    await crowd.go_home()
+
+    assert gate.in_use == 0
+
+
+async def test_widening_admits_who_waits() -> None:
+    gate = Gate(2)
+    gate.narrow(gate.round_trip)
+    crowd = Crowd(gate)
+    crowd.enter()
+    crowd.enter()
+    await asyncio.sleep(0)
+    assert crowd.holding == [0]
+    gate.widen()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert crowd.holding == [0, 1]
+    await crowd.go_home()
+
+
+def test_a_gate_that_nobody_waits_at_can_move_to_another_loop() -> None:
+    gate = Gate(1)
+
+    async def contend() -> int:
+        crowd = Crowd(gate)
+        crowd.enter()
+        crowd.enter()
+        await asyncio.sleep(0)
+        return len(await crowd.go_home())
+
+    assert [asyncio.run(contend()), asyncio.run(contend())] == [2, 2]
