@@ -10,10 +10,10 @@ from ._operations import annotate, attach_answer
 from .errors import AidpError, RequestTimeoutError, ResponseDecodeError, UnauthorizedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from types import TracebackType
 
-    from ._operations import Answer, Request
+    from ._operations import Answer, Request, Sink
     from ._transport import Transport
     from .policies import Sleep
 
@@ -60,6 +60,7 @@ class Call:
         self._delay = 0.0
         self._clock_corrected = False
         self._refreshed = False
+        self._sink: Sink | None = None
         self._deadline = asyncio.timeout(transport.timeout.total)
 
     async def __aenter__(self) -> Self:
@@ -84,6 +85,7 @@ class Call:
     async def send(self, request: Request, decode: Callable[[Answer], T]) -> T:
         """Send *request* until it is answered, and decode the answer; raises the last failure."""
         self._attempts = 0
+        self._sink = request.sink
         try:
             answer = await self._transport.until_answered(self, request)
         except AttemptFailedError as failed:
@@ -95,6 +97,16 @@ class Call:
                 attach_answer(undecodable, answer)
                 raise
         raise error
+
+    async def unhurried(self, waiting: Awaitable[None]) -> None:
+        """Await something that takes its time for reasons of the consumer's, which the deadline does not count."""
+        deadline, time = self._deadline.when(), asyncio.get_running_loop().time
+        began = time()
+        self._deadline.reschedule(None)
+        try:
+            await waiting
+        finally:
+            self._deadline.reschedule(None if deadline is None else deadline + time() - began)
 
     async def attempt(self, request: Request) -> Answer:
         """Send once; after a 401, again with the clock corrected or with better credentials, each once per call."""
@@ -145,8 +157,10 @@ class Call:
 
     def plans_retry(self, error: AidpError) -> bool:
         """Decide whether to try again after *error*, and how long to pause before; never beyond the deadline."""
-        clock, deadline = self._transport.clock, self._deadline.when()
-        delay = self._transport.retry.delay(error, self._attempts, clock.random)
+        if self._sink is not None and self._sink.irrevocable:
+            return False
+        deadline = self._deadline.when()
+        delay = self._transport.retry.delay(error, self._attempts, self._transport.clock.random)
         if delay is None or (deadline is not None and asyncio.get_running_loop().time() + delay > deadline):
             return False
         _log.debug("%s: attempt %d failed, next in %.3f s: %s", self._operation, self._attempts, delay, error)

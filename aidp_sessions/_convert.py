@@ -161,9 +161,14 @@ def envelope(document: object, *, bare_array: bool = False) -> tuple[list[object
     return items, "$.items", {key: value for key, value in document.items() if key != "items"}
 
 
-def structure_sessions(items: Iterable[object], path: str, workspace_key: str) -> tuple[SessionSummary, ...]:
-    """Convert *items* and note in each the workspace it was asked from; *path* leads error paths."""
-    sessions = _structure_all(items, SessionSummary, path)
+def structure_sessions(
+    items: Iterable[object], path: str, workspace_key: str, *, first: int = 0
+) -> tuple[SessionSummary, ...]:
+    """Convert *items* and note in each the workspace it was asked from.
+
+    Error paths begin with *path*; *first* is the place of the first item in the array of the whole answer.
+    """
+    sessions = _structure_all(items, SessionSummary, path, first)
     for session in sessions:
         _fill_in(session, "workspace_key", workspace_key)
     return sessions
@@ -173,7 +178,7 @@ def structure_workspaces(items: Iterable[object], path: str) -> tuple[WorkspaceS
     return _structure_all(items, WorkspaceSummary, path)
 
 
-def _structure_all(items: Iterable[object], cls: type[T], path: str) -> tuple[T, ...]:
+def _structure_all(items: Iterable[object], cls: type[T], path: str, first: int = 0) -> tuple[T, ...]:
     structure = cast("Callable[[object, type[T]], T]", _fast.get_structure_hook(cls))
     done: list[T] = []
     item: object = None
@@ -181,7 +186,7 @@ def _structure_all(items: Iterable[object], cls: type[T], path: str) -> tuple[T,
         for item in items:
             done.append(structure(item, cls))
     except (KeyError, TypeError, ValueError):
-        raise _explain(item, cls, f"{path}[{len(done)}]") from None
+        raise _explain(item, cls, f"{path}[{first + len(done)}]") from None
     return tuple(done)
 
 

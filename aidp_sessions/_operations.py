@@ -10,7 +10,7 @@ import math
 import re
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from urllib.parse import quote
 
 import attrs
@@ -28,6 +28,9 @@ T = TypeVar("T")
 MAX_CLOCK_SKEW: Final = 300.0
 """Seconds by which the date of a signature may differ from the service's clock ("Request Signatures")."""
 
+THRESHOLD: Final = 1024 * 1024
+"""Bytes up to which an answer is decoded in one go: a few milliseconds of work, a few megabytes of objects."""
+
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _API_VERSION = re.compile(r"[0-9]{8}", re.ASCII)
 _AUTHORITY = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//([^/?#]*)", re.ASCII | re.IGNORECASE)
@@ -40,7 +43,8 @@ _CREDENTIALS = re.compile(
     rf"""\bSignature(?:{_QUOTED_PAIR})+
     | -----BEGIN\ [A-Z0-9\ ]+-----.*?(?:-----END\ [A-Z0-9\ ]+-----|\Z)
     | ST\$[^\s"'\\,]+
-    | eyJ[\w-]{{8,}}(?:\.[\w-]*){{0,2}}""",
+    | (?-i:eyJ[\w-]{{8,}}(?:\.[\w-]*){{0,2}})
+    | \b(?:Basic|Bearer)\s+(?=[^\s]*[0-9=+/])[\w+/=.~-]{{6,}}""",
     re.ASCII | re.DOTALL | re.IGNORECASE | re.VERBOSE,
 )
 
@@ -52,19 +56,43 @@ class Request:
     Attributes:
         target: path and query, percent-encoded, exactly as they are signed and sent.
         headers: beside those that every request carries; names in lower case.
+        sink: takes the body of a large answer piece by piece.
     """
 
     target: str
     headers: Mapping[str, str] = attrs.field(factory=dict)
+    sink: Sink | None = None
+
+
+class Sink(Protocol):
+    """Where the body of a large answer goes.
+
+    Attributes:
+        irrevocable: what was taken has had effects, so the request cannot be sent again.
+    """
+
+    irrevocable: bool
+
+    def begin(self) -> None:
+        """An attempt begins: forget what an earlier one had brought."""
+
+    async def take(self, chunk: bytes) -> None:
+        """Use a piece; raises `ResponseDecodeError` if it cannot be right."""
 
 
 @attrs.frozen
 class Answer:
-    """A complete answer; *headers* must look names up regardless of case."""
+    """A complete answer; *headers* must look names up regardless of case.
+
+    Attributes:
+        body: decompressed; empty if a sink took it.
+        size: bytes of the body, wherever they went.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes = attrs.field(repr=False)
+    size: int = attrs.field(default=attrs.Factory(lambda self: len(self.body), takes_self=True))
 
 
 @attrs.frozen
@@ -74,6 +102,7 @@ class SessionPage:
     etag: str | None
     opc_request_id: str | None
     extra: Mapping[str, object]
+    size: int
 
 
 @attrs.frozen
@@ -141,9 +170,12 @@ def sessions_target(workspaces: str, workspace_key: str, query: str) -> str:
 def decode_sessions(answer: Answer, workspace_key: str) -> SessionPage:
     """A page of sessions; the array may be bare, as version 20240831 sends it."""
     items, path, extra = envelope(decode_json(answer.body), bare_array=True)
+    return session_page(answer, structure_sessions(items, path, workspace_key), extra)
+
+
+def session_page(answer: Answer, sessions: tuple[SessionSummary, ...], extra: Mapping[str, object]) -> SessionPage:
     get = answer.headers.get
-    sessions = structure_sessions(items, path, workspace_key)
-    return SessionPage(sessions, get("opc-next-page") or None, get("etag"), get("opc-request-id"), extra)
+    return SessionPage(sessions, get("opc-next-page") or None, get("etag"), get("opc-request-id"), extra, answer.size)
 
 
 def unless_unchanged(decode: Callable[[Answer], T]) -> Callable[[Answer], T | None]:
@@ -162,7 +194,7 @@ def failure(answer: Answer, *, now: float, limit: float = math.inf, conditional:
     A *conditional* request also takes a 304 for an answer. *now* is our clock, in seconds since the epoch.
     """
     error: AidpError
-    if len(answer.body) > limit:
+    if answer.size > limit:
         error = ResponseDecodeError(f"the body is larger than max_response_bytes={limit}")
     elif answer.status == 200 or (conditional and answer.status == 304):
         return None
@@ -182,11 +214,15 @@ def attach_answer(error: AidpError, answer: Answer) -> None:
     error.headers = {name: redact(value) for name, value in headers if name not in _PRIVATE_HEADERS}
     error.code = None if error.code is None else redact(error.code)
     error.args = (redact(error.message), *error.args[1:])
+    error.__context__ = None  # what a decoder said, as it said it
 
 
 def redact(text: str) -> str:
-    """*text* without what looks like a signature, a token (``ST$…``, JWT) or PEM."""
-    return _CREDENTIALS.sub("[redacted]", text)
+    """*text* without what looks like a signature, a token (``ST$…``, JWT, Basic, Bearer) or PEM.
+
+    Bytes that are no UTF-8, which headers may hold, become replacement characters: any text can be logged.
+    """
+    return _CREDENTIALS.sub("[redacted]", text.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
 
 
 def shortened(text: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import platform
 from email.utils import formatdate
@@ -20,20 +21,40 @@ import backoff
 from yarl import URL
 
 from ._call import AttemptFailedError, Call
-from ._operations import MAX_CLOCK_SKEW, Answer, clock_skew, failure, http_date, redact, request_id
+from ._operations import (
+    MAX_CLOCK_SKEW,
+    THRESHOLD,
+    Answer,
+    attach_answer,
+    clock_skew,
+    failure,
+    http_date,
+    redact,
+    request_id,
+)
 from ._version import __version__
+from .auth.fetching import MAX_ANSWER
+from .auth.renewal import Renewing
 from .auth.signing import SigningRequest
-from .errors import AidpError, ConnectionFailedError, RequestTimeoutError, TooManyRequestsError
+from .errors import (
+    AidpError,
+    ConnectionFailedError,
+    RequestTimeoutError,
+    ResponseDecodeError,
+    TooManyRequestsError,
+    TransportError,
+)
+from .policies import Timeout
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncGenerator, Generator, Mapping
 
     from ._gate import Gate
-    from ._operations import Request
+    from ._operations import Request, Sink
+    from .auth.fetching import FetchRequest
     from .auth.signing import Signer
-    from .errors import TransportError
-    from .policies import Clock, RetryPolicy, Sleep, Timeout
+    from .policies import Clock, RetryPolicy, Sleep
 
 _log = logging.getLogger("aidp_sessions")
 
@@ -64,6 +85,7 @@ class Pool:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lifetime: AsyncGenerator[None] | None = None
         self._process = 0
+        self._signers: list[Signer] = []
         self.closed = False
 
     def session(self) -> aiohttp.ClientSession:
@@ -105,8 +127,20 @@ class Pool:
             self._lifetime.__anext__().__await__().__next__()
         return session
 
+    def adopt(self, signer: Signer) -> Signer:
+        """Return *signer*; what it renews in the background ends with the last pool that has adopted it."""
+        if not any(known is signer for known in self._signers):
+            self._signers.append(signer)
+            if isinstance(signer, Renewing):
+                signer.attach()
+        return signer
+
     async def aclose(self) -> None:
         self.closed = True
+        signers, self._signers = self._signers, []
+        for signer in signers:
+            if isinstance(signer, Renewing):
+                await signer.detach()
         if self._is_inherited():  # closing a socket here would take it out of the parent's selector, which is shared
             return
         lifetime, self._lifetime = self._lifetime, None
@@ -124,7 +158,7 @@ async def _close_with_loop(session: aiohttp.ClientSession) -> AsyncGenerator[Non
 
 @attrs.define
 class ClockOffset:
-    """Seconds to add to our clock to get the service's; one for a client and all its copies."""
+    """Seconds to add to our clock to get the service's; a client shares it with its copies that have the same two."""
 
     seconds: float = 0.0
 
@@ -190,7 +224,7 @@ class Transport:
         """Sign, send and read once; raises an `AidpError` for anything but a 200. *sent* is filled in on the way."""
         offset = self.clock_offset.seconds if self.corrects_clock else 0.0
         date = formatdate(self.clock.time() + offset, usegmt=True)
-        sent.update(await self.signer.sign(SigningRequest("GET", self.host, request.target, date)))
+        sent.update(await self.pool.adopt(self.signer).sign(SigningRequest("GET", self.host, request.target, date)))
         retries = "true" if self.retry.attempts > 1 else "false"
         ours = {**_HEADERS, "opc-client-retries": retries, "opc-request-id": opc_request_id, **request.headers}
         outcome: Answer | AidpError
@@ -205,8 +239,7 @@ class Transport:
                 ssl=self.ssl,
                 proxy=self.proxy,
             ) as response:
-                body = await _read(response, self.max_response_bytes)
-                outcome = Answer(response.status, response.headers, body)
+                outcome = await _read(response, self.max_response_bytes, request.sink)
         except (aiohttp.ClientError, OSError) as caught:
             outcome = _translate(caught, self.timeout)
         if isinstance(outcome, Answer):
@@ -236,6 +269,33 @@ class Transport:
         return True
 
 
+async def fetch(request: FetchRequest) -> Answer:
+    """Send a signer's request over a connection of its own: no proxy, no redirects; raises `TransportError`."""
+    timeout = Timeout(connect=request.connect, read=request.read)
+    outcome: Answer | TransportError
+    try:
+        async with (
+            aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), middlewares=(_send_once,)) as session,
+            session.request(
+                request.method,
+                URL(request.url, encoded=True),
+                data=request.body or None,
+                headers={**_HEADERS, **request.headers},
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(
+                    total=None, connect=timeout.connect, sock_connect=timeout.connect, sock_read=timeout.read
+                ),
+                ssl=request.ssl,
+            ) as response,
+        ):
+            outcome = await _read(response, MAX_ANSWER, None)
+    except (aiohttp.ClientError, OSError) as caught:
+        outcome = _translate(caught, timeout)
+    if isinstance(outcome, TransportError):  # out here, where no aiohttp exception with our headers is attached
+        raise outcome
+    return outcome
+
+
 class _BrokenConnectionError(aiohttp.ClientError):
     """A connection that broke under a request, as something that aiohttp does not retry."""
 
@@ -250,16 +310,32 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
         raise _BrokenConnectionError(_reason(caught)) from None
 
 
-async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
-    """The body, decompressed; one that is longer than *limit* ends with the chunk that made it so."""
+async def _read(response: aiohttp.ClientResponse, limit: int, sink: Sink | None) -> Answer:
+    """Read the body, decompressed, but not on after the chunk that makes it longer than *limit*.
+
+    A 200 that turns out large goes to *sink* from its first byte on.
+    """
+    answer = Answer(response.status, response.headers, b"")
     chunks: list[bytes] = []
-    size = 0
+    size, large = 0, math.inf
+    if sink is not None and response.status == 200:
+        sink.begin()
+        large = THRESHOLD
     async for chunk in response.content.iter_any():
-        chunks.append(chunk)
         size += len(chunk)
+        chunks.append(chunk)
         if size > limit:
             break
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        if sink is not None and size > large:
+            try:
+                for piece in chunks:
+                    await sink.take(piece)
+            except ResponseDecodeError as error:
+                attach_answer(error, answer)
+                raise
+            chunks.clear()
+    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    return attrs.evolve(answer, body=body, size=size)
 
 
 def _translate(caught: aiohttp.ClientError | OSError, timeout: Timeout) -> TransportError:

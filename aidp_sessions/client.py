@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Final, NoReturn, Self, cast
 
 import attrs
 
 from . import endpoints
+from ._delivery import Delivery
 from ._gate import Gate
 from ._keys import Keys, keys_of
 from ._operations import (
     Request,
-    decode_sessions,
     decode_workspaces,
     next_token,
     path_segment,
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from ._delivery import Emit
     from ._merge import Sleep
     from .auth.signing import Signer
     from .streams import OnError
@@ -168,7 +168,10 @@ class SessionsClient:
     def _share(self, original: Self, *, own_gate: bool) -> None:
         theirs = original._transport
         gate = self._transport.gate if own_gate else theirs.gate
-        self._transport = attrs.evolve(self._transport, pool=theirs.pool, gate=gate, clock_offset=theirs.clock_offset)
+        ours = self._transport
+        same_clocks = (ours.clock, ours.base_url) == (theirs.clock, theirs.base_url)
+        offset = theirs.clock_offset if same_clocks else ours.clock_offset
+        self._transport = attrs.evolve(ours, pool=theirs.pool, gate=gate, clock_offset=offset)
         self._owns_pool = False
 
     async def list_sessions(
@@ -203,22 +206,29 @@ class SessionsClient:
         opc_request_id: str | None = None,
         sleep: Sleep | None = None,
         known: SessionCollection | None = None,
+        emit: Emit | None = None,
     ) -> SessionCollection:
+        """List a workspace; with *emit*, pass its sessions on to that instead of returning them."""
         target = sessions_target(self._workspaces_path, workspace_key, query)
-        decode = partial(decode_sessions, workspace_key=workspace_key)
         call = self._transport.call("list_sessions", workspace_key, opc_request_id=opc_request_id, sleep=sleep)
+        delivery = Delivery(workspace_key, emit and (lambda sessions: call.unhurried(emit(sessions))))
         async with call:
-            conditional = Request(target, {"if-none-match": known.etag} if known and known.etag else {})
-            first = await call.send(conditional, unless_unchanged(decode))
+            etag = known.etag if known and known.etag and known.etag.isascii() else None
+            request = Request(target, {"if-none-match": etag} if etag else {}, delivery)
+            first = await call.send(request, unless_unchanged(delivery.decode))
             if first is None:
                 return cast("SessionCollection", known)
-            page, sessions = first, first.sessions
-            seen: set[str] = set()
+            page, seen = first, set[str]()
+            await delivery.add(page)
             while token := next_token(page.next_page, seen):
-                page = await call.send(Request(with_page(target, token)), decode)
-                sessions += page.sessions
+                page = await call.send(Request(with_page(target, token), sink=delivery), delivery.decode)
+                await delivery.add(page)
+            await delivery.flush()
         return SessionCollection(
-            items=sessions, etag=None if seen else first.etag, opc_request_id=page.opc_request_id, extra=first.extra
+            items=tuple(delivery.sessions),
+            etag=None if seen else first.etag,
+            opc_request_id=page.opc_request_id,
+            extra=first.extra,
         )
 
     def sessions(
@@ -251,10 +261,14 @@ class SessionsClient:
         async def fetch(workspace_key: str, sleep: Sleep, known: SessionCollection | None) -> SessionCollection:
             return await self._list_sessions(workspace_key, query, sleep=sleep, known=known)
 
+        async def deliver(workspace_key: str, sleep: Sleep, emit: Emit) -> None:
+            await self._list_sessions(workspace_key, query, sleep=sleep, emit=emit)
+
         limit = self._transport.gate.limit
         return SessionStream(
             keys=Keys(self._discovered_keys) if workspaces is None else _checked_keys(workspaces),
             fetch=fetch,
+            deliver=deliver,
             limit=limit if max_concurrency is None else min(limit, max_concurrency),
             clock=self._transport.clock,
             on_error=on_error,

@@ -7,27 +7,31 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self, TypeVar
 
 import attrs
 
-from ._merge import Sleep, Slot, merge
+from ._merge import Sleep, Slot, Source, merge
 from ._watch import Watch
 from .activity import Activity, activity_of, idle_predicate, instant
 from .errors import AidpError, FanOutError
 from .models import SessionChange, SessionCollection, SessionSummary, WorkspaceOutcome
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
 
     from ._keys import Keys
     from .policies import Clock
 
+T = TypeVar("T")
 OnError = Literal["defer", "raise", "skip"]
 Predicate = Callable[[SessionSummary], bool]
 Fetch = Callable[[str, Sleep, SessionCollection | None], Awaitable[SessionCollection]]
 """``fetch(workspace_key, sleep, known)``: all sessions of a workspace; *known* itself, if nothing has changed since."""
+Emit = Callable[[tuple[SessionSummary, ...]], Awaitable[None]]
+Deliver = Callable[[str, Sleep, Emit], Awaitable[None]]
+"""``deliver(workspace_key, sleep, emit)``: the same sessions, emitted all at once or, if they are many, in parts."""
 
 _LONGEST_HEAD_START = 10.0
 _log = logging.getLogger("aidp_sessions")
@@ -47,6 +51,7 @@ class SessionStream:
 
     _keys: Keys = attrs.field(alias="keys")
     _fetch: Fetch = attrs.field(alias="fetch")
+    _deliver: Deliver = attrs.field(alias="deliver")
     _limit: int = attrs.field(alias="limit")
     _clock: Clock = attrs.field(alias="clock")
     _on_error: OnError = attrs.field(alias="on_error")
@@ -73,24 +78,47 @@ class SessionStream:
     def _narrowed(self, condition: Callable[[], Predicate]) -> Self:
         return attrs.evolve(self, conditions=(*self._conditions, condition))
 
-    def __aiter__(self) -> AsyncIterator[SessionSummary]:
+    def __aiter__(self) -> AsyncGenerator[SessionSummary]:
         return self._sessions()
 
     async def _sessions(self) -> AsyncGenerator[SessionSummary]:
         failures: list[AidpError] = []
-        async with aclosing(self._outcomes()) as outcomes:
+        async with aclosing(self._merged(self._asking_for_parts())) as parts:
             try:
-                async for outcome in outcomes:
-                    for session in outcome.sessions:
+                async for part in parts:
+                    if isinstance(part, AidpError):
+                        self._note(part, failures)
+                        continue
+                    for session in part:
                         yield session
-                    if outcome.error is not None:
-                        self._note(outcome.error, failures)
             except AidpError as error:
                 if self._on_error != "defer":
                     raise
                 failures.append(error)
         if failures:
             raise FanOutError.of(failures)
+
+    def _asking_for_parts(self) -> Source[str, tuple[SessionSummary, ...] | AidpError]:
+        holds = self._predicate()
+
+        async def ask(key: str, slot: Slot[tuple[SessionSummary, ...] | AidpError]) -> None:
+            delivered = 0
+
+            async def emit(sessions: tuple[SessionSummary, ...]) -> None:
+                nonlocal delivered
+                if kept := tuple(filter(holds, sessions)):
+                    await slot.emit(kept)
+                    delivered += len(kept)
+
+            try:
+                await self._deliver(key, slot.pause, emit)
+            except AidpError as error:
+                error.delivered = delivered
+                if self._on_error == "raise":
+                    raise
+                await slot.emit(error)
+
+        return ask
 
     def _note(self, error: AidpError, failures: list[AidpError]) -> None:
         if self._on_error == "skip":
@@ -190,6 +218,9 @@ class SessionStream:
                 answer = error
             await slot.emit((key, answer))
 
-        async with aclosing(merge(self._keys.begin(), ask, limit=self._limit, sleep=self._clock.sleep)) as answers:
+        async with aclosing(self._merged(ask)) as answers:
             async for answer in answers:
                 yield answer
+
+    def _merged(self, ask: Source[str, T]) -> AsyncGenerator[T]:
+        return merge(self._keys.begin(), ask, limit=self._limit, sleep=self._clock.sleep)

@@ -38,6 +38,8 @@ ORDER = (
         "_merge",
         "_keys",
         "_watch",
+        "_incremental",
+        "_delivery",
     ),
     *("auth.signing", "auth.config", "auth", "_call", "_transport", "streams", "client", "__init__", "testing"),
     *("_report", "cli", "__main__"),

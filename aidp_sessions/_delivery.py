@@ -1,0 +1,80 @@
+"""Whole, or as it comes: decides when the sessions of one workspace are let go.
+
+Up to `THRESHOLD` bytes, all pages together, are held back until the last of them is decoded, so that they can be asked
+for again without anybody having seen them. Beyond that they are passed on as they arrive, in flat memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from ._incremental import PIECE, SessionParser
+from ._operations import THRESHOLD, SessionPage, decode_sessions, session_page
+
+if TYPE_CHECKING:
+    from ._operations import Answer
+    from .models import SessionSummary
+
+Emit = Callable[[tuple["SessionSummary", ...]], Awaitable[None]]
+
+
+class Delivery:
+    """The sessions of one workspace on their way. Without *emit* they are all kept, to be had as `sessions`.
+
+    Attributes:
+        sessions: what is held back.
+        irrevocable: something of the request under way has been passed on, so it cannot be sent again.
+    """
+
+    def __init__(self, workspace_key: str, emit: Emit | None) -> None:
+        self._workspace_key = workspace_key
+        self._emit = emit
+        self._held_bytes = 0
+        self._parser: SessionParser | None = None
+        self._committed = 0
+        self.sessions: list[SessionSummary] = []
+        self.irrevocable = False
+
+    def begin(self) -> None:
+        """A request is sent, perhaps not for the first time: forget what an earlier attempt at it had brought."""
+        self._parser = None
+        self.irrevocable = False
+        del self.sessions[self._committed :]
+
+    async def take(self, chunk: bytes) -> None:
+        """Decode a piece of a large answer, letting others run in between."""
+        if self._parser is None:
+            self._parser = SessionParser(self._workspace_key)
+        for start in range(0, len(chunk), PIECE):
+            await self._pass_on(self._parser.feed(chunk[start : start + PIECE]))
+            await asyncio.sleep(0)
+
+    def decode(self, answer: Answer) -> SessionPage:
+        """The page of an answer, or what is left of it once `take` had the rest."""
+        if self._parser is None:
+            return decode_sessions(answer, self._workspace_key)
+        return session_page(answer, *self._parser.close())
+
+    async def add(self, page: SessionPage) -> None:
+        """Keep a page, or pass it on."""
+        self._held_bytes += page.size
+        if self._held_bytes > THRESHOLD:
+            await self._pass_on(page.sessions)
+        else:
+            self.sessions += page.sessions
+        self._committed = len(self.sessions)
+        self.irrevocable = False
+
+    async def flush(self) -> None:
+        if self._emit is not None:
+            await self._pass_on(())
+
+    async def _pass_on(self, sessions: tuple[SessionSummary, ...]) -> None:
+        self.sessions += sessions
+        if self._emit is None or not self.sessions:
+            return
+        part, self.sessions, self._committed = tuple(self.sessions), [], 0
+        self.irrevocable = True
+        await self._emit(part)

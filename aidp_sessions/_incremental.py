@@ -1,0 +1,83 @@
+"""A session collection that arrives in pieces, decoded as it does: bytes in, sessions out, no I/O.
+
+Each piece goes through the same decoder as a whole body does, so both have the same results and the same errors. Only
+a body that begins with the array of items, as the service's do, is decoded early; any other is decoded at its end.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from ._convert import decode_json, envelope, structure_sessions
+from .errors import ResponseDecodeError
+
+if TYPE_CHECKING:
+    from .models import SessionSummary
+
+PIECE: Final = 64 * 1024
+"""Bytes to collect before looking for complete sessions: about a millisecond of decoding."""
+
+_BEGINNING = re.compile(rb'\s*(?:\{\s*"items"\s*:\s*)?\[\s*(?=\{)')
+_GUESSES: Final = 16
+
+
+class SessionParser:
+    """``feed`` chunks as they come, then ``close``; each returns the sessions that have become complete."""
+
+    def __init__(self, workspace_key: str) -> None:
+        self._workspace_key = workspace_key
+        self._head: bytes | None = None
+        self._buffer = bytearray()
+        self._enough = PIECE
+        self._count = 0
+
+    def feed(self, chunk: bytes) -> tuple[SessionSummary, ...]:
+        self._buffer += chunk
+        if len(self._buffer) < self._enough:
+            return ()
+        if self._head is None:
+            self._read_head()
+        items, rest = self._complete_items() if self._head else (None, 0)
+        if items is None:  # one huge session, or a shape of body that can only be decoded whole
+            self._enough = 2 * len(self._buffer)
+            return ()
+        del self._buffer[:rest]
+        self._enough = PIECE
+        return self._structured(items)
+
+    def close(self) -> tuple[tuple[SessionSummary, ...], dict[str, object]]:
+        """Decode the rest, with the unknown fields beside the items; raises `ResponseDecodeError` if it is no end."""
+        items, path, extra = envelope(decode_json((self._head or b"") + bytes(self._buffer)), bare_array=True)
+        if self._count and not items:
+            raise ResponseDecodeError("the array of items ends with a comma", path)
+        return self._structured(items), extra
+
+    def _read_head(self) -> None:
+        beginning = _BEGINNING.match(self._buffer)
+        self._head = beginning[0] if beginning else b""
+        del self._buffer[: len(self._head)]
+
+    def _complete_items(self) -> tuple[list[object] | None, int]:
+        """The items up to a comma between two of them, and where the next begins.
+
+        A comma after a brace is a guess. It is right exactly if what precedes it decodes as an array of items, for no
+        prefix that ends within a string or a nested value does.
+        """
+        end = len(self._buffer)
+        for _ in range(_GUESSES):
+            end = self._buffer.rfind(b"},", 0, end)
+            if end < 0:
+                break
+            try:
+                items = decode_json(b"[%b]" % bytes(self._buffer[: end + 1]))
+            except ResponseDecodeError:
+                continue
+            return items, end + 2  # type: ignore[return-value]  # brackets around it make it a list
+        return None, 0
+
+    def _structured(self, items: list[object]) -> tuple[SessionSummary, ...]:
+        path = "$.items" if b"{" in (self._head or b"{") else "$"
+        sessions = structure_sessions(items, path, self._workspace_key, first=self._count)
+        self._count += len(items)
+        return sessions

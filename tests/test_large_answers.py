@@ -1,0 +1,220 @@
+"""Answers beyond the threshold: decoded in pieces, yielded as they come, with the results and errors of a whole one."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from contextlib import aclosing
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aidp_sessions import (
+    ConnectionFailedError,
+    FanOutError,
+    ResponseDecodeError,
+    RetryPolicy,
+    SessionSummary,
+    Timeout,
+)
+from aidp_sessions import _incremental as incremental
+from aidp_sessions._convert import decode_json, envelope, structure_sessions
+from aidp_sessions._operations import THRESHOLD
+from aidp_sessions.testing import Fault, LocalService
+
+from .strategies import wire_sessions
+
+PATIENT = RetryPolicy(base=0.001, cap=0.001)
+
+
+def many(number: int) -> list[dict[str, object]]:
+    """Sessions of half a kilobyte each, as the service sends them."""
+    kernel = {"name": "python3", "execution_state": "idle", "last_activity": "2026-11-23T01:12:43.863595Z"}
+    return [{"id": f"{each:08d}", "path": "x" * 400, "kernel": kernel} for each in range(number)]
+
+
+LARGE = many(2 * THRESHOLD // 500)
+
+
+def names(sessions: list[SessionSummary]) -> list[str | None]:
+    return [each.id for each in sessions]
+
+
+def in_pieces(body: bytes, cuts: list[int]) -> tuple[tuple[SessionSummary, ...], dict[str, object]]:
+    """Feed *body*, cut at *cuts*, to a parser that looks for complete sessions all the time."""
+    parser = incremental.SessionParser("w")
+    sessions: tuple[SessionSummary, ...] = ()
+    places = sorted({0, *(cut % (len(body) + 1) for cut in cuts), len(body)})
+    for start, end in itertools.pairwise(places):
+        parser._enough = 0
+        sessions += parser.feed(body[start:end])
+    rest, extra = parser.close()
+    return sessions + rest, extra
+
+
+def whole(body: bytes) -> tuple[tuple[SessionSummary, ...], dict[str, object]]:
+    items, path, extra = envelope(decode_json(body), bare_array=True)
+    return structure_sessions(items, path, "w"), extra
+
+
+envelopes = st.sampled_from(['{"items":%s}', '{ "items" :\n%s, "note": {"a": "},{"}}', "%s", '{"note": 1, "items":%s}'])
+
+
+@settings(deadline=None)
+@given(
+    items=st.lists(wire_sessions, max_size=8),
+    form=envelopes,
+    cuts=st.lists(st.integers(0, 10_000), max_size=20),
+    separators=st.sampled_from([(",", ":"), (", ", ": "), (" ,\n", ":")]),
+)
+def test_pieces_decode_to_what_the_whole_does(
+    items: list[dict[str, object]], form: str, cuts: list[int], separators: tuple[str, str]
+) -> None:
+    """Wherever the body is cut, whatever braces and commas its strings hold."""
+    body = (form % json.dumps(items, separators=separators, ensure_ascii=False)).encode()
+
+    assert in_pieces(body, cuts) == whole(body)
+
+
+@settings(deadline=None)
+@given(
+    number=st.integers(0, 5),
+    wrong=st.sampled_from([{"kernel": {}}, {"name": 5}, {"kernel": {"name": "x", "last_activity": "today"}}, 7, None]),
+    cuts=st.lists(st.integers(0, 10_000), max_size=20),
+)
+def test_a_wrong_session_is_named_by_its_place_in_the_whole(number: int, wrong: object, cuts: list[int]) -> None:
+    items = [{"id": "},{", "kernel": {"name": "},"}}] * number + [wrong] + [{"id": "after"}] * 2
+    body = json.dumps({"items": items}).encode()
+
+    with pytest.raises(ResponseDecodeError) as expected:
+        whole(body)
+    with pytest.raises(ResponseDecodeError) as caught:
+        in_pieces(body, cuts)
+
+    assert (caught.value.path, caught.value.message) == (expected.value.path, expected.value.message)
+
+
+@given(cut=st.integers(0, 200), cuts=st.lists(st.integers(0, 10_000), max_size=9))
+def test_a_body_that_ends_early_is_an_error(cut: int, cuts: list[int]) -> None:
+    body = json.dumps({"items": [{"id": str(each)} for each in range(9)]}).encode()
+    truncated = body[: cut % len(body)]
+
+    with pytest.raises(ResponseDecodeError):
+        in_pieces(truncated, cuts)
+
+
+@pytest.mark.parametrize("tail", [b"]}", b" ]}", b",]}", b"]", b"}", b"]} x", b'], "items": null}'])
+def test_a_body_that_ends_wrongly_is_an_error(tail: bytes) -> None:
+    """A comma before the end of the array, among others, although the pieces before it were fine."""
+    with pytest.raises(ResponseDecodeError):
+        in_pieces(b'{"items":[{"id":"1"},' + tail, [21])
+
+
+async def test_a_large_workspace_arrives_while_it_is_still_being_sent() -> None:
+    """The first sessions are out although the last byte never comes."""
+    async with LocalService() as service:
+        service.add_workspace("w", LARGE)
+        service.fail("w", Fault(cut="in_body", times=None))
+        async with service.client() as client, aclosing(aiter(client.sessions("w"))) as sessions:
+            first = await anext(sessions)
+
+    assert (first.id, first.workspace_key) == ("00000000", "w")
+
+
+async def test_every_way_to_ask_gives_the_same_sessions() -> None:
+    async with LocalService() as service:
+        service.add_workspace("w", LARGE)
+        async with service.client() as client:
+            listed = await client.list_sessions("w")
+            streamed = await client.sessions("w").collect()
+            (outcome,) = [each async for each in client.sessions("w").by_workspace()]
+
+    assert names(streamed) == [each["id"] for each in LARGE]
+    assert list(listed.items) == streamed == list(outcome.sessions)
+    assert listed.etag is not None
+
+
+async def test_what_broke_after_its_first_session_is_not_asked_again_and_says_how_many_were_delivered() -> None:
+    async with LocalService() as service:
+        service.add_workspace("w", LARGE)
+        service.fail("w", Fault(cut="in_body"))
+        seen: list[SessionSummary] = []
+        async with service.client(retry=PATIENT) as client:
+            with pytest.raises(FanOutError) as caught:
+                async for each in client.sessions("w"):
+                    seen.append(each)  # noqa: PERF401  # what came before the failure is the point
+
+    (error,) = caught.value.exceptions
+    assert isinstance(error, ConnectionFailedError)
+    assert error.delivered == len(seen) > 0
+    assert names(seen) == [each["id"] for each in LARGE[: len(seen)]]
+    assert service.request_count == 1
+
+
+async def test_a_whole_one_that_broke_is_asked_again_and_nothing_comes_twice() -> None:
+    async with LocalService() as service:
+        service.add_workspace("w", LARGE)
+        service.fail("w", Fault(cut="in_body", times=2))
+        async with service.client(retry=PATIENT) as client:
+            listed = await client.list_sessions("w")
+
+    assert names(list(listed)) == [each["id"] for each in LARGE]
+    assert service.request_count == 3
+
+
+async def test_below_the_threshold_a_broken_answer_shows_nothing_and_is_asked_again() -> None:
+    async with LocalService() as service:
+        service.add_workspace("w", many(100))
+        service.fail("w", Fault(cut="in_body", times=2))
+        async with service.client(retry=PATIENT) as client:
+            assert names(await client.sessions("w").collect()) == [each["id"] for each in many(100)]
+
+    assert service.request_count == 3
+
+
+async def test_pages_count_together_and_a_page_that_was_not_begun_is_asked_again() -> None:
+    """Once the pages exceed the threshold, they are out; a later page that fails for a moment loses nothing."""
+    async with LocalService(session_page_size=len(LARGE) // 8) as service:
+        service.add_workspace("w", LARGE)
+        service.fail("w", *[Fault()] * 7, Fault(status=500))
+        async with service.client(retry=PATIENT) as client:
+            assert names(await client.sessions("w").collect()) == [each["id"] for each in LARGE]
+
+
+async def test_the_time_that_a_slow_consumer_takes_is_not_counted() -> None:
+    """The whole body lasts longer than the total, because of the consumer alone."""
+    async with LocalService() as service:
+        service.add_workspace("w", LARGE)
+        timeout = Timeout(connect=5, read=5, total=0.3)
+        async with service.client(timeout=timeout, max_concurrency=1, retry=RetryPolicy.none()) as client:
+            number = 0
+            async for _ in client.sessions("w"):
+                number += 1
+                if number % 500 == 0:
+                    await asyncio.sleep(0.06)
+
+    assert number == len(LARGE)
+
+
+async def test_a_body_over_the_limit_fails_even_in_pieces() -> None:
+    async with LocalService() as service:
+        service.add_workspace("w", LARGE)
+        async with service.client(max_response_bytes=THRESHOLD + THRESHOLD // 2) as client:
+            with pytest.raises(ResponseDecodeError, match="max_response_bytes"):
+                await client.list_sessions("w")
+            with pytest.raises(FanOutError) as caught:
+                await client.sessions("w").collect()
+
+    assert caught.value.exceptions[0].delivered == len(caught.value.sessions)
+    assert service.request_count == 2
+
+
+async def test_leaving_in_the_middle_of_a_large_answer_leaves_nothing_behind() -> None:
+    async with LocalService() as service:
+        service.add_workspace("w", LARGE)
+        async with service.client(max_concurrency=1) as client:
+            async with aclosing(aiter(client.sessions("w"))) as sessions:
+                await anext(sessions)
+            assert len((await client.list_sessions("w")).items) == len(LARGE)
