@@ -1,0 +1,184 @@
+"""How the command words what was found: a table for people, JSON for programs; asks nothing and decides nothing."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import attrs
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from ._convert import to_wire
+from .activity import Activity, activity_of, idle_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from rich.console import ConsoleOptions, RenderResult
+
+    from .errors import AidpError
+    from .models import SessionSummary
+
+_STYLES = {
+    Activity.IDLE: "yellow",
+    Activity.BUSY: "green",
+    Activity.STARTING: "cyan",
+    Activity.DEAD: "red",
+    Activity.NO_TIMESTAMP: "yellow",
+}
+_OTHER_STYLE = "dim"
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+_NOT_IDLE = timedelta(-1)
+_SHORTEST_TITLE = 16
+_NARROW = 70
+_DISPENSABLE = ("Kernel", "Conn.")
+_RIGHT_ALIGNED = ("Idle for", "Conn.")
+_UNBOUNDED = 100_000
+
+
+@attrs.define(kw_only=True)
+class Report:
+    """What one run of the command has seen so far.
+
+    Attributes:
+        now: idle times count up to here.
+        adjective: what the kept sessions have in common, e.g. ``"idle"``; empty if all were kept.
+        kept: the sessions to show.
+        seen: sessions that came, kept or not.
+        answered: workspaces that answered.
+        failed: workspaces that did not.
+    """
+
+    now: datetime
+    adjective: str = ""
+    kept: list[SessionSummary] = attrs.field(factory=list)
+    seen: int = 0
+    answered: int = 0
+    failed: int = 0
+
+    def summary(self) -> str:
+        """One line of totals, e.g. ``37 idle of 214 sessions in 11 workspaces; 1 workspace failed``."""
+        kept = f"{len(self.kept)} {self.adjective} of " if self.adjective else ""
+        text = f"{kept}{_count(self.seen, 'session')} in {_count(self.answered, 'workspace')}"
+        return f"{text}; {_count(self.failed, 'workspace')} failed" if self.failed else text
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def age(duration: timedelta) -> str:
+    """*duration* in its two largest units, e.g. ``3 h 12 min``; under a minute in seconds."""
+    minutes, seconds = divmod(int(duration.total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min" if minutes else f"{seconds} s"
+
+
+def printable(text: str) -> str:
+    """*text* on one line and without control characters, which a name could otherwise send to the terminal."""
+    return "".join(char if char.isprintable() else " " if char.isspace() else _REPLACEMENT for char in text)
+
+
+def json_object(session: SessionSummary) -> dict[str, object]:
+    """Word the session as the service does, led by the workspace it came from."""
+    return {"workspaceKey": session.workspace_key, **to_wire(session)}
+
+
+def json_lines(sessions: Iterable[SessionSummary]) -> str:
+    """One JSON object a line; ASCII only, so that it is safe for any terminal and locale."""
+    return "".join(json.dumps(json_object(session)) + "\n" for session in sessions)
+
+
+def json_array(sessions: Iterable[SessionSummary]) -> str:
+    return json.dumps([json_object(session) for session in sessions], indent=2)
+
+
+def print_table(report: Report, console: Console | None = None) -> None:
+    """Print the kept sessions, those idle for longest first, and a line of totals.
+
+    Fits the terminal; on its way to a file or a pipe nothing is cut off.
+    """
+    console = console or Console(markup=False, emoji=False, highlight=False)
+    if not console.is_terminal:
+        console.width = _UNBOUNDED
+    if report.kept:
+        console.print(_table(report, narrow=console.width < _NARROW))
+        console.print()
+    console.print(report.summary(), style="bold", soft_wrap=True)
+
+
+def _table(report: Report, *, narrow: bool) -> Table:
+    """Lay the table out; on a *narrow* terminal the less telling columns give way."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    ages = [(idle_for(session, report.now), session) for session in report.kept]
+    rows = [_cells(session, idle) for idle, session in sorted(ages, key=lambda pair: _order(*pair))]
+    for title in rows[0]:
+        if not (narrow and title in _DISPENSABLE):
+            table.add_column(title, no_wrap=title != "Session", justify="right" if title in _RIGHT_ALIGNED else "left")
+    for row in rows:
+        table.add_row(*(row[str(column.header)] for column in table.columns))
+    return table
+
+
+@attrs.frozen
+class _Tail:
+    """A cell that keeps the end of its text where room is short: a path's end tells more than its beginning."""
+
+    text: str
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        width = cell_len(self.text)
+        return Measurement(min(width, _SHORTEST_TITLE), width)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        text = self.text
+        if cell_len(text) > options.max_width:
+            while text and cell_len(text) >= options.max_width:
+                text = text[1:]
+            text = "…" + text
+        yield Text(text, no_wrap=True)
+
+
+def _order(idle: timedelta | None, session: SessionSummary) -> tuple[timedelta, str, str]:
+    return -(_NOT_IDLE if idle is None else idle), session.workspace_key or "", _title(session)
+
+
+def _title(session: SessionSummary) -> str:
+    return session.path or session.name or session.id or ""
+
+
+def _cells(session: SessionSummary, idle: timedelta | None) -> dict[str, Text | _Tail]:
+    kernel = session.kernel
+    activity = activity_of(session)
+    state = None if kernel is None else kernel.execution_state
+    connections = None if kernel is None else kernel.connections
+    return {
+        "Workspace": _text(session.workspace_key),
+        "Session": _Tail(printable(_title(session))),
+        "Kernel": _text(None if kernel is None else kernel.name),
+        "State": _text(state or activity.replace("_", " "), _STYLES.get(activity, _OTHER_STYLE)),
+        "Idle for": _text(None if idle is None else age(idle)),
+        "Conn.": _text(None if connections is None else str(connections)),
+    }
+
+
+def _text(value: str | None, style: str = "") -> Text:
+    return Text(printable(value or ""), style)
+
+
+def print_failure(error: AidpError) -> None:
+    """Say on stderr, in one line, why a workspace or the whole run failed."""
+    console = Console(stderr=True, markup=False, emoji=False, highlight=False)
+    console.print(Text.assemble(("failed: ", "bold red"), printable(str(error))), soft_wrap=True)

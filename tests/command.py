@@ -1,0 +1,73 @@
+"""Runs the command for the tests, in this process or in one of its own, away from the settings of whoever runs them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from click.testing import CliRunner
+
+import aidp_sessions
+from aidp_sessions.cli import command
+
+if TYPE_CHECKING:
+    import pytest
+    from click.testing import Result
+
+    from aidp_sessions.testing import LocalService
+
+LONG_AGO = "2026-01-05T08:00:00Z"
+_SETTINGS = ("AIDP_", "OCI_", "INSTANCE_ID", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
+
+
+def forget_settings(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    """Take every variable that the command obeys out of the environment, and move home to an empty folder."""
+    for name in list(os.environ):
+        if name.startswith(_SETTINGS):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(home))
+
+
+def point_to(service: LocalService, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Set the environment up as a person does once."""
+    monkeypatch.setenv("OCI_CONFIG_FILE", str(service.write_config(folder)))
+    monkeypatch.setenv("AIDP_INSTANCE_ID", service.platform_id)
+    monkeypatch.setenv("AIDP_ENDPOINT", service.url)
+
+
+async def invoke(*arguments: str) -> Result:
+    """Run the command in a thread, so that the service of this loop can answer it."""
+    return await asyncio.to_thread(CliRunner().invoke, command, arguments)
+
+
+async def start(
+    *arguments: str, stdout: int = asyncio.subprocess.PIPE, stderr: int = asyncio.subprocess.PIPE
+) -> asyncio.subprocess.Process:
+    """Run the command as a process of its own, every warning an error."""
+    source = str(Path(aidp_sessions.__file__).parents[1])
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "error", "-m", "aidp_sessions", *arguments),
+        env={**os.environ, "PYTHONPATH": source},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+    )
+
+
+def lines(text: str) -> list[dict[str, object]]:
+    """Read JSON lines."""
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def wire(session_id: str, **kernel: object) -> dict[str, object]:
+    """Make a session as it goes over the wire: idle since `LONG_AGO` and alone, unless *kernel* says otherwise."""
+    return {
+        "id": session_id,
+        "path": f"Workspace/{session_id}.ipynb",
+        "type": "notebook",
+        "kernel": {"name": "python3", "execution_state": "idle", "last_activity": LONG_AGO, "connections": 0, **kernel},
+    }

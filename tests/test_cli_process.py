@@ -1,0 +1,162 @@
+"""The command as a process of its own: the demo, a terminal, Ctrl-C, a closed pipe, and without its extra."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import os
+import re
+import signal
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aidp_sessions import __version__
+from aidp_sessions.testing import Fault, LocalService
+
+from .command import forget_settings, lines, point_to, start, wire
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WITHOUT = "import sys; sys.modules[{!r}] = None; from aidp_sessions.__main__ import main; main()"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    forget_settings(monkeypatch, tmp_path)
+
+
+async def finish(process: asyncio.subprocess.Process) -> tuple[int | None, str, str]:
+    stdout, stderr = await process.communicate()
+    return process.returncode, (stdout or b"").decode(), (stderr or b"").decode()
+
+
+async def test_the_demo_finds_idle_kernels_in_many_workspaces_and_one_failure_without_any_account() -> None:
+    before = datetime.now(UTC)
+    status, stdout, stderr = await finish(await start("idle", "--since", "2h", "--demo"))
+
+    found = lines(stdout)
+    kernels = [line["kernel"] for line in found]
+    assert status == 1
+    assert len({line["workspaceKey"] for line in found}) >= 5
+    assert {kernel["execution_state"] for kernel in kernels if isinstance(kernel, dict)} == {"idle"}
+    latest = max(datetime.fromisoformat(kernel["last_activity"]) for kernel in kernels if isinstance(kernel, dict))
+    assert latest <= datetime.now(UTC) - timedelta(hours=2)
+    assert latest < before
+    (line,) = stderr.splitlines()
+    assert re.fullmatch(r"failed: list_sessions of workspace '[^']+': 404 .+", line)
+
+
+async def test_everything_else_of_the_demo_can_be_listed_too() -> None:
+    _, of_idle, _ = await finish(await start("idle", "--since", "2h", "--demo", "--output", "json"))
+    _, of_all, _ = await finish(await start("list", "--demo", "--output", "json"))
+
+    assert {line["id"] for line in json.loads(of_idle)} < {line["id"] for line in json.loads(of_all)}
+
+
+async def test_version_is_that_of_the_package() -> None:
+    assert await finish(await start("--version")) == (0, f"aidp-sessions, version {__version__}\n", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are POSIX")
+@pytest.mark.parametrize(("settings", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+async def test_a_terminal_gets_a_table_in_colour_unless_no_color_is_set(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], coloured: bool
+) -> None:
+    for name, value in {"TERM": "xterm-256color", **settings}.items():
+        monkeypatch.setenv(name, value)
+    ours, theirs = os.openpty()
+    process = await start("list", "--demo", "--workspace", "churn", stdout=theirs)
+    os.close(theirs)
+    try:
+        shown = await asyncio.to_thread(_read_to_the_end, ours)
+        status, _, stderr = await finish(process)
+    finally:
+        os.close(ours)
+
+    assert (status, stderr) == (0, "")
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
+    assert re.search(r"^Workspace +Session +.*State +Idle for", plain)
+    assert re.search(r"^\d+ sessions in 1 workspace\r\n\Z", plain, re.MULTILINE)
+    assert bool(re.search(r"\x1b\[[0-9;]*3[0-9]m", shown)) is coloured
+
+
+def _read_to_the_end(terminal: int) -> str:
+    shown = b""
+    while True:
+        try:
+            chunk = os.read(terminal, 65536)
+        except OSError:  # how Linux says that nobody holds the other end any more
+            chunk = b""
+        if not chunk:
+            return shown.decode()
+        shown += chunk
+
+
+async def test_ctrl_c_ends_with_status_130_and_what_had_been_found(
+    service: LocalService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    point_to(service, monkeypatch, tmp_path)
+    service.add_workspace("fast", [wire("a")])
+    service.add_workspace("never")
+    service.fail("never", Fault(delay=math.inf))
+    process = await start("list", "--output", "jsonl")
+    assert process.stdout is not None
+    first = await process.stdout.readline()
+
+    process.send_signal(signal.SIGINT)
+
+    assert json.loads(first)["id"] == "a"
+    assert await finish(process) == (130, "", "")
+
+
+async def test_ctrl_c_still_prints_the_table_of_what_had_been_found(
+    service: LocalService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    point_to(service, monkeypatch, tmp_path)
+    service.add_workspace("fast", [wire("a")])
+    service.add_workspace("bad")
+    service.fail("bad", Fault(status=403, times=None))
+    service.add_workspace("never")
+    service.fail("never", Fault(delay=math.inf))
+    process = await start("list", "--output", "table", "--max-concurrency", "1")
+    assert process.stderr is not None
+    failure = await process.stderr.readline()
+
+    process.send_signal(signal.SIGINT)
+
+    status, stdout, stderr = await finish(process)
+    assert failure.startswith(b"failed: list_sessions of workspace 'bad': 403 ")
+    assert (status, stderr) == (130, "")
+    assert stdout.splitlines()[-1] == "1 session in 1 workspace; 1 workspace failed"
+
+
+@pytest.mark.parametrize("output", ["jsonl", "json", "table"])
+async def test_a_pipe_that_nobody_reads_any_more_ends_the_command_in_silence(output: str) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+
+    process = await start("list", "--demo", "--workspace", "churn", "--output", output, stdout=theirs)
+    os.close(theirs)
+
+    assert await finish(process) == (1, "", "")
+
+
+@pytest.mark.parametrize("package", ["click", "rich"])
+async def test_without_its_extra_the_command_says_how_to_install_it(package: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "error", "-c", WITHOUT.format(package)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+    status, stdout, stderr = await finish(process)
+
+    assert (status, stdout) == (1, "")
+    (line,) = stderr.splitlines()
+    assert repr(package) in line
+    assert "pip install 'aidp-sessions[cli]'" in line
