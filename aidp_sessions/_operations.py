@@ -36,6 +36,7 @@ _API_VERSION = re.compile(r"[0-9]{8}", re.ASCII)
 _AUTHORITY = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//([^/?#]*)", re.ASCII | re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _PRIVATE_HEADERS = frozenset({"set-cookie", "cookie", "authorization", "proxy-authorization", "opc-obo-token"})
+_LARGEST_PAGE = "1000"
 _RESOURCE_BEFORE_20260430 = "dataLakes"
 _LONGEST_MESSAGE = 4096
 _QUOTED_PAIR = r"""[\s,]*\w+\s*=\s*\\*["'][^"'\\]*\\*["']?"""
@@ -153,6 +154,17 @@ def workspaces_path(base_path: str, api_version: str, platform_id: str) -> str:
 def query_string(parameters: Mapping[str, str | None]) -> str:
     """``name=value`` pairs in the order given, absent ones left out; space is ``%20``, hexadecimal in upper case."""
     return "&".join(f"{name}={_quoted(value, name)}" for name, value in parameters.items() if value is not None)
+
+
+def workspaces_queries(filters: Mapping[str, str | None], *, private: bool | None = None) -> list[str]:
+    """The queries that together list the workspaces that *filters* leave.
+
+    The service takes silence about private networks for "without"; ``private=None`` means both, hence two queries.
+    """
+    return [
+        query_string({"limit": _LARGEST_PAGE, **filters, "isPrivateNetworkEnabled": "true" if each else "false"})
+        for each in ((False, True) if private is None else (private,))
+    ]
 
 
 def with_page(target: str, page: str | None) -> str:

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NoReturn, Self, cast
+from typing import TYPE_CHECKING, NoReturn, Self, cast
 
 import attrs
 
 from . import endpoints
-from ._delivery import Delivery
 from ._gate import Gate
 from ._keys import Keys, keys_of
-from ._operations import (
-    Request,
-    decode_workspaces,
-    next_token,
-    path_segment,
-    query_string,
-    sessions_target,
-    unless_unchanged,
-    with_page,
-    workspaces_path,
-)
+from ._listing import Listing
+from ._operations import path_segment, query_string, workspaces_path, workspaces_queries
 from ._transport import Pool, Transport
 from .auth import config, principal
-from .models import SessionCollection, WorkspaceSummary
 from .policies import Clock, RetryPolicy, Timeout
 from .streams import SessionStream
 
 if TYPE_CHECKING:
     import os
     import ssl as _ssl
-    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
+    from collections.abc import AsyncIterable, AsyncIterator, Iterable
     from types import TracebackType
 
     import aiohttp
@@ -38,10 +27,8 @@ if TYPE_CHECKING:
     from ._delivery import Emit
     from ._merge import Sleep
     from .auth.signing import Signer
+    from .models import SessionCollection, WorkspaceSummary
     from .streams import OnError
-
-_WITHOUT_SESSIONS: Final = frozenset({"CREATING", "DELETING", "DELETED", "FAILED"})
-_LARGEST_PAGE = "1000"
 
 
 class SessionsClient:
@@ -174,6 +161,10 @@ class SessionsClient:
         self._transport = attrs.evolve(ours, pool=theirs.pool, gate=gate, clock_offset=offset)
         self._owns_pool = False
 
+    @property
+    def _listing(self) -> Listing:
+        return Listing(self._transport, self._workspaces_path)
+
     async def list_sessions(
         self,
         workspace_key: str,
@@ -196,40 +187,7 @@ class SessionsClient:
         `TypeError` before anything is sent.
         """
         query = _session_query(agent_flow_key, cluster_id, path)
-        return await self._list_sessions(workspace_key, query, opc_request_id=opc_request_id)
-
-    async def _list_sessions(
-        self,
-        workspace_key: str,
-        query: str,
-        *,
-        opc_request_id: str | None = None,
-        sleep: Sleep | None = None,
-        known: SessionCollection | None = None,
-        emit: Emit | None = None,
-    ) -> SessionCollection:
-        """List a workspace; with *emit*, pass its sessions on to that instead of returning them."""
-        target = sessions_target(self._workspaces_path, workspace_key, query)
-        call = self._transport.call("list_sessions", workspace_key, opc_request_id=opc_request_id, sleep=sleep)
-        delivery = Delivery(workspace_key, emit and (lambda sessions: call.unhurried(emit(sessions))))
-        async with call:
-            etag = known.etag if known and known.etag and known.etag.isascii() else None
-            request = Request(target, {"if-none-match": etag} if etag else {}, delivery)
-            first = await call.send(request, unless_unchanged(delivery.decode))
-            if first is None:
-                return cast("SessionCollection", known)
-            page, seen = first, set[str]()
-            await delivery.add(page)
-            while token := next_token(page.next_page, seen):
-                page = await call.send(Request(with_page(target, token), sink=delivery), delivery.decode)
-                await delivery.add(page)
-            await delivery.flush()
-        return SessionCollection(
-            items=tuple(delivery.sessions),
-            etag=None if seen else first.etag,
-            opc_request_id=page.opc_request_id,
-            extra=first.extra,
-        )
+        return await self._listing.sessions(workspace_key, query, opc_request_id=opc_request_id)
 
     def sessions(
         self,
@@ -257,27 +215,23 @@ class SessionsClient:
         if max_concurrency is not None:
             _check_count(max_concurrency, "max_concurrency")
         query = _session_query(agent_flow_key, cluster_id, path)
+        listing = self._listing
 
         async def fetch(workspace_key: str, sleep: Sleep, known: SessionCollection | None) -> SessionCollection:
-            return await self._list_sessions(workspace_key, query, sleep=sleep, known=known)
+            return await listing.sessions(workspace_key, query, sleep=sleep, known=known)
 
         async def deliver(workspace_key: str, sleep: Sleep, emit: Emit) -> None:
-            await self._list_sessions(workspace_key, query, sleep=sleep, emit=emit)
+            await listing.sessions(workspace_key, query, sleep=sleep, emit=emit)
 
         limit = self._transport.gate.limit
         return SessionStream(
-            keys=Keys(self._discovered_keys) if workspaces is None else _checked_keys(workspaces),
+            keys=Keys(listing.workspace_keys) if workspaces is None else _checked_keys(workspaces),
             fetch=fetch,
             deliver=deliver,
             limit=limit if max_concurrency is None else min(limit, max_concurrency),
             clock=self._transport.clock,
             on_error=on_error,
         )
-
-    async def _discovered_keys(self) -> AsyncGenerator[str]:
-        async for workspace in self.workspaces():
-            if workspace.lifecycle_state.upper() not in _WITHOUT_SESSIONS:
-                yield workspace.key
 
     def workspaces(
         self,
@@ -298,37 +252,13 @@ class SessionsClient:
             is_private_network_enabled: only those with or without a private network. The service takes silence for
                 ``False``; here ``None`` asks for both, one after the other.
         """
-        queries = [
-            query_string(
-                {
-                    "limit": _LARGEST_PAGE,
-                    "displayName": display_name,
-                    "displayNameContains": display_name_contains,
-                    "lifecycleState": lifecycle_state,
-                    "type": type,
-                    "isPrivateNetworkEnabled": "true" if private else "false",
-                }
-            )
-            for private in ((False, True) if is_private_network_enabled is None else (is_private_network_enabled,))
-        ]
-        return self._each_workspace(queries)
-
-    async def _each_workspace(self, queries: list[str]) -> AsyncGenerator[WorkspaceSummary]:
-        known: set[str] = set()
-        for query in queries:
-            target = f"{self._workspaces_path}?{query}"
-            token: str | None = None
-            seen: set[str] = set()
-            while True:
-                async with self._transport.call("list_workspaces") as call:
-                    page = await call.send(Request(with_page(target, token)), decode_workspaces)
-                    token = next_token(page.next_page, seen)
-                for workspace in page.workspaces:
-                    if workspace.key not in known:  # pages shift while workspaces come and go
-                        known.add(workspace.key)
-                        yield workspace
-                if token is None:
-                    break
+        filters = {
+            "displayName": display_name,
+            "displayNameContains": display_name_contains,
+            "lifecycleState": lifecycle_state,
+            "type": type,
+        }
+        return self._listing.workspaces(workspaces_queries(filters, private=is_private_network_enabled))
 
     async def aclose(self) -> None:
         """Close the connections this client opened; calling it again does nothing."""

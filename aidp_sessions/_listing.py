@@ -1,0 +1,98 @@
+"""The two listings, page after page: what the client's operations and streams are made of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, cast
+
+import attrs
+
+from ._delivery import Delivery
+from ._operations import (
+    Request,
+    decode_workspaces,
+    next_token,
+    sessions_target,
+    unless_unchanged,
+    with_page,
+    workspaces_queries,
+)
+from .models import SessionCollection
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterable
+
+    from ._delivery import Emit
+    from ._transport import Transport
+    from .models import WorkspaceSummary
+    from .policies import Sleep
+
+_WITHOUT_SESSIONS: Final = frozenset({"CREATING", "DELETING", "DELETED", "FAILED"})
+
+
+@attrs.frozen
+class Listing:
+    """Lists by way of *transport*.
+
+    Attributes:
+        workspaces_path: the path under which the platform's workspaces live.
+    """
+
+    transport: Transport
+    workspaces_path: str
+
+    async def sessions(
+        self,
+        workspace_key: str,
+        query: str,
+        *,
+        opc_request_id: str | None = None,
+        sleep: Sleep | None = None,
+        known: SessionCollection | None = None,
+        emit: Emit | None = None,
+    ) -> SessionCollection:
+        """List a workspace; with *emit*, pass its sessions on to that instead of returning them."""
+        target = sessions_target(self.workspaces_path, workspace_key, query)
+        call = self.transport.call("list_sessions", workspace_key, opc_request_id=opc_request_id, sleep=sleep)
+        delivery = Delivery(workspace_key, emit and (lambda sessions: call.unhurried(emit(sessions))))
+        async with call:
+            etag = known.etag if known and known.etag and known.etag.isascii() else None
+            request = Request(target, {"if-none-match": etag} if etag else {}, delivery)
+            first = await call.send(request, unless_unchanged(delivery.decode))
+            if first is None:
+                return cast("SessionCollection", known)
+            page, seen = first, set[str]()
+            await delivery.add(page)
+            while token := next_token(page.next_page, seen):
+                page = await call.send(Request(with_page(target, token), sink=delivery), delivery.decode)
+                await delivery.add(page)
+            await delivery.flush()
+        return SessionCollection(
+            items=tuple(delivery.sessions),
+            etag=None if seen else first.etag,
+            opc_request_id=page.opc_request_id,
+            extra=first.extra,
+        )
+
+    async def workspaces(self, queries: Iterable[str]) -> AsyncGenerator[WorkspaceSummary]:
+        """The workspaces that any of *queries* finds, each once."""
+        known: set[str] = set()
+        for query in queries:
+            target = f"{self.workspaces_path}?{query}"
+            token: str | None = None
+            seen: set[str] = set()
+            while True:
+                async with self.transport.call("list_workspaces") as call:
+                    page = await call.send(Request(with_page(target, token)), decode_workspaces)
+                    token = next_token(page.next_page, seen)
+                for workspace in page.workspaces:
+                    if workspace.key not in known:  # pages shift while workspaces come and go
+                        known.add(workspace.key)
+                        yield workspace
+                if token is None:
+                    break
+
+    async def workspace_keys(self) -> AsyncGenerator[str]:
+        """The workspaces that can hold sessions, those in private networks included."""
+        async for workspace in self.workspaces(workspaces_queries({})):
+            if workspace.lifecycle_state.upper() not in _WITHOUT_SESSIONS:
+                yield workspace.key
