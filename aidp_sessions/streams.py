@@ -33,7 +33,7 @@ Emit = Callable[[tuple[SessionSummary, ...]], Awaitable[None]]
 Deliver = Callable[[str, Sleep, Emit], Awaitable[None]]
 """``deliver(workspace_key, sleep, emit)``: the same sessions, emitted all at once or, if they are many, in parts."""
 
-_LONGEST_HEAD_START = 10.0
+_LONGEST_HEAD_START = 1.0
 _log = logging.getLogger("aidp_sessions")
 
 
@@ -162,9 +162,9 @@ class SessionStream:
         """Ask again and again, and yield what changed; the first round yields every session as ``appeared``.
 
         A session that enters the selection appears, one that leaves it vanishes; so ``idle_since`` of two hours shows
-        a kernel once it has been idle for that long. Rounds begin *every* so often, the first after a random part of at
-        most ten seconds; they never overlap. Unchanged answers are neither sent nor decoded again where the service
-        honours ``If-None-Match``.
+        a kernel once it has been idle for that long. Rounds begin *every* so often and never overlap; the first begins
+        within a second, the second after a random part of the period, so that watches started together drift apart.
+        Unchanged answers are neither sent nor decoded again where the service honours ``If-None-Match``.
 
         A workspace that fails keeps its sessions until it answers again, and one warning is logged; so does the
         listing of workspaces. In the first round, and always with ``on_error="raise"``, a failed listing is raised.
@@ -197,8 +197,9 @@ class SessionStream:
                     failure = error
             for change in watch.end(failure):
                 yield change
+            wait = period * self._clock.random() if first else period
             first = False
-            await self._clock.sleep(max(0.0, period - (loop.time() - began)))
+            await self._clock.sleep(max(0.0, wait - (loop.time() - began)))
 
     def _predicate(self) -> Predicate:
         """The conditions as they stand now: a timedelta among them starts to count here."""

@@ -219,14 +219,17 @@ async def test_the_mode_raise_ends_the_watch_with_the_first_failure(service: Loc
     assert director.rounds == [[appeared(session("a"))], []]
 
 
-async def test_the_start_is_jittered_by_ten_seconds_at_most_and_rounds_keep_the_period(service: LocalService) -> None:
+async def test_watches_started_together_drift_apart_and_then_keep_the_period(service: LocalService) -> None:
+    """The first round begins within a second, the second after a random part of the period, here half of each."""
     service.add_workspace("w")
-    for every, head_start in ((timedelta(minutes=5), 5.0), (timedelta(seconds=4), 2.0)):
+    for every, head_start in ((timedelta(minutes=5), 0.5), (timedelta(seconds=0.4), 0.2)):
         director = Director(nothing, nothing)
         async with director.client(service) as client:
             await director.watch(client.sessions("w"), every)
+        period = every.total_seconds()
         assert director.sleeps[0] == head_start
-        assert all(0 <= pause <= every.total_seconds() for pause in director.sleeps[1:])
+        assert 0 <= director.sleeps[1] <= period / 2
+        assert all(0 <= pause <= period for pause in director.sleeps[2:])
 
 
 async def test_a_watch_that_cannot_work_is_refused_at_once(service: LocalService) -> None:
