@@ -222,10 +222,10 @@ def test_a_page_of_sessions_has_everything_the_answer_said() -> None:
     session = SessionSummary(id="s", workspace_key="w")
 
     assert decode_sessions(answer(200, body, ETag="e", OPC_Request_ID="r", Opc_Next_Page="t"), "w") == SessionPage(
-        (session,), "t", "e", "r", {"total": 1}
+        (session,), "t", "e", "r", {"total": 1}, len(body)
     )
     assert decode_sessions(answer(200, b'[{"id": "s"}]', opc_next_page=""), "w") == SessionPage(
-        (session,), None, None, None, {}
+        (session,), None, None, None, {}, 13
     )
 
 

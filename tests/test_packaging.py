@@ -41,7 +41,8 @@ ORDER = (
         "_incremental",
         "_delivery",
     ),
-    *("auth.signing", "auth.config", "auth", "_call", "_transport", "streams", "client", "__init__", "testing"),
+    *("auth.signing", "auth.certificates", "auth.config", "auth.token", "auth.fetching", "auth.renewal", "auth.realm"),
+    *("_call", "_transport", "_listing", "auth", "streams", "client", "__init__", "testing"),
     *("_report", "cli", "__main__"),
 )
 ON_THEIR_OWN = ("_version", "errors", "_gate", "_merge")
@@ -51,7 +52,7 @@ DOORS = {
     "backoff": {"_transport"},
     "cattrs": {"_convert"},
     "click": {"cli"},
-    "cryptography": {"auth.signing"},
+    "cryptography": {"auth.signing", "auth.certificates", "testing"},
     "msgspec": {"_convert"},
     "rich": {"_report"},
     "yarl": {"_transport"},
