@@ -11,7 +11,11 @@ from ._convert import to_wire
 from ._version import __version__
 from .activity import Activity, activity_of, idle_for, is_idle_since
 from .auth.api_key import ApiKeySigner
+from .auth.delegation import DelegationTokenSigner
+from .auth.instance import InstancePrincipalSigner
 from .auth.oci_adapter import from_oci_signer
+from .auth.oke import OkeWorkloadIdentitySigner
+from .auth.resource import ResourcePrincipalSigner
 from .auth.session_token import SessionTokenSigner
 from .auth.signing import Signer, SigningRequest
 from .client import SessionsClient
@@ -50,12 +54,16 @@ __all__ = [
     "ConfigError",
     "ConnectionFailedError",
     "CredentialsError",
+    "DelegationTokenSigner",
     "ExecutionState",
     "FanOutError",
+    "InstancePrincipalSigner",
     "InternalServerError",
     "KernelSummary",
     "NotFoundError",
+    "OkeWorkloadIdentitySigner",
     "RequestTimeoutError",
+    "ResourcePrincipalSigner",
     "ResponseDecodeError",
     "RetryPolicy",
     "ServiceError",

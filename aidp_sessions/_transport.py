@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncGenerator, Generator, Mapping
 
+    from aiohttp.connector import Connection
+
     from ._gate import Gate
     from ._operations import Request, Sink
     from .auth.fetching import FetchRequest
@@ -58,6 +60,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("aidp_sessions")
 
+_LONGEST_REASON: Final = 500
+_MOST_STALE: Final = 100
 _HEADERS: Final = {
     "accept": "application/json",
     "user-agent": f"aidp-sessions/{__version__} (python {platform.python_version()}; {platform.system()})",
@@ -118,7 +122,7 @@ class Pool:
     def _open(self) -> aiohttp.ClientSession:
         # No limit of its own: our gate bounds the requests, so none waits inside aiohttp with its clock running.
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=_Connector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
             middlewares=(_send_once,),
         )
@@ -137,12 +141,12 @@ class Pool:
 
     async def aclose(self) -> None:
         self.closed = True
+        if self._is_inherited():  # closing a socket here would take it out of the parent's selector, which is shared
+            return
         signers, self._signers = self._signers, []
         for signer in signers:
             if isinstance(signer, Renewing):
                 await signer.detach()
-        if self._is_inherited():  # closing a socket here would take it out of the parent's selector, which is shared
-            return
         lifetime, self._lifetime = self._lifetime, None
         if lifetime is not None:
             await lifetime.aclose()
@@ -272,7 +276,7 @@ class Transport:
 async def fetch(request: FetchRequest) -> Answer:
     """Send a signer's request over a connection of its own: no proxy, no redirects; raises `TransportError`."""
     timeout = Timeout(connect=request.connect, read=request.read)
-    outcome: Answer | TransportError
+    outcome: Answer | AidpError
     try:
         async with (
             aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), middlewares=(_send_once,)) as session,
@@ -291,9 +295,21 @@ async def fetch(request: FetchRequest) -> Answer:
             outcome = await _read(response, MAX_ANSWER, None)
     except (aiohttp.ClientError, OSError) as caught:
         outcome = _translate(caught, timeout)
-    if isinstance(outcome, TransportError):  # out here, where no aiohttp exception with our headers is attached
+    if isinstance(outcome, AidpError):  # out here, where no aiohttp exception with our headers is attached
         raise outcome
     return outcome
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Gives up kept connections on which something came unasked: it would pass for the answer to the next request."""
+
+    async def connect(self, *args: Any, **options: Any) -> Connection:  # noqa: ANN401  # aiohttp's types, which vary
+        for _ in range(_MOST_STALE):
+            connection = await super().connect(*args, **options)
+            if connection.protocol is not None and not connection.protocol.should_close:
+                return connection
+            connection.close()
+        raise aiohttp.ClientConnectionError("the service spoke before it was asked")
 
 
 class _BrokenConnectionError(aiohttp.ClientError):
@@ -338,8 +354,10 @@ async def _read(response: aiohttp.ClientResponse, limit: int, sink: Sink | None)
     return attrs.evolve(answer, body=body, size=size)
 
 
-def _translate(caught: aiohttp.ClientError | OSError, timeout: Timeout) -> TransportError:
+def _translate(caught: aiohttp.ClientError | OSError, timeout: Timeout) -> AidpError:
     """The one place where exceptions of the network stack become ours."""
+    if type(caught.__cause__).__name__ == "DecompressSizeError":  # aiohttp 3.13 has a limit of its own, per chunk
+        return ResponseDecodeError("the body is larger than max_response_bytes, or than aiohttp inflates at once")
     error: TransportError
     if isinstance(caught, aiohttp.SocketTimeoutError):
         error = RequestTimeoutError(f"the read timeout of {timeout.read:g} s ran out: the service fell silent", "read")
@@ -356,4 +374,4 @@ def _translate(caught: aiohttp.ClientError | OSError, timeout: Timeout) -> Trans
 def _reason(caught: aiohttp.ClientError | OSError) -> str:
     # The text of a ClientResponseError would repeat the request, headers and all.
     text = caught.message if isinstance(caught, aiohttp.ClientResponseError) else str(caught)
-    return redact(" ".join(text.split())) or type(caught).__name__
+    return redact(" ".join(text.split()))[:_LONGEST_REASON] or type(caught).__name__

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import configparser
 import enum
+import logging
 import os
+import stat
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
@@ -33,6 +36,7 @@ FileSignature = tuple[int, int, int] | None
 _DEFAULT_FILES: Final = ("~/.oci/config", "~/.oraclebmc/config")
 _DEFAULT_PROFILE: Final = "DEFAULT"
 _LONGEST_PATH: Final = 500
+_NO: Final = frozenset({"0", "false", "no", "off"})
 _VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "user": ("OCI_CLI_USER",),
     "tenancy": ("OCI_CLI_TENANCY",),
@@ -44,6 +48,8 @@ _VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "delegation_token_file": ("OCI_CLI_DELEGATION_TOKEN_FILE",),
     "region": ("OCI_CLI_REGION", "OCI_REGION"),
 }
+
+_log = logging.getLogger("aidp_sessions")
 
 
 class Source(enum.IntEnum):
@@ -222,12 +228,59 @@ def read_text(path: str | os.PathLike[str], what: str) -> str:
     raise ConfigError(f"{what} {path} {reason}")
 
 
+def holds_path(value: str) -> bool:
+    """Is *value*, of a variable that may hold a secret or the place of one, an absolute path?"""
+    return Path(value).is_absolute()
+
+
+def replace_file(path: str | os.PathLike[str], text: str) -> FileSignature:
+    """Write *text* so that readers see the old file or the new one, and only its owner may read it.
+
+    A link stays a link. Returns the signature of what was written; raises `ConfigError` that names the path.
+    """
+    target = Path(os.path.realpath(_expand(path)))
+    scratch: str | None = None
+    try:
+        handle, scratch = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)  # made with mode 0600
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+            written = _signature(os.fstat(file.fileno()))
+        os.replace(scratch, target)  # noqa: PTH105  # beside mkstemp, which gives a string
+    except OSError as error:
+        if scratch is not None:
+            Path(scratch).unlink(missing_ok=True)
+        raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from None
+    return written
+
+
+def warn_if_exposed(path: str | os.PathLike[str], what: str, environ: Mapping[str, str] | None = None) -> None:
+    """Log a warning if others than the owner of a file may read it, as the OCI command line does.
+
+    ``OCI_CLI_SUPPRESS_FILE_PERMISSIONS_WARNING`` silences it. Windows has no such modes.
+    """
+    silenced = from_environment(environ, "OCI_CLI_SUPPRESS_FILE_PERMISSIONS_WARNING")
+    if os.name == "nt" or (silenced and silenced.value.lower() not in _NO):
+        return
+    try:
+        mode = _expand(path).stat().st_mode
+    except (OSError, ValueError):
+        return
+    if mode & (stat.S_IRGRP | stat.S_IROTH):
+        _log.warning("%s %s can be read by others; run: chmod 600 %s", what, path, path)
+
+
 def file_signature(path: str | os.PathLike[str]) -> FileSignature:
     """What changes when the file is written anew: time of change, size and inode; ``None`` if there is no such file."""
     try:
         found = _expand(path).stat()
     except (OSError, ValueError):
         return None
+    return _signature(found)
+
+
+def _signature(found: os.stat_result) -> tuple[int, int, int]:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 

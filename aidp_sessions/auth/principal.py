@@ -1,4 +1,4 @@
-"""From settings to a signer: which kind of principal a profile means, and what it needs. Reads nothing itself.
+"""From settings to a signer: which kind of principal is meant, and why. Reads nothing itself.
 
 Sources: "SDK and CLI Configuration File" and, for the values of *auth*, "CLI Environment Variables" of the OCI
 documentation.
@@ -6,25 +6,29 @@ documentation.
 
 from __future__ import annotations
 
-from pathlib import Path
+import logging
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from ..endpoints import check_endpoint, check_platform_id, check_region
-from ..errors import ConfigError, CredentialsError
-from .api_key import ApiKeySigner, check_fingerprint, check_tenancy, check_user
-from .config import Source, from_environment, load_profile, read_key, read_text
-from .session_token import SessionTokenSigner
+from ..errors import ConfigError
+from .config import Source, from_environment, load_profile
+from .makers import MAKERS
+from .oke import OkeWorkloadIdentitySigner
+from .resource import ResourcePrincipalSigner
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from .config import KeySource, Profile, Setting
-    from .signing import PrivateKey, Signer
+    from .config import Profile
+    from .signing import Signer
 
-_ELSEWHERE: Final = ("instance_principal", "instance_obo_user", "resource_principal", "oke_workload_identity")
+_VERSION: Final = "OCI_RESOURCE_PRINCIPAL_VERSION"
+_OF_AN_API_KEY: Final = ("user", "fingerprint", "key_file", "key_content")
+
+_log = logging.getLogger("aidp_sessions")
 
 
 @attrs.frozen(kw_only=True)
@@ -42,6 +46,14 @@ class Settings:
     endpoint: str | None = None
 
 
+@attrs.frozen
+class _Choice:
+    """A kind of principal, and the place that named it."""
+
+    kind: str
+    because_of: str
+
+
 def load_settings(
     platform_id: str | None = None,
     *,
@@ -53,19 +65,25 @@ def load_settings(
 ) -> Settings:
     """Gather the settings: an argument wins over the environment, and that over the profile.
 
-    *auth* is ``api_key`` or ``security_token``; without it and ``OCI_CLI_AUTH``, the profile's own keys decide.
+    *auth* is one of the words of ``OCI_CLI_AUTH``. Without either, the profile decides by ``authentication_type``,
+    ``delegation_token_file``, ``security_token_file`` or its API key, whatever is closest at hand, and without any of
+    these the variables of a resource principal. One line is logged that says which it is, and why.
+
     Raises `ValueError` for a malformed argument, `ConfigError` for what is missing or malformed elsewhere, and
     `CredentialsError` for a key or token that cannot be used.
     """
     platform_id = _platform_id(platform_id, environ)
     endpoint = _endpoint(endpoint, environ)
-    kind = _asked_auth(auth, environ)
+    asked = _asked_auth(auth, environ)
     found = load_profile(profile, config_file, environ)
     region = found.get("region")
+    choice = asked or _implied(found, environ)
+    signer = MAKERS[choice.kind](found, environ)
+    _log.info("signing as %s, because of %s", choice.kind, choice.because_of)
     return Settings(
         platform_id=platform_id,
-        signer=_SIGNERS[kind or _implied_auth(found)](found),
-        region=region.parse(check_region) if region else None,
+        signer=signer,
+        region=region.parse(check_region) if region else _own_region(signer),
         endpoint=endpoint,
     )
 
@@ -86,90 +104,56 @@ def _endpoint(argument: str | None, environ: Mapping[str, str] | None) -> str | 
     return setting.parse(check_endpoint) if setting else None
 
 
-def _asked_auth(argument: str | None, environ: Mapping[str, str] | None) -> str | None:
+def _asked_auth(argument: str | None, environ: Mapping[str, str] | None) -> _Choice | None:
     if argument is not None:
-        return _check_auth(argument)
+        return _Choice(_check_auth(argument), "the argument auth")
     setting = from_environment(environ, "OCI_CLI_AUTH")
-    return setting.parse(_check_auth) if setting else None
+    return _Choice(setting.parse(_check_auth), setting.origin) if setting else None
 
 
 def _check_auth(auth: str) -> str:
-    if auth in _ELSEWHERE:
-        raise _elsewhere(f"auth {auth!r}")
-    if auth not in _SIGNERS:
-        raise ValueError(f"auth {auth!r} is not known; use one of {', '.join(_SIGNERS)}")
+    if auth not in MAKERS:
+        raise ValueError(f"auth {auth!r} is not known; use one of {', '.join(MAKERS)}")
     return auth
 
 
-def _elsewhere(what: str) -> ConfigError:
-    return ConfigError(
-        f"{what} is not read from settings; make that signer with the oci package and pass signer=from_oci_signer(…)"
-    )
-
-
-def _implied_auth(profile: Profile) -> str:
+def _implied(profile: Profile, environ: Mapping[str, str] | None) -> _Choice:
     # A session profile often inherits `user`, and an API-key profile a token file: the setting closest at hand decides.
     user = profile.source("user")
 
     def prevails(key: str) -> bool:
         return profile.source(key) >= max(user, Source.PROFILE) or profile.source(key) > user
 
-    if prevails("delegation_token_file"):
-        raise _elsewhere(f"delegation_token_file of {profile}")
-    return "security_token" if prevails("security_token_file") else "api_key"
+    named = profile.get("authentication_type")
+    delegation = profile.get("delegation_token_file")
+    if named and named.source >= user:
+        kind = named.parse(_check_auth)
+        if delegation and prevails("delegation_token_file") and kind in ("instance_principal", "resource_principal"):
+            return _Choice("instance_obo_user", f"{named.origin} and {delegation.origin}")
+        return _Choice(kind, named.origin)
+    for key, kind in (("delegation_token_file", "instance_obo_user"), ("security_token_file", "security_token")):
+        setting = profile.get(key)
+        if setting and prevails(key):
+            return _Choice(kind, setting.origin)
+    for key in _OF_AN_API_KEY:
+        if setting := profile.get(key):
+            return _Choice("api_key", setting.origin)
+    if version := from_environment(environ, _VERSION):
+        return _Choice("resource_principal", version.origin)
+    if setting := profile.get("tenancy"):
+        return _Choice("api_key", setting.origin)
+    raise _nothing_found(profile)
 
 
-def _api_key(profile: Profile) -> Signer:
-    key_name = _key_name(profile)
-    tenancy, user, fingerprint, _ = profile.require("tenancy", "user", "fingerprint", key_name)
-    private_key = _read_key(profile, key_name)
-    try:
-        return ApiKeySigner(
-            tenancy=tenancy.parse(check_tenancy),
-            user=user.parse(check_user),
-            fingerprint=fingerprint.parse(check_fingerprint),
-            private_key=private_key,
-        )
-    except CredentialsError as error:
-        raise CredentialsError(f"{profile}: {error.message}") from None
+def _nothing_found(profile: Profile) -> ConfigError:
+    file = str(profile) if profile.file else "no config file at ~/.oci/config or ~/.oraclebmc/config"
+    return ConfigError(
+        "no credentials were found; tried auth= and OCI_CLI_AUTH (neither is given), authentication_type, "
+        f"delegation_token_file, security_token_file and an API key of the profile ({file}) and of the OCI_CLI_ "
+        f"variables (not there), and {_VERSION} (not set); run `oci setup config`, set OCI_CLI_TENANCY, OCI_CLI_USER, "
+        "OCI_CLI_FINGERPRINT and OCI_CLI_KEY_FILE, or pass auth=, such as 'instance_principal' on a compute instance"
+    )
 
 
-def _security_token(profile: Profile) -> Signer:
-    key_name = _key_name(profile)
-    token_file, key = profile.require("security_token_file", key_name)
-    # Read here for the sake of errors that name the profile; the signer reads them itself, now and when they change.
-    read_text(token_file.value, f"{token_file.origin}: session token file")
-    _read_key(profile, key_name)
-    try:
-        return SessionTokenSigner(
-            token_file=token_file.value, private_key=_key_source(key_name, key), pass_phrase=_pass_phrase(profile)
-        )
-    except CredentialsError as error:
-        raise CredentialsError(f"{token_file.origin}: {error.message}") from None
-
-
-def _key_name(profile: Profile) -> str:
-    content = profile.get("key_content")
-    if content is None:
-        return "key_file"
-    if content.source is not Source.ENVIRONMENT:
-        raise ConfigError(f"{content.origin}: a config file cannot hold the key; put it into a file named by key_file")
-    return "key_content"
-
-
-def _key_source(name: str, setting: Setting) -> KeySource:
-    # Bytes, so that text which is no key is not taken for a path.
-    return setting.value.encode(errors="surrogateescape") if name == "key_content" else Path(setting.value)
-
-
-def _read_key(profile: Profile, name: str) -> PrivateKey:
-    (setting,) = profile.require(name)
-    return read_key(_key_source(name, setting), _pass_phrase(profile), f"{setting.origin}: private key")
-
-
-def _pass_phrase(profile: Profile) -> str | None:
-    setting = profile.get("pass_phrase")
-    return setting.value if setting else None
-
-
-_SIGNERS: Final[Mapping[str, Callable[[Profile], Signer]]] = {"api_key": _api_key, "security_token": _security_token}
+def _own_region(signer: Signer) -> str | None:
+    return signer.region if isinstance(signer, ResourcePrincipalSigner | OkeWorkloadIdentitySigner) else None

@@ -1,13 +1,13 @@
 """OCI request signatures, computed from values alone: no clock, no disk, no network.
 
 Source: "Request Signatures" of the OCI documentation, which profiles draft-cavage-http-signatures-08:
-RSA PKCS#1 v1.5 over SHA-256, signature version 1. The only module that imports `cryptography`.
+RSA PKCS#1 v1.5 over SHA-256, signature version 1. Only this module and `certificates` import `cryptography`.
 """
 
 from __future__ import annotations
 
 import hashlib
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
@@ -38,6 +38,7 @@ class SigningRequest:
         date: RFC 1123 in GMT; the service refuses more than five minutes of skew.
         body: the raw body; signed for POST, PUT and PATCH only, where ``b""`` counts as a body too.
         content_type: of the body.
+        extra: further headers to send and sign, names in lower case, such as ``opc-obo-token``.
     """
 
     method: str
@@ -46,6 +47,7 @@ class SigningRequest:
     date: str
     body: bytes = b""
     content_type: str = "application/json"
+    extra: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
 
 
 class Signer(Protocol):
@@ -114,10 +116,15 @@ class PrivateKey:
     @property
     def fingerprint(self) -> str:
         """As OCI shows it: MD5 over the DER public key, lower-case hex pairs joined by colons."""
-        der = self._key.public_key().public_bytes(
-            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-        return hashlib.md5(der, usedforsecurity=False).digest().hex(":")
+        return hashlib.md5(b64decode(self.public_text), usedforsecurity=False).digest().hex(":")
+
+    @property
+    def public_text(self) -> str:
+        """The public half as token services want it: SubjectPublicKeyInfo in base64, on one line."""
+        public = self._key.public_key()
+        return b64encode(
+            public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+        ).decode()
 
     def to_pem(self, pass_phrase: str | None = None) -> str:
         """PKCS#8 PEM, encrypted if a passphrase is given: for writing a key that was generated here."""
@@ -169,15 +176,22 @@ def signing_string(request: SigningRequest, names: tuple[str, ...], headers: Map
 
 
 def signed_headers(
-    request: SigningRequest, key: PrivateKey, key_id: str, extra: Mapping[str, str] | None = None
+    request: SigningRequest,
+    key: PrivateKey,
+    key_id: str,
+    extra: Mapping[str, str] | None = None,
+    *,
+    sign_host: bool = True,
 ) -> dict[str, str]:
     """Sign *request* and return the headers to send with it, names in lower case.
 
-    *extra* headers (such as ``opc-obo-token``) are sent and signed too. The order of names and of the
+    *extra* headers (such as ``opc-obo-token``) are sent and signed too, after those of the request. Without
+    *sign_host* the host is sent only, as the token service for certificates wants it. The order of names and of the
     parameters of ``authorization`` is that of the official Python SDK, so the two can be compared byte by byte.
     """
-    headers = {"date": request.date, "host": request.host, **(extra or {}), **content_headers(request)}
-    names = _HEADERS + tuple(extra or ())
+    more = {**dict(request.extra), **(extra or {})}
+    headers = {"date": request.date, "host": request.host, **more, **content_headers(request)}
+    names = (_HEADERS if sign_host else _HEADERS[:-1]) + tuple(more)
     if request.method in _BODY_METHODS:
         names += _BODY_HEADERS
     signature = b64encode(key.sign(signing_string(request, names, headers).encode("ascii"))).decode()

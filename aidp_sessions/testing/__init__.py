@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from ._auth_server import RecordedAuthRequest
 from ._faults import Fault
 from ._responder import RecordedRequest
 from .demo import populate_demo
+from .metadata import LocalMetadata
+from .proxymux import LocalProxymux
 from .service import LocalService
+from .tokens import LocalTokenService
 
-__all__ = ["Fault", "LocalService", "RecordedRequest", "populate_demo"]
+__all__ = [
+    "Fault",
+    "LocalMetadata",
+    "LocalProxymux",
+    "LocalService",
+    "LocalTokenService",
+    "RecordedAuthRequest",
+    "RecordedRequest",
+    "populate_demo",
+]

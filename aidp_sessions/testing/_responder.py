@@ -21,8 +21,8 @@ from ._verify import why_refused
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ..auth.signing import PrivateKey
     from ._faults import Cut
+    from ._verify import Verifier
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_-]+")
 _SECRETS: Final = frozenset({"authorization", "opc-obo-token"})
@@ -70,7 +70,7 @@ class Responder:
         self.request_count = 0
         self.platform = Platform()
         self.faults: defaultdict[str | None, FaultQueue] = defaultdict(FaultQueue)
-        self.keys: dict[str, PrivateKey] = {}
+        self.keys: dict[str, Verifier] = {}
         self._workspace_page_size, self._session_page_size = page_sizes
         self._http: aiohttp.ClientSession | None = None
 

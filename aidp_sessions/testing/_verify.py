@@ -10,25 +10,36 @@ import re
 from base64 import b64decode
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from ..auth.signing import PrivateKey
 
 MAX_SKEW_S: Final = 300.0
 
 _PARAMETER: Final = re.compile(r'\s*(\w+)="([^"]*)"\s*(?:,|$)')
 
 
+class Verifier(Protocol):
+    """A key that tells its own signatures, public or private."""
+
+    def verifies(self, signature: bytes, data: bytes) -> bool: ...
+
+
 def why_refused(
-    method: str, target: str, headers: Mapping[str, str], keys: Mapping[str, PrivateKey], now: float
+    method: str,
+    target: str,
+    headers: Mapping[str, str],
+    keys: Mapping[str, Verifier],
+    now: float,
+    *,
+    signed: tuple[str, ...] = ("(request-target)", "host"),
 ) -> str | None:
     """Say why this request is not authenticated, or ``None`` if it is.
 
     *target* is the request target and *headers* (names in lower case) are the values exactly as received; *now* is
-    in seconds since the epoch. The answer never repeats a signature or a token.
+    in seconds since the epoch; *signed* must be signed beside the date. The answer never repeats a signature or a
+    token.
     """
     scheme, _, rest = headers.get("authorization", "").partition(" ")
     given = dict(_PARAMETER.findall(rest))
@@ -37,7 +48,7 @@ def why_refused(
         return "The Authorization header is missing, or its scheme is not Signature."
     if given.get("algorithm") != "rsa-sha256" or given.get("version", "1") != "1":
         return "The signature must have algorithm rsa-sha256 and version 1."
-    problem = _unsigned(names, headers) or _skewed(headers, now)
+    problem = _unsigned(names, headers, signed) or _skewed(headers, now)
     if problem:
         return problem
     key = keys.get(given.get("keyId", ""))
@@ -48,9 +59,9 @@ def why_refused(
     return None
 
 
-def _unsigned(names: list[str], headers: Mapping[str, str]) -> str | None:
-    """GET needs three names, in any order; of two dates, ``x-date`` counts."""
-    for needed in ("x-date" if "x-date" in headers else "date", "(request-target)", "host"):
+def _unsigned(names: list[str], headers: Mapping[str, str], signed: tuple[str, ...]) -> str | None:
+    """The names may come in any order; of two dates, ``x-date`` counts."""
+    for needed in ("x-date" if "x-date" in headers else "date", *signed):
         if needed not in names:
             return f"The signature does not cover {needed}."
     for name in names:

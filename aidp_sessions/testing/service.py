@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ..auth.api_key import ApiKeySigner
-    from ..auth.signing import PrivateKey
     from ..models import SessionSummary
     from ._faults import Fault
     from ._responder import RecordedRequest
+    from ._verify import Verifier
 
 DEFAULT_PLATFORM_ID: Final = "ocid1.aidataplatform.oc1.iad.amaaaaaalocalservicefortestsandnothingelse5k2p7wqa"
 
@@ -120,7 +120,7 @@ class LocalService:
         """Write the service's user as an OCI configuration file with its key file; return the former's path."""
         return _identity.write_config(directory, profile, self.region)
 
-    def trust(self, key_id: str, key: PrivateKey) -> None:
+    def trust(self, key_id: str, key: Verifier) -> None:
         """Accept what *key* signs under *key_id*, e.g. ``ST$`` and a token."""
         self._responder.keys[key_id] = key
 

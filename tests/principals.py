@@ -1,0 +1,66 @@
+"""What the tests of principals share: a clock set by hand, and the environment of each principal."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from aidp_sessions import SessionsClient
+from aidp_sessions.auth.signing import Signer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aidp_sessions.testing import LocalService
+
+NOW = 2_000_000_000.0
+
+
+@attrs.define
+class HandClock:
+    """Seconds since the epoch; moves only when somebody sleeps by it, or sets it."""
+
+    now: float = NOW
+    sleeps: list[float] = attrs.field(factory=list)
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+        self.now += seconds
+        await asyncio.sleep(0)
+
+
+def client_of(service: LocalService, signer: Signer, **options: Any) -> SessionsClient:
+    """A client of *service* that signs as *signer*."""
+    return SessionsClient(service.platform_id, signer=signer, endpoint=service.url, **options)
+
+
+def background_tasks() -> list[str]:
+    """The names of the tasks that renew something."""
+    return [task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("renew ")]
+
+
+async def settled() -> None:
+    """Wait for everything that is being renewed."""
+    tasks = [task for task in asyncio.all_tasks() if task.get_name().startswith("renew ")]
+    if tasks:
+        await asyncio.wait(tasks)
+
+
+def key_id(headers: Mapping[str, str]) -> str:
+    return headers["authorization"].partition('keyId="')[2].partition('"')[0]
+
+
+def token_in(headers: Mapping[str, str]) -> str:
+    return key_id(headers).removeprefix("ST$")
+
+
+class Shouting(Signer):
+    """A signer of somebody else's, which signs nothing but what it always does."""
+
+    def __repr__(self) -> str:
+        return "Shouting()"
