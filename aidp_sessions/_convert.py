@@ -1,13 +1,14 @@
-"""JSON bytes to models and back: the only importer of `cattrs` and of the JSON decoder.
+"""JSON bytes to models and back: the only importer of `cattrs`, and of the JSON decoder beside `_wire`.
 
 Strict where coercion would lie (``None`` or ``5`` is never a string), open where the service may grow (unknown fields
-go to ``extra``). Decoding runs on a converter made for speed; what that one refuses is converted once more by one
-that collects paths, so a failure names its place in the document and success pays nothing for it.
+go to ``extra``). Sessions exactly as documented are decoded by `_wire` in one pass. What that refuses goes through a
+converter, and what the converter refuses through one that collects paths: unknown fields are kept, a failure names its
+place in the document, and the usual answer pays for neither.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import attrs
@@ -15,6 +16,7 @@ import msgspec
 from cattrs import ClassValidationError, Converter
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
+from ._wire import NOT_ON_THE_WIRE, decode_documented, parse_timestamp, wire_name
 from .errors import ResponseDecodeError
 from .models import Error, KernelSummary, SessionSummary, WorkspaceSummary
 
@@ -25,20 +27,11 @@ T = TypeVar("T")
 Model = KernelSummary | SessionSummary | WorkspaceSummary | Error
 
 _WIRE_CLASSES: Final = (KernelSummary, SessionSummary, WorkspaceSummary, Error)
-_NOT_ON_THE_WIRE: Final = frozenset({"extra", "workspace_key"})
-_SNAKE_CASE_ON_THE_WIRE: Final = frozenset({"cluster_id", "last_activity", "execution_state"})
 _EXCERPT = 200
 
 
-def _wire_name(field: str) -> str:
-    if field in _SNAKE_CASE_ON_THE_WIRE:
-        return field
-    head, *tail = field.split("_")
-    return head + "".join(map(str.capitalize, tail))
-
-
 _WIRE_NAMES: Final[Mapping[type, dict[str, str]]] = {
-    cls: {name: _wire_name(name) for name in attrs.fields_dict(cls) if name not in _NOT_ON_THE_WIRE}
+    cls: {name: wire_name(name) for name in attrs.fields_dict(cls) if name not in NOT_ON_THE_WIRE}
     for cls in _WIRE_CLASSES
 }
 _JSON_NAMES: Final = {type(None): "null", bool: "a boolean", str: "a string", list: "an array", dict: "an object"}
@@ -48,34 +41,23 @@ def _json_name(value: object) -> str:
     return _JSON_NAMES.get(type(value), "a number")
 
 
-def _exactly(kind: type[T], expected: str) -> Callable[[object, object], T]:
-    def structure(value: object, _: object) -> T:
-        if type(value) is not kind:
+def _exactly(expected: str, *kinds: type) -> Callable[[object, object], object]:
+    def structure(value: object, _: object) -> object:
+        if type(value) not in kinds:
             raise TypeError(f"expected {expected}, not {_json_name(value)}")
         return value
 
     return structure
 
 
-_text = _exactly(str, "a string")
+def _timestamp(value: object, _: object) -> datetime:
+    if type(value) is not str:
+        raise TypeError(f"expected a string, not {_json_name(value)}")
+    return parse_timestamp(value)
 
 
-def parse_timestamp(text: object, _: object = None) -> datetime:
-    """Read an ISO 8601 date and time as aware UTC; one without an offset is UTC already.
-
-    Any number of fraction digits will do; those beyond microseconds are cut off. Raises `ValueError` or `TypeError` for
-    what is no date with a time, or no text.
-    """
-    value = _text(text, None)
-    try:
-        moment = datetime.fromisoformat(value.upper())
-        if moment.tzinfo is not UTC:
-            moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        moment = None
-    if moment is None or value[10:11] not in ("T", "t", " "):
-        raise ValueError(f"expected an ISO 8601 timestamp, not {value[:_EXCERPT]!r}")
-    return moment
+def _timestamp_or_none(value: object, _: object) -> datetime | None:
+    return None if value is None else _timestamp(value, _)
 
 
 def _tags(value: object, _: object) -> Mapping[str, Mapping[str, object]] | None:
@@ -88,10 +70,12 @@ def _tags(value: object, _: object) -> Mapping[str, Mapping[str, object]] | None
 
 def _make_converter(*, detailed: bool) -> Converter:
     converter = Converter(detailed_validation=detailed, omit_if_default=True)
-    converter.register_structure_hook(str, _text)
-    converter.register_structure_hook(int, _exactly(int, "an integer"))
-    converter.register_structure_hook(bool, _exactly(bool, "a boolean"))
-    converter.register_structure_hook(datetime, parse_timestamp)
+    for kind, expected in ((str, "a string"), (int, "an integer"), (bool, "a boolean")):
+        converter.register_structure_hook(kind, _exactly(expected, kind))
+        # Left to itself cattrs asks "is it None?" in one call and converts in a second.
+        converter.register_structure_hook(kind | None, _exactly(expected, kind, type(None)))
+    converter.register_structure_hook(datetime, _timestamp)
+    converter.register_structure_hook(datetime | None, _timestamp_or_none)
     converter.register_unstructure_hook(datetime, lambda moment: moment.isoformat().replace("+00:00", "Z"))
     for cls in _WIRE_CLASSES:
         _register(converter, cls)
@@ -159,6 +143,15 @@ def envelope(document: object, *, bare_array: bool = False) -> tuple[list[object
     if type(items) is not list:
         raise ResponseDecodeError(f"expected an array, not {_json_name(items)}", "$.items")
     return items, "$.items", {key: value for key, value in document.items() if key != "items"}
+
+
+def decode_collection(body: bytes, workspace_key: str) -> tuple[tuple[SessionSummary, ...], dict[str, object]]:
+    """The sessions in *body*, an object with ``items`` or a bare array, and the object's unknown fields."""
+    sessions = decode_documented(body, workspace_key)
+    if sessions is not None:
+        return sessions, {}
+    items, path, extra = envelope(decode_json(body), bare_array=True)
+    return structure_sessions(items, path, workspace_key), extra
 
 
 def structure_sessions(

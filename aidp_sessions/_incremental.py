@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from ._convert import decode_json, envelope, structure_sessions
+from ._wire import decode_documented
 from .errors import ResponseDecodeError
 
 if TYPE_CHECKING:
@@ -38,13 +39,13 @@ class SessionParser:
             return ()
         if self._head is None:
             self._read_head()
-        items, rest = self._complete_items() if self._head else (None, 0)
-        if items is None:  # one huge session, or a shape of body that can only be decoded whole
+        sessions, rest = self._complete_sessions() if self._head else (None, 0)
+        if sessions is None:  # one huge session, or a shape of body that can only be decoded whole
             self._enough = 2 * len(self._buffer)
             return ()
         del self._buffer[:rest]
         self._enough = PIECE
-        return self._structured(items)
+        return sessions
 
     def close(self) -> tuple[tuple[SessionSummary, ...], dict[str, object]]:
         """Decode the rest, with the unknown fields beside the items; raises `ResponseDecodeError` if it is no end."""
@@ -58,8 +59,8 @@ class SessionParser:
         self._head = beginning[0] if beginning else b""
         del self._buffer[: len(self._head)]
 
-    def _complete_items(self) -> tuple[list[object] | None, int]:
-        """The items up to a comma between two of them, and where the next begins.
+    def _complete_sessions(self) -> tuple[tuple[SessionSummary, ...] | None, int]:
+        """The sessions up to a comma between two of them, and where the next begins.
 
         A comma after a brace is a guess. It is right exactly if what precedes it decodes as an array of items, for no
         prefix that ends within a string or a nested value does.
@@ -69,12 +70,22 @@ class SessionParser:
             end = self._buffer.rfind(b"},", 0, end)
             if end < 0:
                 break
-            try:
-                items = decode_json(b"[%b]" % bytes(self._buffer[: end + 1]))
-            except ResponseDecodeError:
-                continue
-            return items, end + 2  # type: ignore[return-value]  # brackets around it make it a list
+            sessions = self._decoded(b"[%b]" % bytes(self._buffer[: end + 1]))
+            if sessions is not None:
+                return sessions, end + 2
         return None, 0
+
+    def _decoded(self, array: bytes) -> tuple[SessionSummary, ...] | None:
+        """The sessions of *array*, ``None`` if it is no JSON; raises if they are not as they should be."""
+        sessions = decode_documented(array, self._workspace_key)
+        if sessions is not None:
+            self._count += len(sessions)
+            return sessions
+        try:
+            items, _, _ = envelope(decode_json(array), bare_array=True)
+        except ResponseDecodeError:
+            return None
+        return self._structured(items)
 
     def _structured(self, items: list[object]) -> tuple[SessionSummary, ...]:
         path = "$.items" if b"{" in (self._head or b"{") else "$"

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import attrs
 
-from ._convert import decode_error, decode_json, envelope, excerpt, structure_sessions, structure_workspaces
+from ._convert import decode_collection, decode_error, decode_json, envelope, excerpt, structure_workspaces
 from .errors import SERVICE_ERRORS, AidpError, ResponseDecodeError, ServiceError
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ MAX_CLOCK_SKEW: Final = 300.0
 THRESHOLD: Final = 1024 * 1024
 """Bytes up to which an answer is decoded in one go: a few milliseconds of work, a few megabytes of objects."""
 
+_PLAIN = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9_.~-]*", re.ASCII)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _API_VERSION = re.compile(r"[0-9]{8}", re.ASCII)
 _AUTHORITY = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//([^/?#]*)", re.ASCII | re.IGNORECASE)
@@ -119,6 +120,8 @@ def path_segment(value: object, name: str) -> str:
     """
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a string, not {type(value).__name__}")
+    if _PLAIN.fullmatch(value):
+        return value
     if not value.strip() or value in (".", "..") or _CONTROL.search(value):
         raise ValueError(f"{name}={value!r} must not be blank, '.' or '..', nor contain control characters")
     return _quoted(value, name)
@@ -181,8 +184,7 @@ def sessions_target(workspaces: str, workspace_key: str, query: str) -> str:
 
 def decode_sessions(answer: Answer, workspace_key: str) -> SessionPage:
     """A page of sessions; the array may be bare, as version 20240831 sends it."""
-    items, path, extra = envelope(decode_json(answer.body), bare_array=True)
-    return session_page(answer, structure_sessions(items, path, workspace_key), extra)
+    return session_page(answer, *decode_collection(answer.body, workspace_key))
 
 
 def session_page(answer: Answer, sessions: tuple[SessionSummary, ...], extra: Mapping[str, object]) -> SessionPage:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from aidp_sessions._convert import decode_json, envelope, structure_sessions
+from aidp_sessions._convert import decode_collection, decode_json, envelope, structure_sessions
 from aidp_sessions.errors import ResponseDecodeError
 
 if TYPE_CHECKING:
@@ -21,6 +21,12 @@ def encode(document: object) -> bytes:
 
 
 def sessions_in(body: bytes) -> tuple[SessionSummary, ...]:
+    sessions, _ = decode_collection(body, "w")
+    return sessions
+
+
+def sessions_one_by_one(body: bytes) -> tuple[SessionSummary, ...]:
+    """The same by the long way, which keeps what is unknown and explains what is wrong."""
     items, path, _ = envelope(decode_json(body), bare_array=True)
     return structure_sessions(items, path, "w")
 

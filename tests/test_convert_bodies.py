@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import example, given
@@ -12,7 +12,7 @@ from aidp_sessions._convert import decode_error, envelope, excerpt, structure_wo
 from aidp_sessions.errors import ResponseDecodeError
 from aidp_sessions.models import Error, KernelSummary, SessionSummary
 
-from .decoding import encode, refusal, sessions_in
+from .decoding import NAMED, encode, refusal, sessions_in, sessions_one_by_one
 from .strategies import (
     KERNEL_FIELDS,
     SESSION_FIELDS,
@@ -22,6 +22,9 @@ from .strategies import (
     session_without_nulls,
     wire_collections,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @pytest.mark.parametrize(
@@ -188,3 +191,39 @@ def test_an_error_body_is_never_a_second_error(body: bytes) -> None:
 def test_an_excerpt_is_printable_and_short(body: bytes, text: str) -> None:
     """Two hundred bytes at most, and a mark where more was cut off."""
     assert excerpt(body) == text
+
+
+def _result(decode: Callable[[bytes], tuple[SessionSummary, ...]], body: bytes) -> object:
+    try:
+        return decode(body)
+    except ResponseDecodeError as error:
+        return error.path, error.message
+
+
+@brief
+@given(wire_collections.map(encode) | _almost_collections.map(encode) | st.lists(_almost_sessions).map(encode))
+@example(b'{"items": [{"kernel": {"name": "k", "last_activity": "2026-11-23T01:12:43.999999999Z"}}]}')
+@example(b'{"items": [{"kernel": {"name": "k", "connections": 1.0}}]}')
+@example(b'{"items": [1], "items": [{}]}')
+def test_one_pass_decodes_what_the_long_way_decodes(body: bytes) -> None:
+    """Sessions as documented skip the converter; values, refusals and paths are those of the converter."""
+    assert _result(sessions_in, body) == _result(sessions_one_by_one, body)
+
+
+@brief
+@given(wire_collections, st.data())
+def test_damage_does_not_tell_the_ways_apart(document: dict[str, Any], data: st.DataObject) -> None:
+    """Nor do one flipped or missing byte."""
+    body = bytearray(encode(document))
+    place = data.draw(st.integers(0, len(body) - 1))
+    body[place : place + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=2))
+
+    assert _result(sessions_in, bytes(body)) == _result(sessions_one_by_one, bytes(body))
+
+
+def test_unknown_fields_are_each_models_own() -> None:
+    """The empty `extra` of one model is not that of another."""
+    first, second = sessions_in(encode([{"kernel": NAMED}, {}]))
+
+    assert first.kernel is not None
+    assert len({id(first.extra), id(second.extra), id(first.kernel.extra)}) == 3
