@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 class Gate:
     """A first-come-first-served semaphore whose width answers to throttling; ``async with gate:`` holds a slot.
 
-    `narrow` halves the width, `widen` adds one slot per round of successes: additive increase, multiplicative
-    decrease. The width stays between one and *limit*. It belongs to no event loop while nobody waits.
+    `narrow` halves the width, `widen` adds a slot: multiplicative decrease once per round trip, additive increase with
+    every success, so that a few throttled requests among many hardly slow the others down. The width stays between one
+    and *limit*. A gate belongs to no event loop while nobody waits.
 
     Attributes:
         round_trip: counts the narrowings; note it when a request starts and hand it to `narrow` when it is throttled.
@@ -24,12 +25,8 @@ class Gate:
         self.limit = limit
         self.in_use = 0
         self.round_trip = 0
-        self._width = float(limit)
+        self.width = limit
         self._waiters: deque[asyncio.Future[None]] = deque()
-
-    @property
-    def width(self) -> int:
-        return int(self._width)
 
     async def __aenter__(self) -> None:
         if self.in_use < self.width and not self._waiters:
@@ -66,9 +63,9 @@ class Gate:
         """Halve the width, but once per round trip: what started before the last narrowing says nothing new."""
         if round_trip == self.round_trip:
             self.round_trip += 1
-            self._width = max(1.0, self._width / 2)
+            self.width = max(1, self.width // 2)
 
     def widen(self) -> None:
-        if self._width < self.limit:
-            self._width = min(float(self.limit), self._width + 1.0 / self._width)
+        if self.width < self.limit:
+            self.width += 1
             self._hand_out()
