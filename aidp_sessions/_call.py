@@ -71,6 +71,7 @@ class Call:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._sink = None  # it may lead back to this call, and a cycle would keep both until the next collection
         error = exc if isinstance(exc, AidpError) else None
         try:
             await self._deadline.__aexit__(exc_type, exc, traceback)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import math
 import os
@@ -160,6 +161,15 @@ async def _close_with_loop(session: aiohttp.ClientSession) -> AsyncGenerator[Non
         await session.close()
 
 
+@functools.lru_cache(maxsize=2)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
+
+
+def _headers(retry: RetryPolicy) -> dict[str, str]:
+    return {**_HEADERS, "opc-client-retries": "true" if retry.attempts > 1 else "false"}
+
+
 @attrs.define
 class ClockOffset:
     """Seconds to add to our clock to get the service's; a client shares it with its copies that have the same two."""
@@ -191,6 +201,9 @@ class Transport:
     proxy: str | None = attrs.field(repr=False)
     host: str = attrs.field(
         init=False, default=attrs.Factory(lambda self: urlsplit(self.base_url).netloc, takes_self=True)
+    )
+    headers: Mapping[str, str] = attrs.field(
+        init=False, default=attrs.Factory(lambda self: _headers(self.retry), takes_self=True), repr=False
     )
     limits: aiohttp.ClientTimeout = attrs.field(
         init=False, default=attrs.Factory(lambda self: self.pool.limits(self.timeout), takes_self=True)
@@ -227,16 +240,14 @@ class Transport:
     async def exchange(self, request: Request, opc_request_id: str, sent: dict[str, str]) -> Answer:
         """Sign, send and read once; raises an `AidpError` for anything but a 200. *sent* is filled in on the way."""
         offset = self.clock_offset.seconds if self.corrects_clock else 0.0
-        date = formatdate(self.clock.time() + offset, usegmt=True)
+        date = _date(int(self.clock.time() + offset))
         sent.update(await self.pool.adopt(self.signer).sign(SigningRequest("GET", self.host, request.target, date)))
-        retries = "true" if self.retry.attempts > 1 else "false"
-        ours = {**_HEADERS, "opc-client-retries": retries, "opc-request-id": opc_request_id, **request.headers}
         outcome: Answer | AidpError
         try:
             async with self.pool.session().request(
                 "GET",
                 URL(self.base_url + request.target, encoded=True),
-                headers={**ours, **sent},
+                headers={**self.headers, "opc-request-id": opc_request_id, **request.headers, **sent},
                 allow_redirects=False,
                 raise_for_status=False,
                 timeout=self.limits,
@@ -331,7 +342,6 @@ async def _read(response: aiohttp.ClientResponse, limit: int, sink: Sink | None)
 
     A 200 that turns out large goes to *sink* from its first byte on.
     """
-    answer = Answer(response.status, response.headers, b"")
     chunks: list[bytes] = []
     size, large = 0, math.inf
     if sink is not None and response.status == 200:
@@ -347,11 +357,11 @@ async def _read(response: aiohttp.ClientResponse, limit: int, sink: Sink | None)
                 for piece in chunks:
                     await sink.take(piece)
             except ResponseDecodeError as error:
-                attach_answer(error, answer)
+                attach_answer(error, Answer(response.status, response.headers, b""))
                 raise
             chunks.clear()
     body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-    return attrs.evolve(answer, body=body, size=size)
+    return Answer(response.status, response.headers, body, size)
 
 
 def _translate(caught: aiohttp.ClientError | OSError, timeout: Timeout) -> AidpError:

@@ -99,14 +99,14 @@ class SessionStream:
             raise FanOutError.of(failures)
 
     def _asking_for_parts(self) -> Source[str, tuple[SessionSummary, ...] | AidpError]:
-        holds = self._predicate()
+        holds = self._predicate() if self._conditions else None
 
         async def ask(key: str, slot: Slot[tuple[SessionSummary, ...] | AidpError]) -> None:
             delivered = 0
 
             async def emit(sessions: tuple[SessionSummary, ...]) -> None:
                 nonlocal delivered
-                if kept := tuple(filter(holds, sessions)):
+                if kept := sessions if holds is None else tuple(filter(holds, sessions)):
                     await slot.emit(kept)
                     delivered += len(kept)
 
@@ -204,6 +204,8 @@ class SessionStream:
     def _predicate(self) -> Predicate:
         """The conditions as they stand now: a timedelta among them starts to count here."""
         predicates = [condition() for condition in self._conditions]
+        if len(predicates) == 1:
+            return predicates[0]
         return lambda session: all(holds(session) for holds in predicates)
 
     async def _answers(

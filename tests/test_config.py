@@ -176,13 +176,6 @@ class TestFile:
             "or choose another profile (its profiles: DEFAULT, A)"
         )
 
-    def test_nothing_at_all_names_both_ways_out(self, home: Home) -> None:
-        assert home.config.exists() is False
-        assert fails() == (
-            "no config file at ~/.oci/config or ~/.oraclebmc/config, and OCI_CLI_TENANCY, OCI_CLI_USER, "
-            "OCI_CLI_FINGERPRINT, OCI_CLI_KEY_FILE not set; run `oci setup config` or set them"
-        )
-
 
 class TestSyntax:
     def test_values_are_taken_literally(self, home: Home) -> None:
@@ -429,25 +422,6 @@ class TestAuth:
         assert str(caught.value).startswith(
             f"profile 'A' of {home.config}: fingerprint {fingerprint(1)} is not that of the private key, "
             f"which is {fingerprint()}; "
-        )
-
-    @pytest.mark.parametrize(
-        "auth", ["instance_principal", "instance_obo_user", "resource_principal", "oke_workload_identity"]
-    )
-    def test_other_principals_are_made_with_the_oci_package(self, auth: str, home: Home) -> None:
-        assert home.config.exists() is False
-        way_out = "is not read from settings; make that signer with the oci package and pass signer=from_oci_signer(…)"
-
-        assert fails(auth=auth) == f"auth {auth!r} {way_out}"
-        assert fails({"OCI_CLI_AUTH": auth}) == f"auth {auth!r} {way_out}"
-
-    @pytest.mark.parametrize("environ", [{}, {"OCI_CLI_DELEGATION_TOKEN_FILE": "/x"}])
-    def test_so_is_a_delegation_token(self, environ: dict[str, str], home: Home) -> None:
-        home.profiles(DEFAULT=home.api_key() | ({} if environ else {"delegation_token_file": "/x"}))
-
-        assert fails(environ) == (
-            f"delegation_token_file of profile 'DEFAULT' of {home.config} is not read from settings; "
-            "make that signer with the oci package and pass signer=from_oci_signer(…)"
         )
 
 

@@ -106,7 +106,7 @@ class TestNamed:
         ],
     )
     @pytest.mark.parametrize("where", ["argument", "OCI_CLI_AUTH", "authentication_type"])
-    def test_every_kind_may_be_named_in_three_places(
+    def test_every_kind_may_be_named_in_three_places(  # noqa: PLR0917
         self,
         auth: str,
         environ: dict[str, str],
@@ -148,10 +148,9 @@ class TestNamed:
         settings = load(RESOURCE)
 
         assert type(inner(settings)) is expected
-        assert caplog.messages == [
-            f"signing as instance_obo_user, because of authentication_type of profile 'DEFAULT' in {home.config} "
-            f"and delegation_token_file of profile 'DEFAULT' in {home.config}"
-        ]
+        profile = f"of profile 'DEFAULT' in {home.config}"
+        because = f"authentication_type {profile} and delegation_token_file {profile}"
+        assert caplog.messages == [f"signing as instance_obo_user, because of {because}"]
 
     def test_an_unknown_kind_is_named_with_those_that_exist(self, home: Home) -> None:
         kinds = "api_key, security_token, instance_principal, instance_obo_user, resource_principal, "
@@ -180,7 +179,7 @@ class TestImplied:
             ("api", RESOURCE, ApiKeySigner, "user"),
         ],
     )
-    def test_the_profile_decides_by_what_it_holds(
+    def test_the_profile_decides_by_what_it_holds(  # noqa: PLR0917
         self,
         kinds: str,
         environ: dict[str, str],
@@ -294,10 +293,9 @@ class TestPermissions:
         load()
 
         path = home.path / "k.pem"
-        assert caplog.messages == warned * [
-            f"key_file of profile 'DEFAULT' in {home.config}: private key file {path} can be read by others; "
-            f"run: chmod 600 {path}"
-        ]
+        origin = f"key_file of profile 'DEFAULT' in {home.config}"
+        warning = f"{origin}: private key file {path} can be read by others; run: chmod 600 {path}"
+        assert caplog.messages == warned * [warning]
 
     @pytest.mark.parametrize(("value", "warned"), [("True", 0), ("1", 0), ("False", 1), (" ", 1)])
     def test_the_variable_of_the_oci_tools_silences_it(

@@ -29,8 +29,12 @@ def inner() -> Signer:
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     file = tmp_path / "delegation_token"
-    file.write_text(" first\n")
+    write(file, " first\n")
     return file
+
+
+def write(file: Path, content: str) -> None:
+    file.write_text(content)
 
 
 @pytest.mark.parametrize("request_", [GET, POST])
@@ -43,7 +47,7 @@ async def test_the_token_is_signed_after_the_usual_headers(inner: Signer, reques
 async def test_a_file_that_changes_is_read_again(inner: Signer, file: Path) -> None:
     signer = DelegationTokenSigner(inner, token_file=file)
     sent = [(await signer.sign(GET))["opc-obo-token"]]
-    file.write_text("second and longer".replace(" ", "-"))
+    write(file, "second and longer".replace(" ", "-"))
     sent.append((await signer.sign(GET))["opc-obo-token"])
 
     assert sent == ["first", "second-and-longer"]
@@ -60,7 +64,7 @@ async def test_a_refusal_is_worth_a_second_attempt_with_another_token_or_renewed
     rejected = await signer.sign(GET)
 
     worth_it = [await signer.refresh(rejected)]
-    file.write_text("second")
+    write(file, "second")
     worth_it.append(await signer.refresh(rejected))
     worth_it.append(await signer.refresh(await signer.sign(GET)))
 
@@ -78,14 +82,12 @@ async def test_a_signer_that_leaves_the_token_unsigned_is_found_out() -> None:
     with pytest.raises(CredentialsError) as caught:
         await DelegationTokenSigner(Foreign(), token="canary").sign(GET)
 
-    assert str(caught.value) == (
-        "Foreign() leaves the delegation token unsigned; use a signer of this package inside"
-    )
+    assert str(caught.value) == ("Foreign() leaves the delegation token unsigned; use a signer of this package inside")
 
 
 @pytest.mark.parametrize(("content", "problem"), [("", "is empty"), ("a b", "holds white space or other characters ")])
 async def test_a_file_without_a_token_is_named(content: str, problem: str, inner: Signer, file: Path) -> None:
-    file.write_text(content)
+    write(file, content)
 
     with pytest.raises(CredentialsError) as caught:
         await DelegationTokenSigner(inner, token_file=file).sign(GET)
@@ -114,7 +116,10 @@ def test_exactly_one_of_token_and_token_file_is_given(arguments: dict[str, Any],
 def test_it_is_neither_shown_nor_pickled(inner: Signer) -> None:
     signer = DelegationTokenSigner(inner, token="canary")
 
-    assert repr(signer) == "DelegationTokenSigner(SessionTokenSigner(<session token, valid until 2096-10-02 07:06:40 UTC>))"
+    assert (
+        repr(signer)
+        == "DelegationTokenSigner(SessionTokenSigner(<session token, valid until 2096-10-02 07:06:40 UTC>))"
+    )
     for attempt in (pickle.dumps, copy.copy):
         with pytest.raises(TypeError, match="a signer is not pickled"):
             attempt(signer)

@@ -134,7 +134,9 @@ class TestMetadata:
                 closed = "http://127.0.0.1:9/"
                 return await fetch(attrs.evolve(request, url=closed))
             return await fetch(
-                attrs.evolve(request, url=request.url.replace("http://[fd00:c1::a9fe:a9fe]/opc/v2", instance.metadata.url))
+                attrs.evolve(
+                    request, url=request.url.replace("http://[fd00:c1::a9fe:a9fe]/opc/v2", instance.metadata.url)
+                )
             )
 
         await instance.signer(metadata_url=None, environ={}, fetch=only_ipv6).sign(GET)

@@ -8,6 +8,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any, cast
 
+import attrs
 import oci
 import oci.auth.signers.instance_principals_security_token_signer as instance_module
 import pytest
@@ -20,9 +21,9 @@ from aidp_sessions import (
     SessionTokenSigner,
     from_oci_signer,
 )
+from aidp_sessions._transport import fetch
 from aidp_sessions.auth.signing import PrivateKey
-from aidp_sessions.testing import LocalMetadata, LocalProxymux, LocalService, LocalTokenService
-from aidp_sessions.testing import _identity
+from aidp_sessions.testing import LocalMetadata, LocalProxymux, LocalService, LocalTokenService, _identity
 
 from .credentials import GET, POST, TENANCY, jwt, key, pem
 from .principals import client_of, key_id, settled
@@ -198,9 +199,6 @@ class TestInstance:
 
 def tokens_at(tokens: LocalTokenService) -> Any:
     """A way to send that has the token service of the region on loopback, and everything else where it is."""
-    import attrs
-
-    from aidp_sessions._transport import fetch
 
     async def redirected(request: Any) -> Any:
         where = request.url.replace("https://auth.us-ashburn-1.oraclecloud.com", tokens.origin)
@@ -299,7 +297,7 @@ class TestSession:
     async def test_the_official_signer_asks_for_a_new_token_as_ours_does(
         self, tokens: LocalTokenService, service: LocalService, tmp_path: Path
     ) -> None:
-        """The official package signs the request; the command line, which sends it, is not a dependency of the tests."""
+        """The official package signs the request; its command line, which sends it, is not among our dependencies."""
         token = tokens.open_session(key(), lifetime=200.0)
         file = tmp_path / "token"
         file.write_text(token)

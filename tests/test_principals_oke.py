@@ -131,9 +131,7 @@ async def test_a_cluster_that_is_not_enhanced_is_named_at_once(pod: Pod) -> None
     assert (len(pod.proxymux.requests), pod.clock.sleeps) == (1, [])
 
 
-async def test_a_certificate_of_another_authority_is_refused_before_the_token_is_sent(
-    pod: Pod, tmp_path: Path
-) -> None:
+async def test_a_certificate_of_another_authority_is_refused_before_the_token_is_sent(pod: Pod, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     other = LocalProxymux(clock=pod.clock)
     other._authority = type(other._authority)("Another Cluster")

@@ -100,10 +100,8 @@ async def test_a_file_that_cannot_be_written_costs_the_others_the_token_but_not_
     await settled()
 
     assert token_in(await signer.sign(GET)) == session.tokens.issued[1]
-    assert caplog.messages == [
-        "the renewed session token is used, but nobody else will see it: "
-        f"{session.file} cannot be written: Read-only file system"
-    ]
+    reason = f"{session.file} cannot be written: Read-only file system"
+    assert caplog.messages == [f"the renewed session token is used, but nobody else will see it: {reason}"]
 
 
 async def test_a_token_that_somebody_else_has_renewed_is_taken_instead_of_another(session: Session) -> None:
@@ -130,10 +128,8 @@ async def test_a_session_that_does_not_get_longer_is_told_once_and_left_alone(
         await settled()
         session.clock.now += 20
 
-    assert caplog.messages == [
-        f"session token in {session.file} ends at {END} and cannot be extended; "
-        "run `oci session authenticate` before then"
-    ]
+    way_out = "run `oci session authenticate` before then"
+    assert caplog.messages == [f"session token in {session.file} ends at {END} and cannot be extended; {way_out}"]
     assert len(session.tokens.requests) == 1
     assert session.file.read_text() == session.tokens.issued[0]
 
@@ -153,11 +149,10 @@ async def test_a_session_that_is_refused_is_not_asked_for_again_and_ends_as_befo
     with pytest.raises(CredentialsError) as caught:
         await signer.sign(GET)
 
-    assert caplog.messages == [
-        f"session token in {session.file} in hand is kept, it is valid until {END}: the token service at "
-        f"{session.tokens.refresh_url} answered 401 NotAuthenticated: Over.; the session cannot be renewed any more; "
-        "run `oci session authenticate`"
-    ]
+    kept = f"session token in {session.file} in hand is kept, it is valid until {END}"
+    refusal = f"the token service at {session.tokens.refresh_url} answered 401 NotAuthenticated: Over."
+    way_out = "the session cannot be renewed any more; run `oci session authenticate`"
+    assert caplog.messages == [f"{kept}: {refusal}; {way_out}"]
     assert len(session.tokens.requests) == 1
     assert str(caught.value) == (
         f"session token in {session.file} expired at {END}; "

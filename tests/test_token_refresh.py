@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -12,13 +13,15 @@ import attrs
 import pytest
 
 import aidp_sessions
-from aidp_sessions import ConfigError, CredentialsError, InstancePrincipalSigner
+from aidp_sessions import ApiKeySigner, ConfigError, CredentialsError, InstancePrincipalSigner, SessionTokenSigner
 from aidp_sessions.auth.fetching import TryAgainError
 from aidp_sessions.auth.renewal import Renewal, TokenSigner
+from aidp_sessions.auth.signing import PrivateKey
 from aidp_sessions.auth.token import Credentials, Token
+from aidp_sessions.auth.turns import Turns
 from aidp_sessions.testing import Fault, LocalMetadata, LocalService, LocalTokenService
 
-from .credentials import GET, jwt, key
+from .credentials import GET, TENANCY, USER, jwt, key
 from .principals import NOW, HandClock, background_tasks, client_of, settled
 
 if TYPE_CHECKING:
@@ -191,7 +194,7 @@ class TestRenewal:
                 asked_at.append(clock.now - NOW)
             clock.now += 0.1
 
-        gaps = [round(later - earlier) for earlier, later in zip(asked_at, asked_at[1:], strict=False)]
+        gaps = [round(later - earlier) for earlier, later in itertools.pairwise(asked_at)]
         assert gaps == [10, 20, 40, 60, 60, 60]
 
     async def test_a_failure_is_forgotten_after_a_success(
@@ -283,6 +286,52 @@ class TestRenewal:
 
         assert asyncio.run(renewal.get()) is not first
         assert source.calls == 3
+
+
+class TestTurns:
+    async def test_those_who_come_at_once_go_one_per_turn_in_order(self) -> None:
+        turns, order, turn = Turns(), list[tuple[int, int]](), 0
+
+        async def go(number: int) -> None:
+            await turns.take()
+            order.append((number, turn))
+
+        tasks = [asyncio.create_task(go(number)) for number in range(5)]
+        tasks[2].cancel()
+        while len(order) < 4:
+            turn += 1
+            await asyncio.sleep(0)
+
+        assert [number for number, _ in order] == [0, 1, 3, 4]
+        assert len({turn for _, turn in order}) == 4
+
+    async def test_who_comes_alone_does_not_wait(self) -> None:
+        turns = Turns()
+        for _ in range(3):
+            with pytest.raises(StopIteration):
+                turns.take().send(None)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+    def test_a_loop_that_was_left_does_not_hold_up_the_next(self) -> None:
+        turns = Turns()
+
+        async def leave() -> None:
+            await turns.take()
+            asyncio.get_running_loop().create_task(turns.take())  # left behind on purpose
+
+        asyncio.run(leave())
+        asyncio.run(asyncio.wait_for(turns.take(), 5))
+
+    async def test_signing_takes_turns_with_every_signer_of_a_token_and_with_large_keys(self) -> None:
+        large = PrivateKey.generate(3072)
+        api_key = ApiKeySigner(tenancy=TENANCY, user=USER, fingerprint=large.fingerprint, private_key=large)
+        session = SessionTokenSigner(token=jwt(exp=4_000_000_000), private_key=key())
+        for signer in (api_key, session):
+            tasks = [asyncio.create_task(signer.sign(GET)) for _ in range(3)]
+            await asyncio.sleep(0)
+            assert [task.done() for task in tasks] == [True, False, False]
+            await asyncio.gather(*tasks)
 
 
 class TestRefusals:

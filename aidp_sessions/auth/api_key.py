@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from ..errors import CredentialsError
 from .config import read_key
 from .signing import Signer, signed_headers
+from .turns import Turns
 
 if TYPE_CHECKING:
     from .config import KeySource
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 # Both today's OCIDs and the older ones with colons.
 _OCID: Final = re.compile(r"[\w-]+[.:]([\w-]*[.:]){3,}[\w-]+", re.ASCII)
+_QUICK_BITS: Final = 2048
 _FINGERPRINT: Final = re.compile(r"([0-9a-f]{2}:){15}[0-9a-f]{2}")
 
 
@@ -67,6 +69,7 @@ class ApiKeySigner(Signer):
         self.fingerprint: Final = check_fingerprint(fingerprint)
         self._key_id: Final = f"{tenancy}/{user}/{fingerprint}"
         self._key: Final = read_key(private_key, pass_phrase)
+        self._turns: Final = Turns()
         if verify_fingerprint and self._key.fingerprint != fingerprint:
             raise CredentialsError(
                 f"fingerprint {fingerprint} is not that of the private key, which is {self._key.fingerprint}; change "
@@ -74,6 +77,8 @@ class ApiKeySigner(Signer):
             )
 
     async def sign(self, request: SigningRequest) -> dict[str, str]:
+        if self._key.bits > _QUICK_BITS:
+            await self._turns.take()
         return signed_headers(request, self._key, self._key_id)
 
     def __repr__(self) -> str:

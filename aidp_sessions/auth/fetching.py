@@ -63,9 +63,9 @@ async def ask(
     hints: Mapping[int, str] = _NO_HINTS,
     transient: frozenset[int] = frozenset(),
 ) -> bytes:
-    """The body of a 200. *what* begins every error, *hints* end it: the way out for a status. *clock* is ours, for
-    the case that it is off.
+    """The body of a 200. *what* begins every error, *hints* end it: the way out for a status.
 
+    *clock* is ours, for an error to say if it is off.
     Raises `TryAgainError` where nothing answered, and for 429, 5xx but 501, and *transient*; `CredentialsError` for
     any other answer.
     """

@@ -43,6 +43,7 @@ _ONLY_THERE: Final = (
     "and if the metadata service is somewhere else, set OCI_METADATA_BASE_URL"
 )
 _NO_RULE: Final = "put the instance into a dynamic group, check this machine's clock, and its tenancy"
+_HINTS: Final[Mapping[int, str]] = {401: _NO_RULE, 403: _NO_RULE, 404: _NO_RULE}
 _NO_GATEWAY: Final = "check that the instance's subnet has a service gateway or another way out"
 _CLOCK: Final = "check this machine's clock"
 
@@ -124,8 +125,8 @@ class InstancePrincipalSigner(TokenSigner):
         if self._digest == "SHA256":
             fields["fingerprintAlgorithm"] = "SHA256"
         request = self._sign(identity, url, json.dumps(fields).encode())
-        what, hints = "the token service", dict.fromkeys((401, 403, 404), _NO_RULE)
-        body = await ask(self._fetch, request, what, clock=self._clock, unreachable=_NO_GATEWAY, hints=hints)
+        what = "the token service"
+        body = await ask(self._fetch, request, what, clock=self._clock, unreachable=_NO_GATEWAY, hints=_HINTS)
         token = Token.parse(token_of(body, f"{what} at {url}"), f"the token that {url} gave", _CLOCK)
         self._tenancy = identity.tenancy
         return Credentials(token, key)

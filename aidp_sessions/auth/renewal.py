@@ -11,6 +11,7 @@ from ..errors import AidpError, CredentialsError
 from .fetching import TryAgainError
 from .signing import Signer, signed_headers
 from .token import TIME, Credentials
+from .turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -198,6 +199,7 @@ class TokenSigner(Signer):
     ) -> None:
         self._clock = clock
         self._users = 0
+        self._turns = Turns()
         self._renewal: Renewal[Credentials] = Renewal(
             self._obtain, what, way_out, clock=clock, sleep=sleep, fresh=fresh
         )
@@ -216,6 +218,8 @@ class TokenSigner(Signer):
 
     async def sign(self, request: SigningRequest) -> dict[str, str]:
         """As `Signer.sign`; waits for a token if there is no valid one."""
+        await self._renewal.get()
+        await self._turns.take()
         current = await self._renewal.get()
         return signed_headers(request, current.key, current.key_id)
 
