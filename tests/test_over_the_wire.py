@@ -257,7 +257,7 @@ async def test_a_connection_whose_body_was_too_large_is_not_used_again(body: byt
     coding = "gzip" if body.startswith(b"\x1f") else "identity"
     async with RawServer(answer(body, content_encoding=coding), answer()) as server:
         async with server.client(max_response_bytes=1_000_000) as client:
-            with pytest.raises(ResponseDecodeError, match="max_response_bytes=1000000"):
+            with pytest.raises(ResponseDecodeError, match="larger than max_response_bytes"):
                 await client.list_sessions("k")
             await client.list_sessions("k")
 
