@@ -1,0 +1,39 @@
+"""How a client is made to ask many workspaces. The simplest way for each kind: workers that share one iterator."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+FanOut = Callable[[Sequence[str], int], Awaitable[int]]
+"""Ask about these workspaces, so many at a time; gives the number of sessions."""
+
+
+def in_workers(ask: Callable[[str], Awaitable[int]]) -> FanOut:
+    """A fan-out for a client that can only *ask* about one workspace."""
+
+    async def fan_out(keys: Sequence[str], concurrency: int) -> int:
+        waiting = iter(keys)
+
+        async def work() -> int:
+            count = 0
+            for key in waiting:
+                count += await ask(key)
+            return count
+
+        return sum(await asyncio.gather(*(work() for _ in range(concurrency))))
+
+    return fan_out
+
+
+def in_threads(ask: Callable[[str], int], threads: int) -> FanOut:
+    """The same in threads; one thread is the calling one. *threads* goes before the concurrency asked for."""
+
+    async def fan_out(keys: Sequence[str], _: int) -> int:
+        if threads == 1:
+            return sum(map(ask, keys))
+        with ThreadPoolExecutor(threads) as pool:
+            return sum(pool.map(ask, keys))
+
+    return fan_out

@@ -1,0 +1,92 @@
+"""The curves: throughput against concurrency and number of workspaces, memory against the size of an answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import matplotlib as mpl
+
+from .jobs import FanningOut, Reading, run
+from .large import READERS
+from .scenarios import OCI_ASYNC, OFFICIAL, OURS, SAME_WORK
+from .server import prepare
+from .target import Target
+
+mpl.use("svg")
+import matplotlib.pyplot as plt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from matplotlib.axes import Axes
+
+_FOLDER: Final = Path(__file__).parent
+_CONCURRENCY: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_WORKSPACES: Final = (10, 100, 1000, 10_000, 100_000)
+_SESSIONS: Final = (100, 1000, 10_000, 100_000)
+_BYTES_PER_SESSION: Final = 410
+
+
+def draw(url: str, *, quick: bool) -> None:
+    """Measure and draw ``throughput.svg`` and ``memory.svg``; *quick* leaves out the largest numbers."""
+    mpl.rcParams.update({"svg.hashsalt": "aidp", "axes.grid": True, "grid.alpha": 0.3, "font.size": 9})
+    target = Target.of(url)
+    _draw_throughput(target, quick=quick)
+    _draw_memory(target, url, quick=quick)
+
+
+def _draw_throughput(target: Target, *, quick: bool) -> None:
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), sharey=True, layout="constrained")
+    count = 300 if quick else 2000
+    for latency, style in ((0, "-"), (50, "--")):
+        for peer in (OURS, SAME_WORK, OCI_ASYNC):
+
+            def rate(concurrency: int, peer: str = peer, latency: int = latency) -> float:
+                enough = min(count, 40 * concurrency) if latency else count
+                return _rate(target, peer, enough, concurrency, latency)
+
+            _curve(left, _CONCURRENCY, rate, f"{peer}, {latency} ms", style)
+    left.axhline(_rate(target, OFFICIAL, count // 4, 1, 0), color="grey", linestyle=":", label=f"{OFFICIAL}, 1 thread")
+    _label(left, "requests in flight", "requests/s")
+    for peer in (OURS, SAME_WORK):
+
+        def rate_of_many(workspaces: int, peer: str = peer) -> float:
+            return _rate(target, peer, workspaces, 32, 0)
+
+        _curve(right, _WORKSPACES[: 3 if quick else 5], rate_of_many, peer, "-")
+    _label(right, "workspaces, 32 requests in flight", "")
+    figure.savefig(_FOLDER / "throughput.svg", metadata={"Date": None})
+
+
+def _draw_memory(target: Target, url: str, *, quick: bool) -> None:
+    figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
+    sizes = _SESSIONS[: 3 if quick else 4]
+    for sessions in sizes:
+        prepare(url, sessions)
+    for reader in READERS:
+
+        def growth(sessions: int, reader: str = reader) -> float:
+            return max(0.05, run(Reading(target=target, reader=reader, sessions=sessions))["growth_mb"])
+
+        megabytes = [sessions * _BYTES_PER_SESSION / 1e6 for sessions in sizes]
+        axes.plot(megabytes, [growth(sessions) for sessions in sizes], marker=".", label=reader)
+    axes.set_yscale("log")
+    _label(axes, "size of the answer, MB", "growth of the peak, MB")
+    figure.savefig(_FOLDER / "memory.svg", metadata={"Date": None})
+
+
+def _rate(target: Target, peer: str, workspaces: int, concurrency: int, latency_ms: int) -> float:
+    job = FanningOut(target=target, peer=peer, workspaces=workspaces, concurrency=concurrency, latency_ms=latency_ms)
+    return run(job)["per_second"]
+
+
+def _curve(axes: Axes, numbers: tuple[int, ...], measure: Callable[[int], float], label: str, style: str) -> None:
+    axes.plot(numbers, [measure(number) for number in numbers], style, marker=".", label=label)
+
+
+def _label(axes: Axes, x: str, y: str) -> None:
+    axes.set_xscale("log")
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.legend(fontsize=7)
