@@ -133,6 +133,8 @@ async def start_jupyter(folder: Path) -> JupyterProcess:
         "ServerApp.allow_root": "True",
         "ServerApp.root_dir": str(folder),
         "KernelManager.shutdown_wait_time": "0.1",
+        "KernelRestarter.restart_limit": "0",  # a kernel that dies stays dead
+        "KernelRestarter.time_to_dead": "0.1",
     }
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "jupyter_server"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,27 @@ async def test_exactly_the_idle_kernel_is_found_before_and_after_it_is_used_agai
         await jupyter.until(running["id"], execution_state="idle")
         await jupyter.end_session(untouched["id"])
         assert await activities(client) == {"left.ipynb": Activity.IDLE, "running.ipynb": Activity.IDLE}
+
+
+async def test_a_kernel_that_dies_takes_its_session_along(service: LocalService, jupyter: JupyterProcess) -> None:
+    """A Jupyter server that gives a kernel up forgets it; a watch sees its session vanish."""
+    service.add_jupyter("lab", url=jupyter.url, token=jupyter.token)
+    doomed = await jupyter.start_session("doomed.ipynb")
+    await jupyter.execute(doomed["kernel"]["id"], "None")
+    seen: list[tuple[str, str | None]] = []
+
+    async with service.client() as client, aclosing(client.sessions("lab").watch(timedelta(seconds=0.1))) as changes:
+        async for change in changes:
+            seen.append((change.kind, change.session.path))
+            if seen == [("appeared", "doomed.ipynb")]:
+                await jupyter.begin(doomed["kernel"]["id"], "import os, time; time.sleep(0.2); os._exit(1)")
+            if change.kind == "vanished":
+                break
+
+    assert seen[0] == ("appeared", "doomed.ipynb")
+    assert seen[-1] == ("vanished", "doomed.ipynb")
+    assert {kind for kind, _ in seen[1:-1]} <= {"changed"}
+    assert await jupyter.sessions() == []
 
 
 async def test_everything_a_real_server_says_survives_the_round_trip(
