@@ -255,18 +255,14 @@ class Transport:
                 proxy=self.proxy,
             ) as response:
                 outcome = await _read(response, self.max_response_bytes, request.sink)
+        except _ConsumerFailedError as failed:
+            raise failed.error from None
         except (aiohttp.ClientError, OSError) as caught:
             outcome = _translate(caught, self.timeout)
         if isinstance(outcome, Answer):
-            outcome = (
-                failure(
-                    outcome,
-                    now=self.clock.time(),
-                    limit=self.max_response_bytes,
-                    conditional="if-none-match" in request.headers,
-                )
-                or outcome
-            )
+            conditional, now = "if-none-match" in request.headers, self.clock.time()
+            error = failure(outcome, now=now, limit=self.max_response_bytes, conditional=conditional)
+            outcome = error or outcome
         if isinstance(outcome, AidpError):  # raised out here, where no aiohttp exception with our headers is attached
             raise outcome
         return outcome
@@ -323,6 +319,14 @@ class _Connector(aiohttp.TCPConnector):
         raise aiohttp.ClientConnectionError("the service spoke before it was asked")
 
 
+class _ConsumerFailedError(Exception):
+    """Carries what the consumer of a large answer raised past the network's own exceptions."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 class _BrokenConnectionError(aiohttp.ClientError):
     """A connection that broke under a request, as something that aiohttp does not retry."""
 
@@ -356,6 +360,8 @@ async def _read(response: aiohttp.ClientResponse, limit: int, sink: Sink | None)
             try:
                 for piece in chunks:
                     await sink.take(piece)
+            except OSError as error:  # of the consumer's own; out there it would pass for one of the network
+                raise _ConsumerFailedError(error) from None
             except ResponseDecodeError as error:
                 attach_answer(error, Answer(response.status, response.headers, b""))
                 raise

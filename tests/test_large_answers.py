@@ -211,6 +211,21 @@ async def test_a_body_over_the_limit_fails_even_in_pieces() -> None:
     assert service.request_count == 2
 
 
+async def test_an_exception_of_a_predicate_is_never_taken_for_the_network_s() -> None:
+    """An OSError in the middle of a large answer comes out as it is, and nothing is asked again."""
+
+    def fussy(each: SessionSummary) -> bool:
+        raise FileNotFoundError(each.id)
+
+    async with LocalService() as service:
+        service.add_workspace("w", LARGE)
+        async with service.client(retry=PATIENT) as client:
+            with pytest.raises(FileNotFoundError, match="00000000"):
+                await client.sessions("w").where(fussy).collect()
+
+    assert service.request_count == 1
+
+
 async def test_leaving_in_the_middle_of_a_large_answer_leaves_nothing_behind() -> None:
     async with LocalService() as service:
         service.add_workspace("w", LARGE)
