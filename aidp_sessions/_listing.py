@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final, cast
 
 import attrs
@@ -9,6 +10,7 @@ import attrs
 from ._delivery import Delivery
 from ._operations import (
     Request,
+    clock_skew,
     decode_workspaces,
     next_token,
     sessions_target,
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
 
     from ._delivery import Emit
+    from ._operations import Answer
     from ._transport import Transport
     from .models import WorkspaceSummary
     from .policies import Sleep
@@ -96,3 +99,11 @@ class Listing:
         async for workspace in self.workspaces(workspaces_queries({})):
             if workspace.lifecycle_state.upper() not in _WITHOUT_SESSIONS:
                 yield workspace.key
+
+    async def clock_skew(self) -> timedelta | None:
+        async with self.transport.call("list_workspaces") as call:
+            skew = await call.send(Request(f"{self.workspaces_path}?limit=1"), self._skew)
+        return None if skew is None else timedelta(seconds=skew)
+
+    def _skew(self, answer: Answer) -> float | None:
+        return clock_skew(answer.headers, self.transport.clock.time())

@@ -18,11 +18,12 @@ from ._convert import to_wire
 from .activity import Activity, activity_of, idle_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from rich.console import ConsoleOptions, RenderResult
 
+    from .client import SessionsClient
     from .errors import AidpError
     from .models import SessionSummary
 
@@ -182,3 +183,29 @@ def print_failure(error: AidpError) -> None:
     """Say on stderr, in one line, why a workspace or the whole run failed."""
     console = Console(stderr=True, markup=False, emoji=False, highlight=False)
     console.print(Text.assemble(("failed: ", "bold red"), printable(str(error))), soft_wrap=True)
+
+
+def identity(client: SessionsClient, skew: timedelta | None) -> dict[str, str | None]:
+    """Who signs and where requests go, as texts; nothing secret is among them."""
+    signer = client.signer
+    expires = getattr(signer, "expires_at", None)
+    return {
+        "signer": type(signer).__name__,
+        "tenancy": getattr(signer, "tenancy", None),
+        "user": getattr(signer, "user", None),
+        "fingerprint": getattr(signer, "fingerprint", None),
+        "region": getattr(signer, "region", None),
+        "platform": client.platform_id,
+        "endpoint": client.endpoint,
+        "token expires": expires and expires.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "service's clock": None if skew is None else f"{round(skew.total_seconds()):+d} s from ours",
+    }
+
+
+def facts_as_lines(facts: Mapping[str, str | None]) -> str:
+    width = max(map(len, facts))
+    return "\n".join(f"{name:<{width}}  {printable(value)}" for name, value in facts.items() if value is not None)
+
+
+def facts_as_json(facts: Mapping[str, str | None]) -> str:
+    return json.dumps({name.replace("'s ", "_").replace(" ", "_"): value for name, value in facts.items()}, indent=2)

@@ -6,21 +6,24 @@ import asyncio
 import re
 import signal
 import sys
+import time
+from collections.abc import Callable
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial, reduce
-from typing import TYPE_CHECKING, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 import click
 
 from . import _report
+from ._operations import clock_skew
 from ._version import __version__
 from .activity import is_idle_since
 from .client import SessionsClient
 from .errors import AidpError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+    from collections.abc import AsyncIterator, Iterable, Iterator
 
     from .models import SessionSummary, WorkspaceOutcome
     from .testing import LocalService
@@ -32,20 +35,23 @@ _SPAN = re.compile(r"(?=\d)(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s
 _NOT_WITH_DEMO = ("instance_id", "profile", "config_file", "auth", "region", "endpoint")
 
 
-class _Options(TypedDict):
+class _Identity(TypedDict):
     instance_id: str | None
     profile: str | None
     config_file: str | None
     auth: str | None
     region: str | None
     endpoint: str | None
+    output: str | None
+    demo: bool
+
+
+class _Options(_Identity):
     workspace: tuple[str, ...]
     max_concurrency: int | None
     path: str | None
     cluster_id: str | None
     agent_flow_key: str | None
-    output: str | None
-    demo: bool
 
 
 def parse_since(text: str, now: datetime) -> datetime:
@@ -78,13 +84,16 @@ def _since(_: click.Context, __: click.Parameter, value: str) -> datetime:
         raise click.BadParameter(str(error)) from None
 
 
-_COMMON = (
+_IDENTITY = (
     click.option("--instance-id", metavar="OCID", help="AI Data Platform instance.  [env: AIDP_INSTANCE_ID]"),
     click.option("--profile", metavar="NAME", help="Profile of the configuration file.  [env: OCI_CLI_PROFILE]"),
     click.option("--config-file", metavar="FILE", help="Default: ~/.oci/config.  [env: OCI_CONFIG_FILE]"),
     click.option("--auth", metavar="KIND", help="How to sign, e.g. api_key, security_token.  [env: OCI_CLI_AUTH]"),
     click.option("--region", metavar="REGION", help="Default: the region in the OCID.  [env: OCI_CLI_REGION]"),
     click.option("--endpoint", metavar="URL", help="Ask this address instead.  [env: AIDP_ENDPOINT]"),
+    click.option("--demo", is_flag=True, help="Ask a made-up platform inside this process; needs no account."),
+)
+_SELECTION = (
     click.option("--workspace", metavar="KEY", multiple=True, help="Repeatable.  [default: every workspace]"),
     click.option("--path", metavar="PATH", help="Only sessions of this notebook."),
     click.option("--cluster-id", metavar="ID", help="Only sessions attached to this cluster."),
@@ -95,12 +104,12 @@ _COMMON = (
         type=click.Choice(["table", "json", "jsonl"]),
         help="[default: table on a terminal, jsonl elsewhere]",
     ),
-    click.option("--demo", is_flag=True, help="Ask a made-up platform inside this process; needs no account."),
 )
+_Decorator = Callable[[_Command], _Command]
 
 
-def _common_options(function: _Command) -> _Command:
-    return reduce(lambda decorated, option: option(decorated), reversed(_COMMON), function)
+def _options(*options: _Decorator[Any]) -> _Decorator[_Command]:
+    return lambda function: reduce(lambda decorated, option: option(decorated), reversed(options), function)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -114,7 +123,7 @@ def command() -> None:
 
 
 @command.command("list")
-@_common_options
+@_options(*_IDENTITY, *_SELECTION)
 def list_(**options: Unpack[_Options]) -> None:
     """Show every session."""
     _run(options, _report.Report(now=datetime.now(UTC)), lambda _: True)
@@ -129,11 +138,40 @@ def list_(**options: Unpack[_Options]) -> None:
     help="Not used for that long, or since then: 2h30m, 90m, 3d, 1w, 2026-11-23T08:00Z.",
 )
 @click.option("--connected/--not-connected", default=None, help="Only kernels with, or without, open connections.")
-@_common_options
+@_options(*_IDENTITY, *_SELECTION)
 def idle(since: datetime, connected: bool | None, **options: Unpack[_Options]) -> None:  # noqa: FBT001  # click names it
     """Show the sessions whose kernel is idle and was not used since a point in time."""
     report = _report.Report(now=datetime.now(UTC), adjective="idle")
     _run(options, report, partial(is_idle_since, since=since, connected=connected))
+
+
+@command.command()
+@_options(*_IDENTITY)
+@click.option("--output", type=click.Choice(["table", "json"]), help="[default: table on a terminal, json elsewhere]")
+def whoami(**options: Unpack[_Identity]) -> None:
+    """Show who signs and where requests go, and ask the service once whether it agrees."""
+    try:
+        facts, failure = asyncio.run(_identify(options))
+    except AidpError as error:
+        _report.print_failure(error)
+        sys.exit(1)
+    as_table = options["output"] == "table" or (options["output"] is None and sys.stdout.isatty())
+    click.echo(_report.facts_as_lines(facts) if as_table else _report.facts_as_json(facts))
+    if failure is not None:
+        _report.print_failure(failure)
+        sys.exit(1)
+
+
+async def _identify(options: _Identity) -> tuple[dict[str, str | None], AidpError | None]:
+    _end_on_ctrl_c()
+    async with _client(options, datetime.now(UTC)) as client:
+        skew, failure = None, None
+        try:
+            skew = await client.clock_skew()
+        except AidpError as error:
+            seconds = clock_skew(error.headers, time.time())
+            skew, failure = None if seconds is None else timedelta(seconds=seconds), error
+        return _report.identity(client, skew), failure
 
 
 def _run(options: _Options, report: _report.Report, keep: Callable[[SessionSummary], bool]) -> None:
@@ -170,7 +208,8 @@ async def _ask(
     emit: Callable[[Iterable[SessionSummary]], None],
 ) -> None:
     _end_on_ctrl_c()
-    async with _client(options, report.now) as client:
+    limit = {} if options["max_concurrency"] is None else {"max_concurrency": options["max_concurrency"]}
+    async with _client(options, report.now, **limit) as client:
         with _misuse():
             stream = client.sessions(
                 options["workspace"] or None,
@@ -214,8 +253,7 @@ def _misuse() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def _client(options: _Options, now: datetime) -> AsyncIterator[SessionsClient]:
-    limit = {} if options["max_concurrency"] is None else {"max_concurrency": options["max_concurrency"]}
+async def _client(options: _Identity, now: datetime, **limit: int) -> AsyncIterator[SessionsClient]:
     if options["demo"]:
         async with _demo(options, now) as service, service.client(**limit) as client:
             yield client
@@ -235,7 +273,7 @@ async def _client(options: _Options, now: datetime) -> AsyncIterator[SessionsCli
 
 
 @asynccontextmanager
-async def _demo(options: _Options, now: datetime) -> AsyncIterator[LocalService]:
+async def _demo(options: _Identity, now: datetime) -> AsyncIterator[LocalService]:
     from .testing import LocalService, populate_demo  # noqa: PLC0415  # no other option needs a server
 
     for name, value in options.items():

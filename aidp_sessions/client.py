@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import os
     import ssl as _ssl
     from collections.abc import AsyncIterable, AsyncIterator, Iterable
+    from datetime import timedelta
     from types import TracebackType
 
     import aiohttp
@@ -162,6 +163,15 @@ class SessionsClient:
         self._owns_pool = False
 
     @property
+    def signer(self) -> Signer:
+        return self._transport.signer
+
+    @property
+    def endpoint(self) -> str:
+        """Scheme, host and port that requests go to."""
+        return self._transport.base_url
+
+    @property
     def _listing(self) -> Listing:
         return Listing(self._transport, self._workspaces_path)
 
@@ -259,6 +269,13 @@ class SessionsClient:
             "type": type,
         }
         return self._listing.workspaces(workspaces_queries(filters, private=is_private_network_enabled))
+
+    async def clock_skew(self) -> timedelta | None:
+        """Ask the service once, and say how far its clock is ahead of ours; ``None`` if it does not tell the time.
+
+        Up to five minutes either way are harmless ("Request Signatures"). Raises what `list_sessions` raises.
+        """
+        return await self._listing.clock_skew()
 
     async def aclose(self) -> None:
         """Close the connections this client opened; calling it again does nothing."""
