@@ -38,7 +38,7 @@ Source = Callable[[K, Slot[T]], Awaitable[None]]
 
 
 class _End:
-    """The last thing in the queue."""
+    """Wakes a consumer that waits for what will not come."""
 
 
 async def merge(
@@ -55,9 +55,13 @@ async def merge(
     """
     queue: asyncio.Queue[T | _End] = asyncio.Queue(limit)
     driver = asyncio.create_task(_drive(keys, source, queue, _Slots(limit, sleep)))
+    # The end is not queued by the driver itself: with the queue full and nobody reading, it would wait for ever.
+    driver.add_done_callback(lambda _: queue.put_nowait(_End()) if queue.empty() else None)
     try:
-        while not isinstance(item := await queue.get(), _End):
-            yield item
+        while not (driver.done() and queue.empty()):
+            item = await queue.get()
+            if not isinstance(item, _End):
+                yield item
         await driver
     finally:
         driver.cancel()
@@ -86,7 +90,6 @@ async def _drive(keys: AsyncGenerator[K], source: Source[K, T], queue: asyncio.Q
                 failure = error
     except* Exception as errors:  # noqa: BLE001  # likewise for the sources
         failure = errors.exceptions[0]
-    await queue.put(_End())
     if failure is not None:
         raise failure
 

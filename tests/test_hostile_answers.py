@@ -7,6 +7,7 @@ import gzip
 import zlib
 from typing import TYPE_CHECKING, Final
 
+import aiohttp
 import pytest
 
 from aidp_sessions import (
@@ -46,6 +47,11 @@ def chunked(*chunks: bytes, end: bytes = b"0\r\n\r\n", **headers: str) -> bytes:
     return raw("transfer-encoding: chunked", *lines, body=body + end)
 
 
+def since_aiohttp_3_14(cases: dict[str, Step | bytes]) -> dict[str, Step | bytes]:
+    """Leave out what aiohttp 3.13 reads in another way, with a typed error or a result as well."""
+    return cases if tuple(map(int, aiohttp.__version__.split(".")[:2])) >= (3, 14) else {}
+
+
 def kernel(value: bytes, field: bytes = b"connections") -> bytes:
     return b'{"items": [{"id": "s1", "kernel": {"name": "python3", "%b": %b}}]}' % (field, value)
 
@@ -63,7 +69,9 @@ FINE: Final[dict[str, Step | bytes]] = {
     "HTTP/1.1 to the end of the connection": close(raw(body=ONE)),
     "one byte at a time": drip(named(ONE)),
     "one byte per chunk": chunked(*(ONE[n : n + 1] for n in range(len(ONE)))),
-    "gzip in two members": named(gzip.compress(ONE[:9]) + gzip.compress(ONE[9:]), content_encoding="gzip"),
+    **since_aiohttp_3_14(
+        {"gzip in two members": named(gzip.compress(ONE[:9]) + gzip.compress(ONE[9:]), content_encoding="gzip")}
+    ),
     "deflate without its header": named(zlib.compress(ONE, wbits=-15), content_encoding="deflate"),
     "gzip within chunks": chunked(gzip.compress(ONE), content_encoding="gzip"),
     "a hundred early hints": b"HTTP/1.1 103 Early Hints\r\n\r\n" * 100 + named(ONE),
@@ -215,7 +223,7 @@ BROKEN: Final[dict[str, Step | bytes]] = {
     "two lengths": close(raw(f"content-length: {len(ONE)}", "content-length: 5", body=ONE)),
     "a length with a sign": close(raw(f"content-length: +{len(ONE)}", body=ONE)),
     "a length that is huge": close(raw("content-length: 99999999999999999999999", body=ONE)),
-    "a thousand headers": close(answer(ONE, 200, **{f"x_{n}": "y" for n in range(1000)})),
+    **since_aiohttp_3_14({"a thousand headers": close(answer(ONE, 200, **{f"x_{n}": "y" for n in range(1000)}))}),
     "a status line without end": close(b"HTTP/1.1 200 " + b"x" * 100_000),
     "a header without end": close(b"HTTP/1.1 200 OK\r\nx: " + b"y" * 1_000_000),
     "HTTP/0.9": close(ONE),

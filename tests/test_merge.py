@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aidp_sessions._merge import PARKED_PER_SLOT, Slot, merge
@@ -115,6 +115,7 @@ scripts = st.lists(
 )
 
 
+@settings(max_examples=300, deadline=None)
 @given(
     scripts=scripts,
     limit=st.integers(1, 4),

@@ -57,11 +57,10 @@ async def test_exactly_the_idle_kernel_is_found_before_and_after_it_is_used_agai
         assert await idle_paths(client, became_idle) == []
         assert await idle_paths(client, datetime.now(UTC)) == ["left.ipynb"]
 
-        await jupyter.restart(running["kernel"]["id"])
-        await jupyter.execute(running["kernel"]["id"], "None")
-        await jupyter.until(running["id"], execution_state="idle")
+        await jupyter.restart(left["kernel"]["id"])
+        await jupyter.until(left["id"], execution_state="idle")
         await jupyter.end_session(untouched["id"])
-        assert await activities(client) == {"left.ipynb": Activity.IDLE, "running.ipynb": Activity.IDLE}
+        assert await activities(client) == {"left.ipynb": Activity.IDLE, "running.ipynb": Activity.BUSY}
 
 
 async def test_a_kernel_that_dies_takes_its_session_along(service: LocalService, jupyter: JupyterProcess) -> None:
