@@ -9,6 +9,7 @@ place in the document, and the usual answer pays for neither.
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import attrs
@@ -110,7 +111,12 @@ _fill_in = object.__setattr__
 """Completes a frozen model that nobody else has seen yet; rebuilding it would cost as much as decoding it."""
 
 _fast = _make_converter(detailed=False)
-_explaining = _make_converter(detailed=True)
+
+
+@cache
+def _explaining() -> Converter:
+    """Most processes never need it, and it takes as long to make as the whole of this module."""
+    return _make_converter(detailed=True)
 
 
 def decode_json(body: bytes) -> object:
@@ -185,7 +191,7 @@ def _structure_all(items: Iterable[object], cls: type[T], path: str, first: int 
 
 def _explain(value: object, cls: type[object], path: str) -> ResponseDecodeError:
     try:
-        _explaining.structure(value, cls)
+        _explaining().structure(value, cls)
     except ClassValidationError as error:
         return _first_leaf(error, path)
     except TypeError as error:
@@ -205,7 +211,7 @@ def _first_leaf(error: ClassValidationError, path: str) -> ResponseDecodeError:
 def decode_error(body: bytes) -> Error | None:
     """The documented error body, or ``None`` if *body* is anything else, such as a gateway's HTML page."""
     try:
-        return _explaining.structure(decode_json(body), Error)
+        return _explaining().structure(decode_json(body), Error)
     except (ResponseDecodeError, ClassValidationError, TypeError):
         return None
 

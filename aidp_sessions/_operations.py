@@ -16,6 +16,7 @@ from urllib.parse import quote
 import attrs
 
 from ._convert import decode_collection, decode_error, decode_json, envelope, excerpt, structure_workspaces
+from ._redact import redact, shortened
 from .errors import SERVICE_ERRORS, AidpError, ResponseDecodeError, ServiceError
 
 if TYPE_CHECKING:
@@ -39,16 +40,6 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _PRIVATE_HEADERS = frozenset({"set-cookie", "cookie", "authorization", "proxy-authorization", "opc-obo-token"})
 _LARGEST_PAGE = "1000"
 _RESOURCE_BEFORE_20260430 = "dataLakes"
-_LONGEST_MESSAGE = 4096
-_QUOTED_PAIR = r"""[\s,]*\w+\s*=\s*\\*["'][^"'\\]*\\*["']?"""
-_CREDENTIALS = re.compile(
-    rf"""\bSignature(?:{_QUOTED_PAIR})+
-    | -----BEGIN\ [A-Z0-9\ ]+-----.*?(?:-----END\ [A-Z0-9\ ]+-----|\Z)
-    | ST\$[^\s"'\\,]+
-    | (?-i:eyJ[\w-]{{8,}}(?:\.[\w-]*){{0,2}})
-    | \b(?:Basic|Bearer)\s+(?=[^\s]*[0-9=+/])[\w+/=.~-]{{6,}}""",
-    re.ASCII | re.DOTALL | re.IGNORECASE | re.VERBOSE,
-)
 
 
 @attrs.frozen
@@ -229,18 +220,6 @@ def attach_answer(error: AidpError, answer: Answer) -> None:
     error.code = None if error.code is None else redact(error.code)
     error.args = (redact(error.message), *error.args[1:])
     error.__context__ = None  # what a decoder said, as it said it
-
-
-def redact(text: str) -> str:
-    """*text* without what looks like a signature, a token (``ST$…``, JWT, Basic, Bearer) or PEM.
-
-    Bytes that are no UTF-8, which headers may hold, become replacement characters: any text can be logged.
-    """
-    return _CREDENTIALS.sub("[redacted]", text.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
-
-
-def shortened(text: str) -> str:
-    return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}…"
 
 
 def _service_error(answer: Answer, now: float) -> ServiceError:

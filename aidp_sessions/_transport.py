@@ -30,9 +30,9 @@ from ._operations import (
     clock_skew,
     failure,
     http_date,
-    redact,
     request_id,
 )
+from ._redact import redact
 from ._version import __version__
 from .auth.fetching import MAX_ANSWER
 from .auth.renewal import Renewing

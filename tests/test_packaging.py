@@ -33,6 +33,7 @@ ORDER = (
         "policies",
         "_wire",
         "_convert",
+        "_redact",
         "_operations",
         "endpoints",
         "_gate",

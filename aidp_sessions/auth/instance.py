@@ -18,7 +18,6 @@ import attrs
 from .._transport import fetch as send
 from ..endpoints import check_region, parse_region_metadata
 from ..errors import CredentialsError
-from .certificates import Certificate
 from .config import from_environment
 from .fetching import FetchRequest, TryAgainError, UnreachableError, ask, token_of
 from .realm import auth_url, check_metadata_url, check_service_url, find_region, region_name, require_region
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ..policies import Sleep
+    from .certificates import Certificate
     from .fetching import Fetch
 
 Digest = Literal["SHA1", "SHA256"]
@@ -145,6 +145,8 @@ class InstancePrincipalSigner(TokenSigner):
         pem = await self._metadata("/identity/key.pem")
         intermediate = await self._metadata("/identity/intermediate.pem")
         base = self._metadata_urls[0]
+        from .certificates import Certificate  # noqa: PLC0415  # X.509 is slow to import, and only instances need it
+
         certificate = Certificate.load(leaf, f"the certificate at {base}/identity/cert.pem")
         key = PrivateKey.load(pem, origin=f"the private key at {base}/identity/key.pem")
         if not certificate.belongs_to(key):
