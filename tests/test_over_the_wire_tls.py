@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -70,6 +71,20 @@ async def test_a_certificate_that_does_not_verify_is_final_and_nothing_is_sent(
     assert error.permanent
     assert len(error.request_ids) == 1
     assert (times.sleeps, tls_server.received) == ([], [])
+
+
+async def test_a_certificate_that_has_expired_is_final_and_nothing_is_sent(authority: trustme.CA) -> None:
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    context, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1", not_after=yesterday).configure_cert(context)
+    authority.configure_trust(trusting)
+    async with RawServer(answer(), tls=context) as server, server.client(ssl=trusting) as client:
+        error = await failure_of(client)
+
+    assert isinstance(error, ConnectionFailedError)
+    assert error.permanent
+    assert "expired" in error.message
+    assert (len(error.request_ids), server.received) == (1, [])
 
 
 async def test_a_private_authority_is_trusted_when_its_context_is_given(
