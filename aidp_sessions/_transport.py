@@ -63,6 +63,8 @@ _log = logging.getLogger("aidp_sessions")
 
 _LONGEST_REASON: Final = 500
 _MOST_STALE: Final = 100
+_LAST_TURNS: Final = 3  # in which aborted transports close their sockets, should the loop end with us
+_MOST_REMEMBERED: Final = 1000
 _HEADERS: Final = {
     "accept": "application/json",
     "user-agent": f"aidp-sessions/{__version__} (python {platform.python_version()}; {platform.system()})",
@@ -122,12 +124,13 @@ class Pool:
 
     def _open(self) -> aiohttp.ClientSession:
         # No limit of its own: our gate bounds the requests, so none waits inside aiohttp with its clock running.
+        connector = _Connector(limit=0)
         session = aiohttp.ClientSession(
-            connector=_Connector(limit=0),
+            connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             middlewares=(_send_once,),
         )
-        self._lifetime = _close_with_loop(session)
+        self._lifetime = _close_with_loop(session, connector)
         with contextlib.suppress(StopIteration):  # to its first yield, and into the loop's care, without awaiting
             self._lifetime.__anext__().__await__().__next__()
         return session
@@ -153,12 +156,15 @@ class Pool:
             await lifetime.aclose()
 
 
-async def _close_with_loop(session: aiohttp.ClientSession) -> AsyncGenerator[None]:
+async def _close_with_loop(session: aiohttp.ClientSession, connector: _Connector) -> AsyncGenerator[None]:
     """Holds *session* open; `asyncio.run` closes suspended generators, hence the session, before it closes its loop."""
     try:
         yield
     finally:
         await session.close()
+        connector.abort_all()
+        for _ in range(_LAST_TURNS):
+            await asyncio.sleep(0)
 
 
 @functools.lru_cache(maxsize=2)
@@ -310,9 +316,23 @@ async def fetch(request: FetchRequest) -> Answer:
 class _Connector(aiohttp.TCPConnector):
     """Gives up kept connections on which something came unasked: it would pass for the answer to the next request."""
 
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401  # aiohttp's
+        super().__init__(**options)
+        self._used: set[asyncio.Transport] = set()
+
+    def abort_all(self) -> None:
+        """End the connections that, broken off under TLS, still wait for the service to say goodbye."""
+        for transport in self._used:
+            transport.abort()
+        self._used.clear()
+
     async def connect(self, *args: Any, **options: Any) -> Connection:  # noqa: ANN401  # aiohttp's types, which vary
         for _ in range(_MOST_STALE):
             connection = await super().connect(*args, **options)
+            if connection.transport is not None:
+                if len(self._used) > _MOST_REMEMBERED:
+                    self._used = {transport for transport in self._used if not transport.is_closing()}
+                self._used.add(connection.transport)
             if connection.protocol is not None and not connection.protocol.should_close:
                 return connection
             connection.close()
