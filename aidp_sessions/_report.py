@@ -194,7 +194,7 @@ def identity(client: SessionsClient, skew: timedelta | None) -> dict[str, str | 
         "tenancy": getattr(signer, "tenancy", None),
         "user": getattr(signer, "user", None),
         "fingerprint": getattr(signer, "fingerprint", None),
-        "region": getattr(signer, "region", None),
+        "region": getattr(signer, "region", None) or client.platform_id.split(".")[3] or None,
         "platform": client.platform_id,
         "endpoint": client.endpoint,
         "token expires": expires and expires.isoformat(timespec="seconds").replace("+00:00", "Z"),

@@ -37,7 +37,7 @@ async def test_it_names_the_user_of_the_configuration_and_what_is_asked(
         "tenancy": config["tenancy"],
         "user": config["user"],
         "fingerprint": config["fingerprint"],
-        "region": None,
+        "region": "iad",
         "platform": service.platform_id,
         "endpoint": service.url,
         "token_expires": None,
