@@ -123,7 +123,8 @@ async def test_ctrl_c_still_prints_the_table_of_what_had_been_found(
     service.fail("bad", Fault(status=403, times=None))
     service.add_workspace("never")
     service.fail("never", Fault(delay=math.inf))
-    process = await start("list", "--output", "table", "--max-concurrency", "1")
+    named = [word for key in ("fast", "bad", "never") for word in ("--workspace", key)]  # one after the other
+    process = await start("list", "--output", "table", "--max-concurrency", "1", *named)
     assert process.stderr is not None
     failure = await process.stderr.readline()
 
