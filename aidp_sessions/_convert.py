@@ -17,7 +17,7 @@ import msgspec
 from cattrs import ClassValidationError, Converter
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
-from ._wire import NOT_ON_THE_WIRE, decode_documented, parse_timestamp, wire_name
+from ._wire import NOT_ON_THE_WIRE, decode_sessions, parse_timestamp, wire_name
 from .errors import ResponseDecodeError
 from .models import Error, KernelSummary, SessionSummary, WorkspaceSummary
 
@@ -153,9 +153,9 @@ def envelope(document: object, *, bare_array: bool = False) -> tuple[list[object
 
 def decode_collection(body: bytes, workspace_key: str) -> tuple[tuple[SessionSummary, ...], dict[str, object]]:
     """The sessions in *body*, an object with ``items`` or a bare array, and the object's unknown fields."""
-    sessions = decode_documented(body, workspace_key)
-    if sessions is not None:
-        return sessions, {}
+    decoded = decode_sessions(body, workspace_key)
+    if decoded is not None:
+        return decoded
     items, path, extra = envelope(decode_json(body), bare_array=True)
     return structure_sessions(items, path, workspace_key), extra
 

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from ._convert import decode_json, envelope, structure_sessions
-from ._wire import decode_documented
+from ._wire import decode_sessions
 from .errors import ResponseDecodeError
 
 if TYPE_CHECKING:
@@ -77,10 +77,10 @@ class SessionParser:
 
     def _decoded(self, array: bytes) -> tuple[SessionSummary, ...] | None:
         """The sessions of *array*, ``None`` if it is no JSON; raises if they are not as they should be."""
-        sessions = decode_documented(array, self._workspace_key)
-        if sessions is not None:
-            self._count += len(sessions)
-            return sessions
+        decoded = decode_sessions(array, self._workspace_key)
+        if decoded is not None:
+            self._count += len(decoded[0])
+            return decoded[0]
         try:
             items, _, _ = envelope(decode_json(array), bare_array=True)
         except ResponseDecodeError:

@@ -1,21 +1,20 @@
 """Sessions as they are documented, from bytes to models in one pass. Explains nothing: what is not so is left alone.
 
-The decoder checks and fills classes of its own; their values then go into the slots of our frozen models directly. A
-frozen class stores each field through ``object.__setattr__``, by name, which alone costs as much as the decoding.
+The decoder checks and fills classes of its own; their values then go into drafts of our models, which are frozen last.
+A frozen class stores each field through ``object.__setattr__``, by name, which alone costs as much as the decoding.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
-import attrs
 import msgspec
 
-from .models import KernelSummary, SessionSummary
+from .models import NO_FIELDS, KernelSummary, SessionSummary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
 NOT_ON_THE_WIRE: Final = frozenset({"extra", "workspace_key"})
 _SNAKE_CASE_ON_THE_WIRE: Final = frozenset({"cluster_id", "last_activity", "execution_state"})
@@ -52,76 +51,94 @@ class _Collection(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     items: list[_Session]
 
 
+class _OpenKernel(_Kernel, forbid_unknown_fields=False, gc=False):
+    pass
+
+
+class _OpenSession(_Session, forbid_unknown_fields=False, gc=False):
+    kernel: _OpenKernel | None = None  # pyright: ignore[reportIncompatibleVariableOverride]  # nobody assigns it
+
+
+class _OpenCollection(_Collection, forbid_unknown_fields=False, gc=False):
+    items: list[_OpenSession]  # type: ignore[assignment]  # a list of subclasses, which nobody appends to
+
+
 _decode_collection: Final = msgspec.json.Decoder(_Collection).decode
 _decode_array: Final = msgspec.json.Decoder(list[_Session]).decode
-
-
-def _setters(cls: type) -> list[Callable[[object, object], None]]:
-    return [cls.__dict__[name].__set__ for name in attrs.fields_dict(cls)]
-
-
-_new: Final = object.__new__
+_decode_open_collection: Final = msgspec.json.Decoder(_OpenCollection).decode
+_decode_open_array: Final = msgspec.json.Decoder(list[_OpenSession]).decode
+_decode_anything: Final = msgspec.json.Decoder().decode
 _from_iso: Final = datetime.fromisoformat
-(
-    _set_kernel_name,
-    _set_kernel_id,
-    _set_execution_state,
-    _set_last_activity,
-    _set_connections,
-    _set_kernel_extra,
-) = _setters(KernelSummary)
-(
-    _set_id,
-    _set_name,
-    _set_path,
-    _set_type,
-    _set_cluster_id,
-    _set_agent_flow_key,
-    _set_lifecycle_state,
-    _set_kernel,
-    _set_workspace_key,
-    _set_extra,
-) = _setters(SessionSummary)
 
 
-def decode_documented(body: bytes, workspace_key: str) -> tuple[SessionSummary, ...] | None:
-    """The sessions in *body*, an object with ``items`` or a bare array; ``None`` if anything in it is unexpected.
+def _draft(cls: type) -> Any:  # noqa: ANN401  # mypy knows the fields of *cls* as frozen
+    """A class with the slots of *cls*, but not frozen: a full draft becomes a *cls* by a change of its class."""
+    return type(cls.__name__, (), {"__slots__": cls.__dict__["__slots__"]})
 
-    Unknown fields are unexpected too, although they are no error: there is nowhere to put them here.
+
+_SessionDraft: Final = _draft(SessionSummary)
+_KernelDraft: Final = _draft(KernelSummary)
+_KERNEL_FIELDS: Final = frozenset(_Kernel.__struct_encode_fields__)
+_SESSION_FIELDS: Final = frozenset(_Session.__struct_encode_fields__)
+
+
+def decode_sessions(body: bytes, workspace_key: str) -> tuple[tuple[SessionSummary, ...], dict[str, object]] | None:
+    """The sessions in *body*, an object with ``items`` or a bare array, and the unknown fields of that object.
+
+    ``None`` if any documented field is not as documented, or *body* is no JSON.
     """
+    bare = body.startswith(b"[")
     try:
-        found = _decode_array(body) if body.startswith(b"[") else _decode_collection(body).items
-        return tuple([_session(wire, workspace_key) for wire in found])
+        try:
+            found = _decode_array(body) if bare else _decode_collection(body).items
+        except msgspec.ValidationError:  # perhaps for no more than an unknown field
+            return _decode_with_unknown(body, workspace_key, bare=bare)
+        return tuple([_session(wire, workspace_key) for wire in found]), {}
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
 
 
-def _session(wire: _Session, workspace_key: str) -> SessionSummary:
-    session = _new(SessionSummary)
-    _set_id(session, wire.id)
-    _set_name(session, wire.name)
-    _set_path(session, wire.path)
-    _set_type(session, wire.type)
-    _set_cluster_id(session, wire.cluster_id)
-    _set_agent_flow_key(session, wire.agent_flow_key)
-    _set_lifecycle_state(session, wire.lifecycle_state)
-    kernel = wire.kernel
-    _set_kernel(session, None if kernel is None else _kernel(kernel))
-    _set_workspace_key(session, workspace_key)
-    _set_extra(session, {})
-    return session
+def _decode_with_unknown(
+    body: bytes, workspace_key: str, *, bare: bool
+) -> tuple[tuple[SessionSummary, ...], dict[str, object]]:
+    found = _decode_open_array(body) if bare else _decode_open_collection(body).items
+    document = _decode_anything(body)
+    items = document if bare else document.pop("items")
+    return tuple([_session(wire, workspace_key, item) for wire, item in zip(found, items, strict=True)]), (
+        {} if bare else document
+    )
 
 
-def _kernel(wire: _Kernel) -> KernelSummary:
-    kernel = _new(KernelSummary)
-    _set_kernel_name(kernel, wire.name)
-    _set_kernel_id(kernel, wire.id)
-    _set_execution_state(kernel, wire.execution_state)
-    moment = wire.last_activity
-    _set_last_activity(kernel, None if moment is None else parse_timestamp(moment))
-    _set_connections(kernel, wire.connections)
-    _set_kernel_extra(kernel, {})
-    return kernel
+def _unknown(item: Mapping[str, object], known: frozenset[str]) -> Mapping[str, object]:
+    return NO_FIELDS if known.issuperset(item) else {name: item[name] for name in item if name not in known}
+
+
+def _session(wire: _Session, workspace_key: str, item: Mapping[str, Any] = NO_FIELDS) -> SessionSummary:
+    session = _SessionDraft()
+    session.id = wire.id
+    session.name = wire.name
+    session.path = wire.path
+    session.type = wire.type
+    session.cluster_id = wire.cluster_id
+    session.agent_flow_key = wire.agent_flow_key
+    session.lifecycle_state = wire.lifecycle_state
+    session.kernel = None if wire.kernel is None else _kernel(wire.kernel, item and item["kernel"])
+    session.workspace_key = workspace_key
+    session.extra = item and _unknown(item, _SESSION_FIELDS)
+    session.__class__ = SessionSummary
+    return cast("SessionSummary", session)
+
+
+def _kernel(wire: _Kernel, item: Mapping[str, object]) -> KernelSummary:
+    kernel = _KernelDraft()
+    kernel.name = wire.name
+    kernel.id = wire.id
+    kernel.execution_state = wire.execution_state
+    kernel.last_activity = None if wire.last_activity is None else parse_timestamp(wire.last_activity)
+    kernel.connections = wire.connections
+    kernel.extra = item and _unknown(item, _KERNEL_FIELDS)
+    kernel.__class__ = KernelSummary
+    return cast("KernelSummary", kernel)
 
 
 def parse_timestamp(text: str) -> datetime:

@@ -11,11 +11,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
 import attrs
 
 from .errors import AidpError
+
+
+class _NoFields(dict[str, object]):
+    """Empty for good, so that all models without unknown fields can share one: two objects less for each session."""
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError("the unknown fields of an answer cannot be changed")
+
+    if not TYPE_CHECKING:  # who refuses is no dict to a type checker; the models promise a Mapping only
+        __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> str:
+        return "NO_FIELDS"
+
+
+NO_FIELDS: Final = _NoFields()
 
 
 class ExecutionState(StrEnum):
@@ -31,7 +47,7 @@ class ExecutionState(StrEnum):
     DEAD = "dead"
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, weakref_slot=False)
 class KernelSummary:
     """The kernel behind a session (schema ``KernelSummary``).
 
@@ -49,10 +65,10 @@ class KernelSummary:
     execution_state: str | None = None
     last_activity: datetime | None = None
     connections: int | None = None
-    extra: Mapping[str, object] = attrs.field(factory=dict, hash=False)
+    extra: Mapping[str, object] = attrs.field(default=NO_FIELDS, hash=False)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, weakref_slot=False)
 class SessionSummary:
     """One notebook session (schema ``SessionSummary``). The service requires none of the fields.
 
@@ -78,7 +94,7 @@ class SessionSummary:
     lifecycle_state: str | None = None
     kernel: KernelSummary | None = None
     workspace_key: str | None = None
-    extra: Mapping[str, object] = attrs.field(factory=dict, hash=False)
+    extra: Mapping[str, object] = attrs.field(default=NO_FIELDS, hash=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -95,7 +111,7 @@ class SessionCollection:
     items: tuple[SessionSummary, ...]
     etag: str | None = None
     opc_request_id: str | None = None
-    extra: Mapping[str, object] = attrs.field(factory=dict, hash=False)
+    extra: Mapping[str, object] = attrs.field(default=NO_FIELDS, hash=False)
 
     def __iter__(self) -> Iterator[SessionSummary]:
         return iter(self.items)
@@ -133,7 +149,7 @@ class WorkspaceSummary:
     default_catalog_key: str | None = None
     is_private_network_enabled: bool | None = None
     aic_user_schema_name: str | None = None
-    extra: Mapping[str, object] = attrs.field(factory=dict, hash=False)
+    extra: Mapping[str, object] = attrs.field(default=NO_FIELDS, hash=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -148,7 +164,7 @@ class Error:
 
     code: str
     message: str
-    extra: Mapping[str, object] = attrs.field(factory=dict, hash=False)
+    extra: Mapping[str, object] = attrs.field(default=NO_FIELDS, hash=False)
 
 
 @attrs.frozen(kw_only=True)

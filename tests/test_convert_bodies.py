@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import operator
+import pickle
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -221,9 +224,25 @@ def test_damage_does_not_tell_the_ways_apart(document: dict[str, Any], data: st.
     assert _result(sessions_in, bytes(body)) == _result(sessions_one_by_one, bytes(body))
 
 
-def test_unknown_fields_are_each_models_own() -> None:
-    """The empty `extra` of one model is not that of another."""
-    first, second = sessions_in(encode([{"kernel": NAMED}, {}]))
+def test_models_without_unknown_fields_share_an_empty_mapping_that_stays_empty() -> None:
+    """Whoever tries to change it learns that it cannot be changed; copies and pickles are the same object."""
+    (session,) = sessions_in(encode([{"kernel": NAMED}]))
+    none = session.extra
+    attempts: list[Callable[[Any], object]] = [
+        lambda extra: operator.setitem(extra, "a", 1),
+        lambda extra: extra.__ior__({"a": 1}),
+        lambda extra: extra.update(a=1),
+        lambda extra: extra.setdefault("a"),
+        lambda extra: extra.clear(),
+        lambda extra: extra.pop("a", None),
+        lambda extra: extra.popitem(),
+    ]
 
-    assert first.kernel is not None
-    assert len({id(first.extra), id(second.extra), id(first.kernel.extra)}) == 3
+    for attempt in attempts:
+        with pytest.raises(TypeError, match=r"^the unknown fields of an answer cannot be changed$"):
+            attempt(none)
+    assert none == {}
+    assert session.kernel is not None
+    assert session.kernel.extra is none
+    assert copy.deepcopy(session).extra is none
+    assert pickle.loads(pickle.dumps(session)).extra is none  # noqa: S301  # our own
