@@ -1,7 +1,7 @@
 """Many asynchronous sources as one stream, with bounds on both: knows nothing of sessions or HTTP.
 
-A driver task starts the sources and feeds a bounded queue; the generator that the consumer holds only reads it. It
-never yields inside a task group (PEP 789 says why), so it may be abandoned at any point.
+Workers run the sources and fill a bounded buffer; the generator that the consumer holds only reads it. It never yields
+inside a task group (PEP 789 says why), so it may be abandoned at any point.
 """
 
 from __future__ import annotations
@@ -37,100 +37,159 @@ class Slot(Generic[T]):
 Source = Callable[[K, Slot[T]], Awaitable[None]]
 
 
-class _End:
-    """Wakes a consumer that waits for what will not come."""
-
-
 async def merge(
     keys: AsyncGenerator[K], source: Source[K, T], *, limit: int, sleep: Sleep = asyncio.sleep
 ) -> AsyncGenerator[T]:
     """Yield whatever ``source(key, slot)`` emits for every key, as it comes.
 
     At most *limit* sources run. One that pauses has no slot meanwhile; at most eight times *limit* do so at once, and
-    while that many pause no key is taken. *keys* is consumed one ahead of need and closed at the end. At most *limit*
-    results wait for a slow consumer, beside one in the hands of each source.
+    while that many pause no key is taken. *keys* is consumed at most one ahead of need and closed at the end. Sources
+    wait while more than *limit* results are left for a slow consumer, so there are never more than twice as many.
 
     An exception of a source cancels the others and is raised after what was emitted before it; an exception of *keys*
     is raised after every source already started has ended. Leaving the generator early cancels everything.
     """
-    queue: asyncio.Queue[T | _End] = asyncio.Queue(limit)
-    driver = asyncio.create_task(_drive(keys, source, queue, _Slots(limit, sleep)))
-    # The end is not queued by the driver itself: with the queue full and nobody reading, it would wait for ever.
-    driver.add_done_callback(lambda _: queue.put_nowait(_End()) if queue.empty() else None)
+    buffer: _Buffer[T] = _Buffer(limit)
+    workers = _Workers(keys, source, buffer.put, limit, sleep)
+    driver = asyncio.create_task(workers.run())
+    driver.add_done_callback(lambda _: buffer.wake())
     try:
-        while not (driver.done() and queue.empty()):
-            item = await queue.get()
-            if not isinstance(item, _End):
-                yield item
+        while buffer.items or not driver.done():
+            if buffer.items:
+                yield buffer.take()
+            else:
+                await buffer.filled()
         await driver
     finally:
+        workers.ended = True
         driver.cancel()
         await asyncio.wait([driver])
         if not driver.cancelled():
             driver.exception()  # seen, so that asyncio does not report it when the consumer left before the end
 
 
-async def _drive(keys: AsyncGenerator[K], source: Source[K, T], queue: asyncio.Queue[T | _End], slots: _Slots) -> None:
-    slot: Slot[T] = Slot(queue.put, slots.pause)
-    failure: Exception | None = None
+class _Buffer(Generic[T]):
+    """What was emitted and not yet consumed, in that order; whoever makes it longer than *limit* waits."""
 
-    async def run(key: K) -> None:
-        try:
-            await source(key, slot)
-        finally:
-            slots.end()
+    def __init__(self, limit: int) -> None:
+        self.items: deque[T] = deque()
+        self._limit = limit
+        self._room = asyncio.Event()
+        self._filled = asyncio.Event()
 
-    try:
-        async with asyncio.TaskGroup() as group, aclosing(keys):
-            try:
-                async for key in keys:
-                    await slots.start()
-                    group.create_task(run(key))
-            except Exception as error:  # noqa: BLE001  # whatever the caller's iterable raises is raised to the caller
-                failure = error
-    except* Exception as errors:  # noqa: BLE001  # likewise for the sources
-        failure = errors.exceptions[0]
-    if failure is not None:
-        raise failure
+    async def put(self, item: T) -> None:
+        self.items.append(item)
+        self.wake()
+        if len(self.items) > self._limit:
+            self._room.clear()
+            await self._room.wait()
+
+    def take(self) -> T:
+        item = self.items.popleft()
+        if len(self.items) == self._limit:
+            self._room.set()
+        return item
+
+    async def filled(self) -> None:
+        """Wait for the next item, or for `wake`; only the one consumer calls it."""
+        self._filled.clear()
+        await self._filled.wait()
+
+    def wake(self) -> None:
+        self._filled.set()
 
 
-class _Slots:
-    """Who runs and who pauses. Those who resume go before those who start, or a long list could starve them."""
+class _Workers(Generic[K, T]):
+    """Who runs, who pauses, and who takes the next key: one at a time, a *seeker*, hired when there is room to start.
 
-    def __init__(self, limit: int, sleep: Sleep) -> None:
+    A worker goes on to the next key by itself, so a task is made for each that may run at once, not for each key.
+    Those who resume go before those who start, or a long list could starve them.
+    """
+
+    def __init__(
+        self,
+        keys: AsyncGenerator[K],
+        source: Source[K, T],
+        emit: Callable[[T], Awaitable[None]],
+        limit: int,
+        sleep: Sleep,
+    ) -> None:
+        self._keys = keys
+        self._source = source
+        self._slot = Slot(emit, self._pause)
         self._limit = limit
         self._sleep = sleep
+        self._group = asyncio.TaskGroup()
         self._running = 0
         self._paused = 0
         self._resuming: deque[asyncio.Future[None]] = deque()
+        self._seeking = False
         self._starting: asyncio.Future[None] | None = None
+        self._failure: Exception | None = None
+        self.ended = False
 
-    async def start(self) -> None:
-        """Take a slot for a new source; only the driver calls it, so one may wait at a time."""
-        self._starting = turn = asyncio.get_running_loop().create_future()
+    async def run(self) -> None:
+        try:
+            async with aclosing(self._keys), self._group:
+                self._hand_out()
+        except* Exception as errors:  # noqa: BLE001  # whatever a source raises is raised to the caller
+            self._failure = errors.exceptions[0]
+        if self._failure is not None:
+            raise self._failure
+
+    async def _work(self) -> None:
+        """Begins as the seeker; ends with the keys, or if meanwhile another has become the seeker."""
+        while found := await self._seek():
+            try:
+                await self._source(found[0], self._slot)
+            except BaseException:
+                self.ended = True
+                raise
+            self._running -= 1
+            already, self._seeking = self._seeking, True
+            self._hand_out()
+            if already:
+                break
+
+    async def _seek(self) -> tuple[K] | None:
+        """The next key, once it may be started; ``None`` at the end of them."""
+        try:
+            key = await anext(self._keys)
+        except StopAsyncIteration:
+            self.ended = True
+            return None
+        except Exception as error:  # noqa: BLE001  # whatever the caller's iterable raises is raised to the caller
+            self.ended, self._failure = True, error
+            return None
+        if self._may_start() and not self._resuming:
+            self._running += 1
+        else:
+            self._starting = turn = asyncio.get_running_loop().create_future()
+            await turn
+        self._seeking = False
         self._hand_out()
-        await turn
+        return (key,)
 
-    def end(self) -> None:
-        self._running -= 1
-        self._hand_out()
+    def _may_start(self) -> bool:
+        return self._running < self._limit and self._paused < PARKED_PER_SLOT * self._limit
 
-    async def pause(self, seconds: float) -> None:
+    async def _pause(self, seconds: float) -> None:
         """Sleep without a slot, or with it when enough others pause already."""
         if self._paused >= PARKED_PER_SLOT * self._limit:
             await self._sleep(seconds)
             return
         self._paused += 1
-        self.end()
+        self._running -= 1
+        self._hand_out()
         try:
             await self._sleep(seconds)
             await self._resume()
         except BaseException:
-            self._running += 1  # the slot that `end` will give back when the source has ended
-            raise
-        finally:
             self._paused -= 1
-            self._hand_out()
+            self._running += 1  # the slot that is given back when the source has ended
+            raise
+        self._paused -= 1
+        self._hand_out()
 
     async def _resume(self) -> None:
         turn = asyncio.get_running_loop().create_future()
@@ -146,9 +205,14 @@ class _Slots:
     def _hand_out(self) -> None:
         while self._running < self._limit and self._resuming:
             self._grant(self._resuming.popleft())
-        if self._running < self._limit and self._paused < PARKED_PER_SLOT * self._limit and self._starting is not None:
+        if not self._may_start():
+            return
+        if self._starting is not None:
             starting, self._starting = self._starting, None
             self._grant(starting)
+        elif not self._seeking and not self.ended:
+            self._seeking = True
+            self._group.create_task(self._work())
 
     def _grant(self, turn: asyncio.Future[None]) -> None:
         if not turn.done():

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from contextlib import aclosing
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
@@ -294,3 +294,37 @@ async def test_cancelling_the_consumer_at_any_turn_leaves_nothing_behind() -> No
         assert record.running == record.paused == 0
         if finished:
             break
+
+
+async def test_no_more_tasks_are_made_than_sources_run_at_once() -> None:
+    made = 0
+
+    def count_and_make(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+        nonlocal made
+        made += 1
+        return asyncio.Task(coroutine, loop=loop, **options)
+
+    async def source(key: int, slot: Slot[int]) -> None:
+        await turns(8 + key % 3)
+        await slot.emit(key)
+
+    asyncio.get_running_loop().set_task_factory(count_and_make)
+    seen = [key async for key in merge(numbers(range(500)), source, limit=4)]
+
+    assert sorted(seen) == list(range(500))
+    assert made == 4 + 1  # and the one that waits for them
+
+
+async def test_a_slow_consumer_stops_the_sources() -> None:
+    """Beside the limit, one result for each source lies ready: what it waits to have taken before it goes on."""
+    emitted = 0
+
+    async def source(key: int, slot: Slot[int]) -> None:
+        nonlocal emitted
+        emitted += 1
+        await slot.emit(key)
+
+    async with aclosing(merge(numbers(range(1000)), source, limit=4)) as stream:
+        assert await anext(stream) == 0
+        await turns(100)
+        assert emitted == 1 + 4 + 4
