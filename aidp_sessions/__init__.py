@@ -34,6 +34,7 @@ from .errors import (
     TransportError,
     UnauthorizedError,
 )
+from .events import AttemptEnded, AttemptStarted, CallEnded, CallInfo, CallStarted, Event, RetryScheduled
 from .models import (
     ExecutionState,
     KernelSummary,
@@ -50,11 +51,17 @@ __all__ = [
     "Activity",
     "AidpError",
     "ApiKeySigner",
+    "AttemptEnded",
+    "AttemptStarted",
+    "CallEnded",
+    "CallInfo",
+    "CallStarted",
     "Clock",
     "ConfigError",
     "ConnectionFailedError",
     "CredentialsError",
     "DelegationTokenSigner",
+    "Event",
     "ExecutionState",
     "FanOutError",
     "InstancePrincipalSigner",
@@ -66,6 +73,7 @@ __all__ = [
     "ResourcePrincipalSigner",
     "ResponseDecodeError",
     "RetryPolicy",
+    "RetryScheduled",
     "ServiceError",
     "SessionChange",
     "SessionCollection",

@@ -22,6 +22,7 @@ import backoff
 from yarl import URL
 
 from ._call import AttemptFailedError, Call
+from ._observed import ObservedCall
 from ._operations import (
     MAX_CLOCK_SKEW,
     THRESHOLD,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from aiohttp.connector import Connection
 
     from ._gate import Gate
+    from ._observed import Observer
     from ._operations import Request, Sink
     from .auth.fetching import FetchRequest
     from .auth.signing import Signer
@@ -191,6 +193,7 @@ class Transport:
         base_url: scheme, host and port; the path belongs to the requests.
         max_response_bytes: the largest body accepted, counted after decompression.
         corrects_clock: sign with the service's time once it has turned out that ours is wrong.
+        observer: is told of every call.
     """
 
     base_url: str
@@ -205,6 +208,7 @@ class Transport:
     max_response_bytes: int
     ssl: ssl.SSLContext | bool
     proxy: str | None = attrs.field(repr=False)
+    observer: Observer | None = None
     host: str = attrs.field(
         init=False, default=attrs.Factory(lambda self: urlsplit(self.base_url).netloc, takes_self=True)
     )
@@ -222,10 +226,18 @@ class Transport:
         *,
         opc_request_id: str | None = None,
         sleep: Sleep | None = None,
+        method: str = "GET",
+        route: str | None = None,
     ) -> Call:
-        """Begin a call. *sleep* takes the place of the clock's, for a caller with better things to do meanwhile."""
+        """Begin a call. *sleep* takes the place of the clock's, for a caller with better things to do meanwhile.
+
+        *method* and *route* are for the observer only; the two listings need not tell theirs.
+        """
         root = os.urandom(14).hex().upper() if opc_request_id is None else request_id(opc_request_id)
-        return Call(self, operation, workspace_key, root, sleep or self.clock.sleep)
+        sleep = sleep or self.clock.sleep
+        if self.observer is None:
+            return Call(self, operation, workspace_key, root, sleep)
+        return ObservedCall(self, operation, workspace_key, root, sleep, self.observer, method, route)
 
     @backoff.on_exception(_pauses, AttemptFailedError, jitter=None, on_backoff=_take_pause, logger=None)
     async def until_answered(self, call: Call, request: Request) -> Answer:

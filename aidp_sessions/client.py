@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, NoReturn, Self, cast
 
 import attrs
@@ -10,6 +11,7 @@ from . import endpoints
 from ._gate import Gate
 from ._keys import Keys, keys_of
 from ._listing import Listing
+from ._observed import Observer
 from ._operations import path_segment, query_string, workspaces_path, workspaces_queries
 from ._transport import Pool, Transport
 from .auth import config, principal
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from ._delivery import Emit
     from ._merge import Sleep
     from .auth.signing import Signer
+    from .events import Listener
     from .models import SessionCollection, WorkspaceSummary
     from .streams import OnError
 
@@ -57,6 +60,7 @@ class SessionsClient:
         ssl: _ssl.SSLContext | bool = True,
         proxy: str | None = None,
         trust_env: bool = False,
+        on_event: Listener | None = None,
         clock: Clock = Clock(),  # noqa: B008  # frozen
     ) -> None:
         """Configure the client; nothing is opened or sent yet.
@@ -79,6 +83,8 @@ class SessionsClient:
             ssl: a context with your own CA or client certificate; ``False`` switches verification off.
             proxy: URL of an HTTP proxy.
             trust_env: without *proxy*, take ``HTTPS_PROXY`` or ``HTTP_PROXY``, unless ``NO_PROXY`` names the host.
+            on_event: is told of every call and every attempt, at once and in the task that makes it, so it must return
+                quickly. What it raises goes to the event loop's exception handler and changes nothing else.
             clock: time, sleep and chance, for tests.
 
         Raises `ValueError` or `TypeError` for an argument that cannot be right, `ConfigError` if no region is known.
@@ -90,6 +96,7 @@ class SessionsClient:
         _check_type(timeout, Timeout, "timeout")
         _check_type(retry, RetryPolicy, "retry")
         _check_type(clock, Clock, "clock")
+        _check_listener(on_event)
         self.platform_id = endpoints.check_platform_id(platform_id)
         url = endpoints.base_url(
             platform_id,
@@ -114,6 +121,7 @@ class SessionsClient:
             max_response_bytes=max_response_bytes,
             ssl=ssl,
             proxy=config.environment_proxy(url) if proxy is None and trust_env else proxy,
+            observer=on_event and Observer(on_event, platform_id, _route(self._workspaces_path)),
         )
 
     @classmethod
@@ -308,6 +316,16 @@ def _checked_keys(workspaces: str | Iterable[str] | AsyncIterable[str]) -> Keys:
 def _check_type(value: object, expected: type, name: str) -> None:
     if not isinstance(value, expected):
         raise TypeError(f"{name} must be a {expected.__name__}, not {value!r}")
+
+
+def _route(workspaces_path: str) -> str:
+    *before, _, workspaces = workspaces_path.split("/")
+    return "/".join([*before, "{aiDataPlatformId}", workspaces])
+
+
+def _check_listener(value: object) -> None:
+    if value is not None and (not callable(value) or inspect.iscoroutinefunction(value)):
+        raise TypeError(f"on_event must be a plain function of one event, not {value!r}")
 
 
 def _check_count(value: int, name: str) -> None:

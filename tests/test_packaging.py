@@ -28,6 +28,7 @@ ORDER = (
     *(
         "_version",
         "errors",
+        "events",
         "models",
         "activity",
         "policies",
@@ -53,10 +54,10 @@ ORDER = (
         "auth.renewal",
         "auth.realm",
     ),
-    *("_call", "_transport", "_listing", "auth", "streams", "client", "__init__", "testing"),
+    *("_call", "_observed", "_transport", "_listing", "auth", "streams", "client", "__init__", "testing"),
     *("_report", "cli", "__main__"),
 )
-ON_THEIR_OWN = ("_version", "errors", "_gate", "_merge")
+ON_THEIR_OWN = ("_version", "errors", "events", "_gate", "_merge")
 UNKNOWN_TO_STREAMS = {"_transport", "_operations", "_convert", "_gate", "endpoints", "auth"}
 DOORS = {
     "aiohttp": {"_transport", "testing"},

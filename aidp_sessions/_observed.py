@@ -1,0 +1,131 @@
+"""Calls that tell a listener how they fare. Decides nothing: a call takes the same course, listened to or not."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, Self
+
+import attrs
+
+from ._call import Call
+from .errors import AidpError
+from .events import AttemptEnded, AttemptStarted, CallEnded, CallInfo, CallStarted, RetryScheduled
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from ._call import SentHeaders
+    from ._operations import Answer, Request
+    from ._transport import Transport
+    from .events import Event, Listener
+    from .policies import Sleep
+
+_BELOW_WORKSPACES: Final = {"list_workspaces": "", "list_sessions": "/{workspaceKey}/notebook/api/sessions"}
+
+
+@attrs.frozen
+class Observer:
+    """Whom to tell, and what is the same for all calls of a client.
+
+    Attributes:
+        workspaces_route: the path of the platform's workspaces, with a name in place of the platform's OCID.
+    """
+
+    listener: Listener
+    platform_id: str
+    workspaces_route: str
+
+    def tell(self, event: Event) -> None:
+        """Call the listener; what it raises goes where asyncio reports the exceptions of other callbacks."""
+        try:
+            self.listener(event)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001  # a CancelledError among them would end the call
+            listener = self.listener if hasattr(self.listener, "__qualname__") else type(self.listener)
+            name = f"{listener.__module__}.{listener.__qualname__}"
+            context = {"message": f"on_event listener {name} failed at {type(event).__name__}", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
+
+
+class ObservedCall(Call):
+    """A call, and its events."""
+
+    def __init__(  # noqa: PLR0917  # those of a call
+        self,
+        transport: Transport,
+        operation: str,
+        workspace_key: str | None,
+        root: str,
+        sleep: Sleep,
+        observer: Observer,
+        method: str,
+        route: str | None,
+    ) -> None:
+        super().__init__(transport, operation, workspace_key, root, sleep)
+        self._tell = observer.tell
+        self._began = 0.0
+        self._info = CallInfo(
+            operation=operation,
+            workspace_key=workspace_key,
+            method=method,
+            route=observer.workspaces_route + _BELOW_WORKSPACES[operation] if route is None else route,
+            server=transport.base_url,
+            platform_id=observer.platform_id,
+            opc_request_id=root,
+        )
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        self._began = asyncio.get_running_loop().time()
+        self._tell(CallStarted(call=self._info))
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        error = exc
+        try:
+            await super().__aexit__(exc_type, exc, traceback)
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            seconds = asyncio.get_running_loop().time() - self._began
+            count = len(self._request_ids)
+            self._tell(CallEnded(call=self._info, seconds=seconds, attempts=count, error=error))
+            del error, exc  # whose tracebacks lead back to this frame
+
+    def _next_id(self) -> str:
+        request_id = super()._next_id()
+        self._tell(AttemptStarted(call=self._info, attempt=len(self._request_ids), opc_request_id=request_id))
+        return request_id
+
+    async def _exchange(self, request: Request, sent: SentHeaders) -> Answer:
+        status: int | None = None
+        error: AidpError | None = None
+        try:
+            answer = await super()._exchange(request, sent)
+            status = answer.status
+        except AidpError as failed:
+            status, error = failed.status, failed
+            raise
+        finally:
+            ended = AttemptEnded(
+                call=self._info,
+                attempt=len(self._request_ids),
+                opc_request_id=self._request_ids[-1],
+                seconds=self._seconds[-1],
+                status=status,
+                error=error,
+            )
+            self._tell(ended)
+            del error, ended  # as above
+        return answer
+
+    def plans_retry(self, error: AidpError) -> bool:
+        planned = super().plans_retry(error)
+        if planned:
+            attempt = len(self._request_ids)
+            self._tell(RetryScheduled(call=self._info, attempt=attempt, delay=self._delay, error=error))
+        return planned
