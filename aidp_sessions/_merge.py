@@ -100,10 +100,11 @@ class _Buffer(Generic[T]):
 
 
 class _Workers(Generic[K, T]):
-    """Who runs, who pauses, and who takes the next key: one at a time, a *seeker*, hired when there is room to start.
+    """Who runs, who pauses, and who takes the next key: one at a time, the *seeker*.
 
-    A worker goes on to the next key by itself, so a task is made for each that may run at once, not for each key.
-    Those who resume go before those who start, or a long list could starve them.
+    One worker after the other is hired while there is room; each goes on to the next key by itself, so there are about
+    as many tasks as may run at once, however many keys come. Those who resume go before those who start, or a long
+    list could starve them.
     """
 
     def __init__(
@@ -123,6 +124,7 @@ class _Workers(Generic[K, T]):
         self._running = 0
         self._paused = 0
         self._resuming: deque[asyncio.Future[None]] = deque()
+        self._hired = False
         self._seeking = False
         self._starting: asyncio.Future[None] | None = None
         self._failure: Exception | None = None
@@ -138,7 +140,11 @@ class _Workers(Generic[K, T]):
             raise self._failure
 
     async def _work(self) -> None:
-        """Begins as the seeker; ends with the keys, or if meanwhile another has become the seeker."""
+        """Goes from key to key; ends with them, or when it finds that another is the seeker."""
+        self._hired = False
+        if self._seeking:
+            return
+        self._seeking = True
         while found := await self._seek():
             try:
                 await self._source(found[0], self._slot)
@@ -210,8 +216,8 @@ class _Workers(Generic[K, T]):
         if self._starting is not None:
             starting, self._starting = self._starting, None
             self._grant(starting)
-        elif not self._seeking and not self.ended:
-            self._seeking = True
+        elif not (self._seeking or self._hired or self.ended):
+            self._hired = True
             self._group.create_task(self._work())
 
     def _grant(self, turn: asyncio.Future[None]) -> None:

@@ -7,7 +7,7 @@ A frozen class stores each field through ``object.__setattr__``, by name, which 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -113,7 +113,7 @@ def _unknown(item: Mapping[str, object], known: frozenset[str]) -> Mapping[str, 
     return NO_FIELDS if known.issuperset(item) else {name: item[name] for name in item if name not in known}
 
 
-def _session(wire: _Session, workspace_key: str, item: Mapping[str, Any] = NO_FIELDS) -> SessionSummary:
+def _session(wire: _Session, workspace_key: str, item: Mapping[str, Any] = NO_FIELDS) -> Any:  # noqa: ANN401  # a SessionSummary
     session = _SessionDraft()
     session.id = wire.id
     session.name = wire.name
@@ -126,10 +126,10 @@ def _session(wire: _Session, workspace_key: str, item: Mapping[str, Any] = NO_FI
     session.workspace_key = workspace_key
     session.extra = item and _unknown(item, _SESSION_FIELDS)
     session.__class__ = SessionSummary
-    return cast("SessionSummary", session)
+    return session
 
 
-def _kernel(wire: _Kernel, item: Mapping[str, object]) -> KernelSummary:
+def _kernel(wire: _Kernel, item: Mapping[str, object]) -> Any:  # noqa: ANN401  # a KernelSummary
     kernel = _KernelDraft()
     kernel.name = wire.name
     kernel.id = wire.id
@@ -138,7 +138,7 @@ def _kernel(wire: _Kernel, item: Mapping[str, object]) -> KernelSummary:
     kernel.connections = wire.connections
     kernel.extra = item and _unknown(item, _KERNEL_FIELDS)
     kernel.__class__ = KernelSummary
-    return cast("KernelSummary", kernel)
+    return kernel
 
 
 def parse_timestamp(text: str) -> datetime:

@@ -305,14 +305,14 @@ async def test_no_more_tasks_are_made_than_sources_run_at_once() -> None:
         return asyncio.Task(coroutine, loop=loop, **options)
 
     async def source(key: int, slot: Slot[int]) -> None:
-        await turns(8 + key % 3)
+        await turns(key % 3)
         await slot.emit(key)
 
     asyncio.get_running_loop().set_task_factory(count_and_make)
     seen = [key async for key in merge(numbers(range(500)), source, limit=4)]
 
     assert sorted(seen) == list(range(500))
-    assert made == 4 + 1  # and the one that waits for them
+    assert made <= 4 + 1  # and the one that waits for them
 
 
 async def test_a_slow_consumer_stops_the_sources() -> None:
@@ -327,4 +327,4 @@ async def test_a_slow_consumer_stops_the_sources() -> None:
     async with aclosing(merge(numbers(range(1000)), source, limit=4)) as stream:
         assert await anext(stream) == 0
         await turns(100)
-        assert emitted == 1 + 4 + 4
+        assert emitted <= 1 + 4 + 4
