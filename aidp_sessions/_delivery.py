@@ -24,7 +24,7 @@ class Delivery:
     """The sessions of one workspace on their way. Without *emit* they are all kept, to be had as `sessions`.
 
     Attributes:
-        sessions: what is held back.
+        sessions: what is held back; at the end, what has not been passed on.
         irrevocable: something of the request under way has been passed on, so it cannot be sent again.
     """
 
@@ -66,10 +66,6 @@ class Delivery:
             self.sessions += page.sessions
         self._committed = len(self.sessions)
         self.irrevocable = False
-
-    async def flush(self) -> None:
-        if self._emit is not None:
-            await self._pass_on(())
 
     async def _pass_on(self, sessions: tuple[SessionSummary, ...]) -> None:
         self.sessions += sessions

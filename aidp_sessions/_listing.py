@@ -53,7 +53,7 @@ class Listing:
         known: SessionCollection | None = None,
         emit: Emit | None = None,
     ) -> SessionCollection:
-        """List a workspace; with *emit*, pass its sessions on to that instead of returning them."""
+        """List a workspace; with *emit*, pass on to that what does not fit into an answer decoded whole."""
         target = sessions_target(self.workspaces_path, workspace_key, query)
         call = self.transport.call("list_sessions", workspace_key, opc_request_id=opc_request_id, sleep=sleep)
         delivery = Delivery(workspace_key, emit and (lambda sessions: call.unhurried(emit(sessions))))
@@ -68,7 +68,6 @@ class Listing:
             while token := next_token(page.next_page, seen):
                 page = await call.send(Request(with_page(target, token), sink=delivery), delivery.decode)
                 await delivery.add(page)
-            await delivery.flush()
         return SessionCollection(
             items=tuple(delivery.sessions),
             etag=None if seen else first.etag,

@@ -94,7 +94,7 @@ class Pool:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lifetime: AsyncGenerator[None] | None = None
         self._process = 0
-        self._signers: list[Signer] = []
+        self._signers: dict[int, Signer] = {}
         self.closed = False
 
     def session(self) -> aiohttp.ClientSession:
@@ -139,8 +139,8 @@ class Pool:
 
     def adopt(self, signer: Signer) -> Signer:
         """Return *signer*; what it renews in the background ends with the last pool that has adopted it."""
-        if not any(known is signer for known in self._signers):
-            self._signers.append(signer)
+        if id(signer) not in self._signers:
+            self._signers[id(signer)] = signer
             if isinstance(signer, Renewing):
                 signer.attach()
         return signer
@@ -149,8 +149,8 @@ class Pool:
         self.closed = True
         if self._is_inherited():  # closing a socket here would take it out of the parent's selector, which is shared
             return
-        signers, self._signers = self._signers, []
-        for signer in signers:
+        signers, self._signers = self._signers, {}
+        for signer in signers.values():
             if isinstance(signer, Renewing):
                 await signer.detach()
         lifetime, self._lifetime = self._lifetime, None
@@ -239,9 +239,22 @@ class Transport:
             return Call(self, operation, workspace_key, root, sleep)
         return ObservedCall(self, operation, workspace_key, root, sleep, self.observer, method, route)
 
-    @backoff.on_exception(_pauses, AttemptFailedError, jitter=None, on_backoff=_take_pause, logger=None)
     async def until_answered(self, call: Call, request: Request) -> Answer:
         """Attempt *request* until it is answered with 200; raises the last `AttemptFailedError`."""
+        try:
+            return await self._attempt(call, request)
+        except AttemptFailedError as first:
+            failed = [first]
+        return await self._after(failed, call, request)
+
+    @backoff.on_exception(_pauses, AttemptFailedError, jitter=None, on_backoff=_take_pause, logger=None)
+    async def _after(self, failed: list[AttemptFailedError], call: Call, request: Request) -> Answer:
+        """Begins with the failure of the first attempt, which `backoff` need not see unless it fails."""
+        if failed:
+            raise failed.pop()
+        return await self._attempt(call, request)
+
+    async def _attempt(self, call: Call, request: Request) -> Answer:
         async with self.gate:
             round_trip = self.gate.round_trip
             try:
@@ -383,7 +396,7 @@ async def _read(response: aiohttp.ClientResponse, limit: int, sink: Sink | None)
     if sink is not None and response.status == 200:
         sink.begin()
         large = THRESHOLD
-    async for chunk in response.content.iter_any():
+    while chunk := await response.content.readany():
         size += len(chunk)
         chunks.append(chunk)
         if size > limit:

@@ -239,7 +239,8 @@ class SessionsClient:
             return await listing.sessions(workspace_key, query, sleep=sleep, known=known)
 
         async def deliver(workspace_key: str, sleep: Sleep, emit: Emit) -> None:
-            await listing.sessions(workspace_key, query, sleep=sleep, emit=emit)
+            rest = await listing.sessions(workspace_key, query, sleep=sleep, emit=emit)
+            await emit(rest.items)
 
         limit = self._transport.gate.limit
         return SessionStream(

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 _PADDING, _SHA256 = padding.PKCS1v15(), hashes.SHA256()
 _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 _METHODS = _BODY_METHODS | {"GET", "HEAD", "DELETE"}
-_HEADERS = ("date", "(request-target)", "host")
-_BODY_HEADERS = ("content-length", "content-type", "x-content-sha256")
 
 
 @attrs.frozen
@@ -187,10 +185,9 @@ def content_headers(request: SigningRequest) -> dict[str, str]:
     }
 
 
-def signing_string(request: SigningRequest, names: tuple[str, ...], headers: Mapping[str, str]) -> str:
-    """One ``name: value`` line per name, joined by LF; *headers* must hold every name but ``(request-target)``."""
-    target = f"{request.method.lower()} {request.target}"
-    return "\n".join(f"{name}: {target if name == '(request-target)' else headers[name]}" for name in names)
+def signing_string(fields: Mapping[str, str]) -> str:
+    """One ``name: value`` line for each of the *fields*, in their order, joined by LF."""
+    return "\n".join([f"{name}: {value}" for name, value in fields.items()])
 
 
 def signed_headers(
@@ -208,13 +205,15 @@ def signed_headers(
     parameters of ``authorization`` is that of the official Python SDK, so the two can be compared byte by byte.
     """
     more = {**dict(request.extra), **(extra or {})}
-    headers = {"date": request.date, "host": request.host, **more, **content_headers(request)}
-    names = (_HEADERS if sign_host else _HEADERS[:-1]) + tuple(more)
-    if request.method in _BODY_METHODS:
-        names += _BODY_HEADERS
-    signature = b64encode(key.sign(signing_string(request, names, headers).encode("ascii"))).decode()
-    headers["authorization"] = (
-        f'Signature algorithm="rsa-sha256",headers="{" ".join(names)}",keyId="{key_id}",'
+    content = content_headers(request)
+    fields = {"date": request.date, "(request-target)": f"{request.method.lower()} {request.target}"}
+    if sign_host:
+        fields["host"] = request.host
+    fields.update(more)
+    fields.update(content)
+    signature = b64encode(key.sign(signing_string(fields).encode("ascii"))).decode()
+    authorization = (
+        f'Signature algorithm="rsa-sha256",headers="{" ".join(fields)}",keyId="{key_id}",'
         f'signature="{signature}",version="1"'
     )
-    return headers
+    return {"date": request.date, "host": request.host, **more, **content, "authorization": authorization}
