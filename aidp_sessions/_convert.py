@@ -3,7 +3,7 @@
 Strict where coercion would lie (``None`` or ``5`` is never a string), open where the service may grow (unknown fields
 go to ``extra``). Sessions exactly as documented are decoded by `_wire` in one pass. What that refuses goes through a
 converter, and what the converter refuses through one that collects paths: unknown fields are kept, a failure names its
-place in the document, and the usual answer pays for neither.
+place in the document. The usual answer pays for neither: `cattrs` is imported when it is needed.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import attrs
 import msgspec
-from cattrs import ClassValidationError, Converter
-from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 from ._wire import NOT_ON_THE_WIRE, decode_sessions, parse_timestamp, wire_name
 from .errors import ResponseDecodeError
@@ -23,6 +21,8 @@ from .models import Error, KernelSummary, SessionSummary, WorkspaceSummary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+    from cattrs import ClassValidationError, Converter
 
 T = TypeVar("T")
 Model = KernelSummary | SessionSummary | WorkspaceSummary | Error
@@ -69,7 +69,10 @@ def _tags(value: object, _: object) -> Mapping[str, Mapping[str, object]] | None
     return value
 
 
-def _make_converter(*, detailed: bool) -> Converter:
+@cache
+def _converter(*, detailed: bool) -> Converter:
+    from cattrs import Converter  # noqa: PLC0415  # with the converters, an eighth of this package's import time
+
     converter = Converter(detailed_validation=detailed, omit_if_default=True)
     for kind, expected in ((str, "a string"), (int, "an integer"), (bool, "a boolean")):
         converter.register_structure_hook(kind, _exactly(expected, kind))
@@ -84,6 +87,8 @@ def _make_converter(*, detailed: bool) -> Converter:
 
 
 def _register(converter: Converter, cls: type[Model]) -> None:
+    from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override  # noqa: PLC0415
+
     names = _WIRE_NAMES[cls]
     overrides: dict[str, Any] = {
         field: override(rename=names[field]) if field in names else override(omit=True)
@@ -109,14 +114,6 @@ def _register(converter: Converter, cls: type[Model]) -> None:
 
 _fill_in = object.__setattr__
 """Completes a frozen model that nobody else has seen yet; rebuilding it would cost as much as decoding it."""
-
-_fast = _make_converter(detailed=False)
-
-
-@cache
-def _explaining() -> Converter:
-    """Most processes never need it, and it takes as long to make as the whole of this module."""
-    return _make_converter(detailed=True)
 
 
 def decode_json(body: bytes) -> object:
@@ -178,7 +175,7 @@ def structure_workspaces(items: Iterable[object], path: str) -> tuple[WorkspaceS
 
 
 def _structure_all(items: Iterable[object], cls: type[T], path: str, first: int = 0) -> tuple[T, ...]:
-    structure = cast("Callable[[object, type[T]], T]", _fast.get_structure_hook(cls))
+    structure = cast("Callable[[object, type[T]], T]", _converter(detailed=False).get_structure_hook(cls))
     done: list[T] = []
     item: object = None
     try:
@@ -190,8 +187,10 @@ def _structure_all(items: Iterable[object], cls: type[T], path: str, first: int 
 
 
 def _explain(value: object, cls: type[object], path: str) -> ResponseDecodeError:
+    from cattrs import ClassValidationError  # noqa: PLC0415
+
     try:
-        _explaining().structure(value, cls)
+        _converter(detailed=True).structure(value, cls)
     except ClassValidationError as error:
         return _first_leaf(error, path)
     except TypeError as error:
@@ -203,15 +202,17 @@ def _first_leaf(error: ClassValidationError, path: str) -> ResponseDecodeError:
     noted, _ = error.group_exceptions()
     cause, note = noted[0]
     path = f"{path}.{_WIRE_NAMES[error.cl][note.name]}"
-    if isinstance(cause, ClassValidationError):
+    if isinstance(cause, type(error)):
         return _first_leaf(cause, path)
     return ResponseDecodeError("required field missing" if isinstance(cause, KeyError) else str(cause), path)
 
 
 def decode_error(body: bytes) -> Error | None:
     """The documented error body, or ``None`` if *body* is anything else, such as a gateway's HTML page."""
+    from cattrs import ClassValidationError  # noqa: PLC0415
+
     try:
-        return _explaining().structure(decode_json(body), Error)
+        return _converter(detailed=True).structure(decode_json(body), Error)
     except (ResponseDecodeError, ClassValidationError, TypeError):
         return None
 
@@ -221,4 +222,4 @@ def to_wire(model: KernelSummary | SessionSummary | WorkspaceSummary) -> dict[st
 
     ``workspace_key`` is left out too: it never came from the wire. Timestamps end in ``Z``.
     """
-    return cast("dict[str, object]", _fast.unstructure(model))
+    return cast("dict[str, object]", _converter(detailed=False).unstructure(model))
