@@ -55,10 +55,10 @@ async def read(job: Reading) -> Figures:
     count, first = 0, 0.0
     async with measure.stalls() as figures:
         memory, cpu, start = measure.begin_peak(), measure.cpu_seconds(), time.perf_counter()
-        async with aclosing(READERS[job.reader](job.target, keys(1, sessions=job.sessions)[0])) as counts:
-            async for found in counts:
+        async with aclosing(READERS[job.reader](job.target, keys(1, sessions=job.sessions)[0])) as parts:
+            async for found in parts:  # the last part is held to the end: freeing it is not the reader's work
                 first = first or time.perf_counter() - start
-                count += found
+                count += len(found)
         seconds, cpu = time.perf_counter() - start, measure.cpu_seconds() - cpu
         growth = measure.peak() - memory
     assert count == job.sessions, count
