@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import inspect
 import os
 import re
 import shlex
@@ -11,20 +13,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import trustme
 
 import aidp_sessions
+from aidp_sessions.testing import Fault, LocalService
 
 from .command import forget_settings, point_to, start, wire
+from .readme import ROOT, TEXT, Block, blocks
+from .tunnel import Tunnel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator
 
-    from aidp_sessions.testing import LocalService
-
-README = Path(__file__).parents[1] / "README.md"
 STRICT = (sys.executable, "-X", "dev", "-W", "error")
 PATIENCE_S = 60.0
-ASK_THE_SERVER = """
+ABROAD = "ocid1.aidataplatform.oc1.fra.amaaaaaaanotherlocalservicefortests3xq5"
+ASHBURN, FRANKFURT = (f"aidp.{region}.oci.oraclecloud.com" for region in ("us-ashburn-1", "eu-frankfurt-1"))
+ASK_AIOHTTP = """
 import asyncio
 from aiohttp.test_utils import TestClient, TestServer
 from test_example import app
@@ -38,61 +43,173 @@ async def main():
 
 asyncio.run(main())
 """
-_BLOCK = re.compile(r"(?P<fragment><!-- not run -->\s*)?^```python\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+ASK_UVICORN = """
+import asyncio, aiohttp, uvicorn
+from test_example import app
+
+async def main():
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        assert not serving.done()
+        await asyncio.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    async with aiohttp.request("GET", f"http://127.0.0.1:{port}/idle") as answer:
+        assert answer.status == 200, await answer.text()
+        assert await answer.json()
+    server.should_exit = True
+    await serving
+
+asyncio.run(main())
+"""
 
 
-def blocks() -> Iterator[object]:
-    """Yield the blocks that are whole programs, each named by its line in the README."""
-    text = README.read_text(encoding="utf-8")
-    for found in _BLOCK.finditer(text):
-        if not found["fragment"]:
-            yield pytest.param(found["code"], id=f"line-{text.count(chr(10), 0, found.start('code')) + 1}")
+def programs(*, behind_proxy: bool = False) -> list[object]:
+    """Find the blocks that need no proxy, or those that do."""
+    found = [block for block in blocks() if block.language == "python"]
+    return [pytest.param(each, id=f"line-{each.line}") for each in found if needs_proxy(each.code) is behind_proxy]
+
+
+def needs_proxy(code: str) -> bool:
+    return "trust_env" in code or "HTTPS_PROXY" in code
 
 
 def demo_commands() -> list[str]:
     """Find the command lines that need no account."""
-    return sorted(set(re.findall(r"aidp-sessions [^|`\n]*--demo[^|`\n]*", README.read_text(encoding="utf-8"))))
+    return sorted(set(re.findall(r"aidp-sessions [^|`\n]*--demo[^|`\n]*", TEXT)))
 
 
 @pytest.fixture
 def platform(service: LocalService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> LocalService:
     """A platform as the README imagines its reader's, and an environment that points to it."""
     forget_settings(monkeypatch, tmp_path)
-    point_to(service, monkeypatch, tmp_path)
+    (tmp_path / ".oci").mkdir()
+    point_to(service, monkeypatch, tmp_path / ".oci")
     monkeypatch.setenv("PYTHONPATH", str(Path(aidp_sessions.__file__).parents[1]))
+    monkeypatch.setenv("KEY_ID", "/".join(service.oci_config()[name] for name in ("tenancy", "user", "fingerprint")))
     service.add_workspace("analytics", [wire("forecast"), wire("training", execution_state="busy")])
-    service.add_workspace("finance", [wire("closing")])
+    service.add_workspace("finance", [wire("closing", id="k1"), wire("closing-again", id="k1")])
     return service
 
 
-@pytest.mark.parametrize("code", list(blocks()))
-async def test_the_example_runs_without_a_warning(platform: LocalService, code: str, tmp_path: Path) -> None:
-    (tmp_path / "test_example.py").write_text(code, encoding="utf-8")
+@pytest.fixture
+async def proxy(
+    platform: LocalService, block: Block, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> AsyncIterator[LocalService]:
+    """A second platform, in another region; both are reached by their real names, through a proxy.
 
+    The authority behind their certificates is private, and known to the system unless the example names it itself.
+    """
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "corporate-ca.pem"))
+    if "corporate-ca.pem" not in block.code:
+        monkeypatch.setenv("SSL_CERT_FILE", "corporate-ca.pem")
+    async with LocalService(platform_id=ABROAD) as abroad:
+        abroad.add_workspace("vertrieb", [wire("umsatz")])
+        ports = {ASHBURN: platform.url, FRANKFURT: abroad.url}
+        async with Tunnel(authority, {host: int(url.rpartition(":")[2]) for host, url in ports.items()}) as tunnel:
+            for name in ("NO_PROXY", "no_proxy", "https_proxy", "AIDP_ENDPOINT"):
+                monkeypatch.delenv(name, raising=False)
+            monkeypatch.setenv("HTTPS_PROXY", tunnel.url)
+            monkeypatch.setenv("PLATFORMS", f"{platform.platform_id} {ABROAD}")
+            yield abroad
+
+
+async def run(code: str, folder: Path) -> tuple[int | None, str, str]:
+    """Run *code* as a reader would: as tests, as a server that is asked once, as a cell, or as a script."""
+    name = "test_example.ipy" if is_cell(code) else "test_example.py"
+    (folder / name).write_text(code, encoding="utf-8")
     process = await asyncio.create_subprocess_exec(
-        *(*STRICT, *runner(code)),
-        cwd=tmp_path,
+        *(*STRICT, *runner(code, name)),
+        cwd=folder,
         env=dict(os.environ),
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
+        stderr=asyncio.subprocess.PIPE,
     )
     try:
         async with asyncio.timeout(PATIENCE_S):
-            output, _ = await process.communicate()
+            stdout, stderr = await process.communicate()
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
-
-    assert process.returncode == 0, output.decode()
-    assert "Warning" not in output.decode()
+    return process.returncode, stdout.decode(), stderr.decode()
 
 
-def runner(code: str) -> tuple[str, ...]:
-    """Say how a reader would run *code*: as tests, as a server that is asked once, or as a script."""
+def runner(code: str, name: str) -> tuple[str, ...]:
     if re.search(r"^(async )?def test_", code, re.MULTILINE):
-        return ("-m", "pytest", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto", "test_example.py")
-    return ("-c", ASK_THE_SERVER) if "web.run_app(" in code else ("test_example.py",)
+        return ("-m", "pytest", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto", name)
+    if "web.run_app(" in code:
+        return ("-c", ASK_AIOHTTP)
+    if "FastAPI(" in code:
+        return ("-c", ASK_UVICORN)
+    return ("-m", "IPython", "--no-banner", "--colors=nocolor", name) if is_cell(code) else (name,)
+
+
+def is_cell(code: str) -> bool:
+    """Does it await outside any function, as only a notebook allows?"""
+    return bool(compile(code, "cell", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT).co_flags & inspect.CO_COROUTINE)
+
+
+@pytest.mark.parametrize("block", programs())
+async def test_the_example_runs_without_a_warning(platform: LocalService, block: Block, tmp_path: Path) -> None:
+    """And what it asks is the service, unless it brings a service of its own."""
+    status, stdout, stderr = await run(block.code, tmp_path)
+
+    assert status == 0, stdout + stderr
+    assert "Warning" not in stdout + stderr
+    assert (platform.request_count > 0) is ("LocalService" not in block.code)
+
+
+@pytest.mark.parametrize("block", programs(behind_proxy=True))
+async def test_the_example_runs_without_a_warning_from_behind_a_proxy(
+    proxy: LocalService, platform: LocalService, block: Block, tmp_path: Path
+) -> None:
+    """And goes by the region of each platform."""
+    status, stdout, stderr = await run(block.code, tmp_path)
+
+    assert status == 0, stdout + stderr
+    assert "Warning" not in stdout + stderr
+    assert platform.request_count > 0
+    assert (proxy.request_count > 0) is ("PLATFORMS" in block.code)
+
+
+def code_under(heading: str) -> str:
+    (code,) = (block.code for block in blocks() if block.heading == heading)
+    return code
+
+
+async def test_the_cron_job_prints_one_line_per_kernel(platform: LocalService, tmp_path: Path) -> None:
+    status, stdout, stderr = await run(code_under("A cron job"), tmp_path)
+
+    assert (status, stderr) == (0, "")
+    lines = sorted(line.split("\t")[:3] for line in stdout.splitlines())
+    assert lines == [
+        ["analytics", "forecast", "Workspace/forecast.ipynb"],
+        ["finance", "k1", "Workspace/closing.ipynb"],
+    ]
+
+
+async def test_the_cron_job_names_the_workspace_that_failed_and_prints_the_rest(
+    platform: LocalService, tmp_path: Path
+) -> None:
+    platform.fail("finance", Fault(status=404))
+
+    status, stdout, stderr = await run(code_under("A cron job"), tmp_path)
+
+    assert (status, len(stdout.splitlines()), len(stderr.splitlines())) == (1, 1, 1)
+    assert re.search(r" ERROR idle_kernels: list_sessions of workspace 'finance': 404 NotAuthorizedOrNotFound", stderr)
+
+
+async def test_the_cron_job_says_in_one_line_why_it_could_not_ask(
+    platform: LocalService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("AIDP_INSTANCE_ID")
+
+    status, stdout, stderr = await run(code_under("A cron job"), tmp_path)
+
+    assert (status, stdout, len(stderr.splitlines())) == (2, "", 1)
+    assert " CRITICAL idle_kernels: " in stderr
 
 
 @pytest.mark.parametrize("line", demo_commands())
@@ -105,5 +222,22 @@ async def test_the_command_line_runs(platform: LocalService, line: str) -> None:
 
 
 def test_the_readme_has_examples_to_run() -> None:
-    assert list(blocks())
+    assert programs()
     assert demo_commands()
+
+
+@pytest.mark.parametrize("block", [pytest.param(block, id=f"line-{block.line}") for block in blocks()])
+def test_every_block_is_run_by_somebody(block: Block) -> None:
+    """Python by the tests above; the steps of a shell block by CI or, where they are a demo, by the tests above too."""
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    steps = [step.strip() for line in block.code.splitlines() for step in line.split("&&")]
+
+    if block.language != "python":
+        assert block.language == "sh"
+        assert [step for step in steps if step not in demo_commands() and not in_ci(step, ci)] == []
+
+
+def in_ci(step: str, ci: str) -> bool:
+    """CI runs *step*, or installs the same extra by other means."""
+    installed = re.fullmatch(r"python -m pip install ('\.\[[a-z]+\]')", step)
+    return step in ci or (installed is not None and installed[1] in ci)

@@ -1,0 +1,81 @@
+"""Reads the README for the tests: its headings, links, blocks, tables, and the names of tests it refers to."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT: Final = Path(__file__).parents[1]
+TEXT: Final = (ROOT / "README.md").read_text(encoding="utf-8")
+
+_BLOCK = re.compile(r"^```(?P<language>[^\n]*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+_HEADING = re.compile(r"^(?P<level>#+) (?P<title>.+)$", re.MULTILINE)
+_CELL_BORDER = re.compile(r"(?<!\\)\|")
+
+
+@attrs.frozen
+class Block:
+    """A fenced block.
+
+    Attributes:
+        line: of its opening fence.
+        heading: the nearest one above it.
+    """
+
+    language: str
+    code: str
+    line: int
+    heading: str
+
+
+def blocks() -> Iterator[Block]:
+    for found in _BLOCK.finditer(TEXT):
+        above = _HEADING.findall(_without_code(TEXT[: found.start()]))
+        yield Block(found["language"], found["code"], TEXT.count("\n", 0, found.start()) + 1, above[-1][1])
+
+
+def headings(level: int) -> list[str]:
+    return [title for marks, title in _HEADING.findall(_without_code(TEXT)) if len(marks) == level]
+
+
+def section(title: str) -> str:
+    """Everything under the heading *title*, up to the next of its level or above."""
+    text = _without_code(TEXT)
+    (start,) = (found for found in _HEADING.finditer(text) if found["title"] == title)
+    level = len(start["level"])
+    ends = (found.start() for found in _HEADING.finditer(text, start.end()) if len(found["level"]) <= level)
+    return text[start.end() : next(ends, None)]
+
+
+def tables(title: str) -> list[list[list[str]]]:
+    """The tables of a section, each as the cells of its rows, the heading first."""
+    found = re.findall(r"(?:^\|.*\|$\n?)+", section(title), re.MULTILINE)
+    return [[_cells(row) for row in table.splitlines() if set(row) - set("|-: ")] for table in found]
+
+
+def anchor(title: str) -> str:
+    """What GitHub makes of a heading."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
+def links() -> list[str]:
+    return re.findall(r"\]\(([^)\s]+)\)", _without_code(TEXT))
+
+
+def code_of(cell: str) -> str:
+    """What a cell holds between backticks."""
+    return cell.strip().removeprefix("`").removesuffix("`").replace("\\|", "|")
+
+
+def _cells(row: str) -> list[str]:
+    return [cell.strip() for cell in _CELL_BORDER.split(row)[1:-1]]
+
+
+def _without_code(text: str) -> str:
+    return _BLOCK.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
