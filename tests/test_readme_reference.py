@@ -18,6 +18,7 @@ from aidp_sessions._operations import MAX_CLOCK_SKEW, THRESHOLD
 from .readme import TEXT, anchor, code_of, headings, links, section, tables
 
 TESTS: Final = Path(__file__).parent
+PACKAGE: Final = Path(aidp_sessions.__file__).parent
 OPTIONS = inspect.signature(SessionsClient.__init__).parameters
 ERRORS = {
     name: value
@@ -25,6 +26,8 @@ ERRORS = {
     if isinstance(value, type) and issubclass(value, BaseException)
 }
 MIB: Final = 1024 * 1024
+
+_VARIABLE = re.compile(r'"((?:AIDP|OCI|INSTANCE|KUBERNETES)_[A-Z_]+)"')
 
 
 def value_of(cell: str) -> object:
@@ -78,7 +81,7 @@ def test_the_table_of_limits_states_the_constants() -> None:
     assert [limit for _, limit, _ in table("Limits", "what")] == [
         str(defaults["max_concurrency"]),
         f"{PARKED_PER_SLOT} × `max_concurrency`",
-        "1 × `max_concurrency`",
+        "`max_concurrency`",
         f"{THRESHOLD // MIB} MiB",
         f"{defaults['max_response_bytes'] // MIB} MiB",
         f"{Timeout().total:g} s",
@@ -93,6 +96,13 @@ def test_the_number_of_faults_is_that_of_the_matrix() -> None:
     rows = [line for line in matrix.splitlines() if line.startswith("|")][2:]
 
     assert f"{len(rows)} ways to break a connection or an answer" in TEXT
+
+
+def test_every_variable_of_the_environment_that_is_read_is_named() -> None:
+    read = {name for path in PACKAGE.rglob("auth/*.py") for name in _VARIABLE.findall(path.read_text(encoding="utf-8"))}
+
+    assert read
+    assert read - set(re.findall(r"`([A-Z_]+)`", section("Credentials and endpoints"))) == set()
 
 
 def test_every_test_that_is_named_exists() -> None:
