@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ._convert import to_wire
+from ._words import age, count, printable, state_of, title_of
 from .activity import Activity, activity_of, idle_for
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ _STYLES = {
     Activity.NO_TIMESTAMP: "yellow",
 }
 _OTHER_STYLE = "dim"
-_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _NOT_IDLE = timedelta(-1)
 _SHORTEST_TITLE = 16
 _NARROW = 70
@@ -67,29 +67,8 @@ class Report:
     def summary(self) -> str:
         """One line of totals, e.g. ``37 idle of 214 sessions in 11 workspaces; 1 workspace failed``."""
         kept = f"{len(self.kept)} {self.adjective} of " if self.adjective else ""
-        text = f"{kept}{_count(self.seen, 'session')} in {_count(self.answered, 'workspace')}"
-        return f"{text}; {_count(self.failed, 'workspace')} failed" if self.failed else text
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def age(duration: timedelta) -> str:
-    """*duration* in its two largest units, e.g. ``3 h 12 min``; under a minute in seconds."""
-    minutes, seconds = divmod(int(duration.total_seconds()), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days} d {hours} h"
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min" if minutes else f"{seconds} s"
-
-
-def printable(text: str) -> str:
-    """*text* on one line and without control characters, which a name could otherwise send to the terminal."""
-    return "".join(char if char.isprintable() else " " if char.isspace() else _REPLACEMENT for char in text)
+        text = f"{kept}{count(self.seen, 'session')} in {count(self.answered, 'workspace')}"
+        return f"{text}; {count(self.failed, 'workspace')} failed" if self.failed else text
 
 
 def json_object(session: SessionSummary) -> dict[str, object]:
@@ -153,23 +132,18 @@ class _Tail:
 
 
 def _order(idle: timedelta | None, session: SessionSummary) -> tuple[timedelta, str, str]:
-    return -(_NOT_IDLE if idle is None else idle), session.workspace_key or "", _title(session)
-
-
-def _title(session: SessionSummary) -> str:
-    return session.path or session.name or session.id or ""
+    return -(_NOT_IDLE if idle is None else idle), session.workspace_key or "", title_of(session)
 
 
 def _cells(session: SessionSummary, idle: timedelta | None) -> dict[str, Text | _Tail]:
     kernel = session.kernel
     activity = activity_of(session)
-    state = None if kernel is None else kernel.execution_state
     connections = None if kernel is None else kernel.connections
     return {
         "Workspace": _text(session.workspace_key),
-        "Session": _Tail(printable(_title(session))),
+        "Session": _Tail(printable(title_of(session))),
         "Kernel": _text(None if kernel is None else kernel.name),
-        "State": _text(state or activity.replace("_", " "), _STYLES.get(activity, _OTHER_STYLE)),
+        "State": _text(state_of(session), _STYLES.get(activity, _OTHER_STYLE)),
         "Idle for": _text(None if idle is None else age(idle)),
         "Conn.": _text(None if connections is None else str(connections)),
     }

@@ -18,6 +18,7 @@ import click
 from . import _report
 from ._operations import clock_skew
 from ._version import __version__
+from ._words import printable
 from .activity import is_idle_since
 from .client import SessionsClient
 from .errors import AidpError
@@ -249,7 +250,7 @@ def _misuse() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise click.UsageError(_report.printable(str(error))) from None
+        raise click.UsageError(printable(str(error))) from None
 
 
 @asynccontextmanager

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from aidp_sessions import AidpError, KernelSummary, SessionSummary
-from aidp_sessions._report import Report, age, json_lines, print_failure, print_table, printable
+from aidp_sessions._report import Report, json_lines, print_failure, print_table
+from aidp_sessions._words import age, printable
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

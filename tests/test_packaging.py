@@ -55,7 +55,7 @@ ORDER = (
         "auth.realm",
     ),
     *("_call", "_observed", "_transport", "_listing", "auth", "streams", "client", "__init__", "testing"),
-    *("_report", "cli", "__main__"),
+    *("_words", "_page", "_html", "_report", "cli", "__main__"),
 )
 ON_THEIR_OWN = ("_version", "errors", "events", "_gate", "_merge")
 UNKNOWN_TO_STREAMS = {"_transport", "_operations", "_convert", "_gate", "endpoints", "auth"}
