@@ -9,17 +9,19 @@ from bisect import bisect_right
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ._page import SCRIPT, STYLE, policy
 from ._words import age, count, printable, state_of, title_of
 from .activity import Activity, activity_of, idle_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from .errors import AidpError
     from .models import SessionSummary
+
+_T = TypeVar("_T")
 
 _GROUPS = ("idle", "busy", "other")
 _COLUMNS = ("Session", "Workspace", "Kernel", "State", "Idle for", "Last activity (UTC)", "Connections")
@@ -78,7 +80,7 @@ def page(
 <p>Taken <time datetime="{moment.isoformat(timespec="seconds")}">{_minute(moment)} UTC</time></p>
 </header>
 <main>
-{_figures(rows, len(failed))}
+{_figures(rows, len(failed - {None}))}
 {_failure_section(failures)}
 <div class="pair">
 <section>
@@ -171,17 +173,18 @@ def _bar(parts: Mapping[str, int], largest: int) -> str:
 
 
 def _failure_section(failures: Sequence[AidpError]) -> str:
-    return f"<section>{_failure_table(failures, len(failures))}</section>" if failures else ""
+    return f"<section>{_failure_table(failures, map(_failure_row, failures))}</section>" if failures else ""
 
 
-def _failure_table(failures: Sequence[AidpError], shown: int) -> str:
-    rows = (
+def _failure_table(failures: Sequence[AidpError], rows: Iterable[str]) -> str:
+    return _table(count(len(failures), "failure"), ("Workspace", "Error", "What happened"), rows, "failures")
+
+
+def _failure_row(error: AidpError) -> str:
+    return (
         f'<tr><th scope="row">{_text(error.workspace_key)}</th><td>{type(error).__name__}</td>'
         f"<td>{_text(str(error))}</td></tr>"
-        for error in failures[:shown]
     )
-    caption = f"{count(len(failures), 'failure')}{_more(len(failures), shown)}"
-    return _table(caption, ("Workspace", "Error", "What happened"), rows, "failures")
 
 
 def _table(caption: str, columns: Iterable[str], rows: Iterable[str], css: str, sorted_by: str = "") -> str:
@@ -213,21 +216,24 @@ def _row(session: SessionSummary, now: datetime) -> str:
     )
 
 
-def _more(number: int, shown: int) -> str:
-    return f", the first {shown} of them" if number > shown else ""
-
-
-def sessions_table(sessions: Sequence[SessionSummary], caption: str = "") -> str:
-    """A table for a notebook: the first hundred sessions, and how many there are; idle times count up to now."""
+def sessions_table(sessions: Sequence[SessionSummary], workspace_key: str | None = None) -> str:
+    """Make a table for a notebook, of the first hundred sessions; idle times count up to now."""
     now = datetime.now(UTC)
+    where = "" if workspace_key is None else f"{_text(workspace_key)}: "
     idle = sum(activity_of(session) is Activity.IDLE for session in sessions)
-    words = f"{_text(caption)}{count(len(sessions), 'session')}, {idle:,} idle{_more(len(sessions), _SHOWN)}"
-    return _for_notebook(_table(words, _COLUMNS, (_row(session, now) for session in sessions[:_SHOWN]), "sessions"))
+    caption = f"{where}{count(len(sessions), 'session')}, {idle} idle"
+    return _for_notebook(_table(caption, _COLUMNS, _first(sessions, lambda session: _row(session, now)), "sessions"))
 
 
 def failures_table(failures: Sequence[AidpError]) -> str:
-    """A table for a notebook: the first hundred failures, and how many there are."""
-    return _for_notebook(_failure_table(failures, _SHOWN))
+    """Make a table for a notebook, of the first hundred failures."""
+    return _for_notebook(_failure_table(failures, _first(failures, _failure_row)))
+
+
+def _first(items: Sequence[_T], row: Callable[[_T], str]) -> Iterator[str]:
+    yield from map(row, items[:_SHOWN])
+    if len(items) > _SHOWN:
+        yield f'<tr><td colspan="{len(_COLUMNS)}">and {len(items) - _SHOWN} more</td></tr>'
 
 
 def _for_notebook(table: str) -> str:

@@ -24,7 +24,7 @@ dl div { display: flex; flex-direction: column-reverse; padding: 1rem 0 .9rem }
 dt { color: var(--soft); font-size: .87rem }
 dd { margin: 0; font-size: 2.1rem; font-weight: 300; letter-spacing: -.02em; line-height: 1.2 }
 section { margin-top: 2.8rem }
-.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: 2.8rem 4rem }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: 0 4rem }
 .pair section { min-width: 0 }
 .scroll { max-height: 24rem; overflow: auto }
 table { width: 100%; border-collapse: collapse }
@@ -36,10 +36,10 @@ thead th { border-top: 0; color: var(--soft); font-size: .87rem; white-space: no
 :is(th, td):last-child { padding-right: 0 }
 .sessions thead th { position: sticky; top: 0; background: var(--paper); box-shadow: inset 0 -1px var(--line) }
 .sessions tbody tr:hover { background: var(--wash) }
-.sessions td:nth-child(-n+4) { white-space: nowrap }
-.bars tbody td:nth-child(2) { width: 60%; vertical-align: middle }
-.bars tbody th { max-width: 12rem }
-.failures :is(th, td):nth-child(-n+2) { white-space: nowrap }
+.bars td:nth-child(2) { width: 60%; vertical-align: middle }
+.bars tbody th, .sessions td:nth-child(-n+4), .failures :is(th, td):nth-child(-n+2) {
+  max-width: 16rem; overflow: hidden; text-overflow: ellipsis; white-space: nowrap }
+.bars tbody th { max-width: 11rem }
 .bars tr > * { border: 0; padding-block: .22rem }
 svg { display: block; height: 12px; width: 100% }
 .idle { fill: var(--idle) } .busy { fill: var(--busy) } .other { fill: var(--other) }
@@ -51,7 +51,14 @@ button { all: unset; cursor: pointer } button:hover { color: var(--ink) }
 :focus-visible { outline: 2px solid var(--busy); outline-offset: 2px }
 [aria-sort=ascending] button::after { content: " \\2191" } [aria-sort=descending] button::after { content: " \\2193" }
 @media (max-width: 46rem) { body { padding: 1.6rem 1rem 3rem }
-  .sessions :is(th, td):is(:nth-child(3), :nth-child(n+6)) { display: none } .sessions td { white-space: normal } }
+  .sessions :is(th, td):is(:nth-child(3), :nth-child(n+6)), .failures :is(th, td):nth-child(2) { display: none }
+  .failures tbody th { max-width: 8rem } .bars td:nth-child(2) { width: 40% }
+  .sessions, .sessions :is(caption, thead, tbody) { display: block }
+  .sessions tr { display: grid; grid-template-columns: minmax(0, 1fr) 6rem 6rem }
+  .sessions thead th { position: static; box-shadow: none }
+  .sessions th:first-child { grid-column: 1 / -1 } .sessions tbody th { padding-bottom: 0 }
+  .sessions tr > :not(:first-child) { border: 0; padding-top: 0 } .sessions tr > :nth-child(5) { padding-right: 0 }
+  .sessions td { color: var(--soft) } }
 @media print { body { max-width: none; padding: 0; font-size: 9pt } .scroll { max-height: none; overflow: visible }
   .sessions thead th { position: static } tr { break-inside: avoid } svg { print-color-adjust: exact } }
 """

@@ -186,6 +186,12 @@ class FanOutError(AidpError, ExceptionGroup[AidpError]):
     def __str__(self) -> str:
         return self.message
 
+    def _repr_html_(self) -> str:
+        """Show it as a table in a notebook: the first hundred failures."""
+        from ._html import failures_table  # noqa: PLC0415  # only a notebook needs it
+
+        return failures_table(self.exceptions)
+
     def derive(self, excs: Sequence[AidpError], /) -> FanOutError:  # type: ignore[override]  # only AidpErrors inside
         part = type(self)(self.message, excs)
         part.sessions = self.sessions

@@ -119,6 +119,12 @@ class SessionCollection:
     def __len__(self) -> int:
         return len(self.items)
 
+    def _repr_html_(self) -> str:
+        """Show it as a table in a notebook: the first hundred sessions."""
+        from ._html import sessions_table  # noqa: PLC0415  # only a notebook needs it
+
+        return sessions_table(self.items)
+
 
 @attrs.frozen(kw_only=True)
 class WorkspaceSummary:
@@ -189,3 +195,11 @@ class WorkspaceOutcome:
     workspace_key: str
     sessions: tuple[SessionSummary, ...] = ()
     error: AidpError | None = None
+
+    def _repr_html_(self) -> str:
+        """Show it as a table in a notebook: the first hundred sessions, or the error."""
+        from ._html import failures_table, sessions_table  # noqa: PLC0415  # only a notebook needs it
+
+        if self.error is not None:
+            return failures_table([self.error])
+        return sessions_table(self.sessions, self.workspace_key)

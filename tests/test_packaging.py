@@ -58,6 +58,7 @@ ORDER = (
     *("_words", "_page", "_html", "_report", "cli", "__main__"),
 )
 ON_THEIR_OWN = ("_version", "errors", "events", "_gate", "_merge")
+DISPLAYED = ("errors", "models")  # their values are laid out by `_html`, which is imported when a notebook asks for it
 UNKNOWN_TO_STREAMS = {"_transport", "_operations", "_convert", "_gate", "endpoints", "auth"}
 DOORS = {
     "aiohttp": {"_transport", "testing"},
@@ -116,6 +117,8 @@ def group(name: str) -> str:
 @pytest.mark.parametrize("name", NAMES)
 def test_imports_run_one_way(name: str) -> None:
     inside, _ = imports(name)
+    if name in DISPLAYED:
+        inside.remove("_html")
 
     later = {other for other in inside if ORDER.index(group(other)) > ORDER.index(group(name))}
 
@@ -169,8 +172,9 @@ def test_every_error_can_be_caught_by_name() -> None:
 
 
 def test_importing_the_package_loads_no_extra_no_sdk_and_no_server() -> None:
-    unwanted = ("click", "rich", "oci", "requests", "opentelemetry", "aidp_sessions.testing", "pytest", "uvloop")
-    code = f"import sys, aidp_sessions; print(sorted(set({unwanted!r}) & sys.modules.keys()))"
+    unwanted = {"click", "rich", "oci", "requests", "opentelemetry", "pytest", "uvloop"}
+    unwanted |= {"aidp_sessions.testing", "aidp_sessions._html"}
+    code = f"import sys, aidp_sessions; print(sorted({unwanted!r} & sys.modules.keys()))"
 
     printed = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
