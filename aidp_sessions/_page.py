@@ -18,7 +18,7 @@ body { margin: 0 auto; padding: 3rem 2rem 4rem; max-width: 76rem; background: va
   font-variant-numeric: tabular-nums }
 h1 { margin: 0; font-size: 1.9rem; font-weight: 600; letter-spacing: -.02em; line-height: 1.2; overflow-wrap: anywhere }
 p { margin: .4rem 0 0; color: var(--soft) }
-dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(8rem, 1fr)); margin: 2.2rem 0 0;
+dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(7rem, 1fr)); margin: 2.2rem 0 0;
   border-block: 1px solid var(--line) }
 dl div { display: flex; flex-direction: column-reverse; padding: 1rem 0 .9rem }
 dt { color: var(--soft); font-size: .87rem }
@@ -59,8 +59,8 @@ button { all: unset; cursor: pointer } button:hover { color: var(--ink) }
   .sessions th:first-child { grid-column: 1 / -1 } .sessions tbody th { padding-bottom: 0 }
   .sessions tr > :not(:first-child) { border: 0; padding-top: 0 } .sessions tr > :nth-child(5) { padding-right: 0 }
   .sessions td { color: var(--soft) } }
-@media print { body { max-width: none; padding: 0; font-size: 9pt } .scroll { max-height: none; overflow: visible }
-  .sessions thead th { position: static } tr { break-inside: avoid } svg { print-color-adjust: exact } }
+@media print { :root { --paper: #fff; print-color-adjust: exact } body { max-width: none; padding: 0; font-size: 9pt }
+  .scroll { max-height: none; overflow: visible } .sessions thead th { position: static } tr { break-inside: avoid } }
 """
 
 SCRIPT: Final = """

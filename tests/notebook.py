@@ -1,0 +1,62 @@
+"""Runs cells on a real kernel, as a notebook does, and hands back what each of them showed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import nbformat
+from nbclient import NotebookClient
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import pytest
+
+_PATIENCE_S = 60
+_PLACES = ("HOME", "IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
+
+
+@attrs.frozen
+class Shown:
+    """What stands below one cell.
+
+    Attributes:
+        html: each of its outputs that has any.
+        stdout: what it printed.
+        stderr: warnings, logged errors and the like.
+        everything: all of it, in whatever format, as it is saved.
+    """
+
+    html: list[str]
+    stdout: str
+    stderr: str
+    everything: str
+
+
+def move_home(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Have kernels keep their files in *folder*, and say nothing of how they are debugged."""
+    for place in _PLACES:
+        monkeypatch.setenv(place, str(folder))
+    monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+
+
+async def run_cells(cells: Sequence[str], folder: Path) -> list[Shown]:
+    """Run *cells* in order on one kernel whose working directory is *folder*; a cell that raises ends the test."""
+    v4: Any = nbformat.v4  # it has no types
+    notebook = v4.new_notebook(cells=[v4.new_code_cell(cell) for cell in cells])
+    client = NotebookClient(
+        notebook,
+        timeout=_PATIENCE_S,
+        resources={"metadata": {"path": str(folder)}},
+        extra_arguments=["--log-level=ERROR"],  # the kernel warns of its own unencrypted loopback
+    )
+    await client.async_execute()
+    return [_shown(cell["outputs"]) for cell in notebook["cells"]]
+
+
+def _shown(outputs: list[nbformat.NotebookNode]) -> Shown:
+    streams = {name: "".join(o["text"] for o in outputs if o.get("name") == name) for name in ("stdout", "stderr")}
+    html = [o["data"]["text/html"] for o in outputs if "text/html" in o.get("data", {})]
+    return Shown(html, **streams, everything=str(outputs))
