@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ast
 import asyncio
-import inspect
 import os
 import re
 import shlex
@@ -19,6 +17,7 @@ import aidp_sessions
 from aidp_sessions.testing import Fault, LocalService
 
 from .command import forget_settings, point_to, start, wire
+from .notebook import move_home, run_cells
 from .readme import ROOT, TEXT, Block, blocks
 from .tunnel import Tunnel
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
 STRICT = (sys.executable, "-X", "dev", "-W", "error")
 PATIENCE_S = 60.0
+NOTEBOOK = "A notebook"
 ABROAD = "ocid1.aidataplatform.oc1.fra.amaaaaaaanotherlocalservicefortests3xq5"
 ASHBURN, FRANKFURT = (f"aidp.{region}.oci.oraclecloud.com" for region in ("us-ashburn-1", "eu-frankfurt-1"))
 ASK_AIOHTTP = """
@@ -66,7 +66,7 @@ asyncio.run(main())
 
 def programs(*, behind_proxy: bool = False) -> list[object]:
     """Find the blocks that need no proxy, or those that do."""
-    found = [block for block in blocks() if block.language == "python"]
+    found = [block for block in blocks() if block.language == "python" and block.heading != NOTEBOOK]
     return [pytest.param(each, id=f"line-{each.line}") for each in found if needs_proxy(each.code) is behind_proxy]
 
 
@@ -116,8 +116,8 @@ async def proxy(
 
 
 async def run(code: str, folder: Path) -> tuple[int | None, str, str]:
-    """Run *code* as a reader would: as tests, as a server that is asked once, as a cell, or as a script."""
-    name = "test_example.ipy" if is_cell(code) else "test_example.py"
+    """Run *code* as a reader would: as tests, as a server that is asked once, or as a script."""
+    name = "test_example.py"
     (folder / name).write_text(code, encoding="utf-8")
     process = await asyncio.create_subprocess_exec(
         *(*STRICT, *runner(code, name)),
@@ -143,12 +143,7 @@ def runner(code: str, name: str) -> tuple[str, ...]:
         return ("-c", ASK_AIOHTTP)
     if "FastAPI(" in code:
         return ("-c", ASK_UVICORN)
-    return ("-m", "IPython", "--no-banner", "--colors=nocolor", name) if is_cell(code) else (name,)
-
-
-def is_cell(code: str) -> bool:
-    """Does it await outside any function, as only a notebook allows?"""
-    return bool(compile(code, "cell", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT).co_flags & inspect.CO_COROUTINE)
+    return (name,)
 
 
 @pytest.mark.parametrize("block", programs())
@@ -172,6 +167,20 @@ async def test_the_example_runs_without_a_warning_from_behind_a_proxy(
     assert "Warning" not in stdout + stderr
     assert platform.request_count > 0
     assert (proxy.request_count > 0) is ("PLATFORMS" in block.code)
+
+
+async def test_the_notebook_runs_on_a_real_kernel(
+    platform: LocalService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its cells in order, without a warning; all but the last show a table."""
+    move_home(monkeypatch, tmp_path)
+    cells = [block.code for block in blocks() if block.heading == NOTEBOOK]
+
+    shown = await run_cells(cells, tmp_path)
+
+    assert len(shown) > 1
+    assert [cell.stderr for cell in shown] == [""] * len(shown)
+    assert [len(cell.html) for cell in shown[:-1]] == [1] * len(shown[:-1])
 
 
 def code_under(heading: str) -> str:
