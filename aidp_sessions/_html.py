@@ -1,6 +1,6 @@
 """Sessions and failures as HTML: a report page that stands alone, and tables for notebooks. Asks and decides nothing.
 
-Whatever comes from the service passes through `_text`, which escapes it.
+Whatever comes from the service passes through `_text`, which escapes it, and stands in text, never in an attribute.
 """
 
 from __future__ import annotations

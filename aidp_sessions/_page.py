@@ -25,7 +25,6 @@ dt { color: var(--soft); font-size: .87rem }
 dd { margin: 0; font-size: 2.1rem; font-weight: 300; letter-spacing: -.02em; line-height: 1.2 }
 section { margin-top: 2.8rem }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: 0 4rem }
-.pair section { min-width: 0 }
 .scroll { max-height: 24rem; overflow: auto }
 table { width: 100%; border-collapse: collapse }
 caption { padding-bottom: .7rem; text-align: left; font-size: 1.1rem; font-weight: 600 }
@@ -53,8 +52,7 @@ button { all: unset; cursor: pointer } button:hover { color: var(--ink) }
 @media (max-width: 46rem) { body { padding: 1.6rem 1rem 3rem }
   .sessions :is(th, td):is(:nth-child(3), :nth-child(n+6)), .failures :is(th, td):nth-child(2) { display: none }
   .failures tbody th { max-width: 8rem } .bars td:nth-child(2) { width: 40% }
-  .sessions, .sessions :is(caption, thead, tbody) { display: block }
-  .sessions tr { display: grid; grid-template-columns: minmax(0, 1fr) 6rem 6rem }
+  .sessions tr { display: grid; grid-template-columns: 1fr 6rem 6rem }
   .sessions thead th { position: static; box-shadow: none }
   .sessions th:first-child { grid-column: 1 / -1 } .sessions tbody th { padding-bottom: 0 }
   .sessions tr > :not(:first-child) { border: 0; padding-top: 0 } .sessions tr > :nth-child(5) { padding-right: 0 }
@@ -77,7 +75,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
       head.ariaSort = before === "descending" || (!before && !numeric) ? "ascending" : "descending";
       const sign = head.ariaSort === "ascending" ? 1 : -1;
       const rows = [...body.rows].map(row => [row.cells[column].dataset.v ?? row.cells[column].textContent, row]);
-      rows.sort(([a], [b]) => (a === "") - (b === "") || sign * (numeric ? a - b : words.compare(a, b)));
+      rows.sort(([a], [b]) => (a === "") - (b === "") || sign * words.compare(a, b));
       for (const [, row] of rows) body.append(row);
     });
   });

@@ -66,7 +66,7 @@ class Browser:
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         await self.call("Emulation.setDeviceMetricsOverride", **metrics)
         scheme_wanted = {"name": "prefers-color-scheme", "value": scheme}
-        await self.call("Emulation.setEmulatedMedia", features=[scheme_wanted])
+        await self.call("Emulation.setEmulatedMedia", media="", features=[scheme_wanted])
         self.requests.clear()
         self.complaints.clear()
         await self.call("Page.navigate", url=page.as_uri())

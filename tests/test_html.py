@@ -154,6 +154,23 @@ def test_the_page_says_everything_that_was_found() -> None:
     )
 
 
+def test_the_parts_of_a_bar_stand_side_by_side() -> None:
+    """As shares of the fullest workspace; the order is idle, busy, other."""
+    kernels = [("a", "idle"), ("a", "busy"), ("a", "busy"), ("a", "dead"), ("b", "dead"), ("b", "idle")]
+    found = [session(workspace, execution_state=state, last_activity=NOW) for workspace, state in kernels]
+
+    document = read(*found)
+
+    bars = [(e["class"], e["x"], e["width"]) for tag, e in document.elements if tag == "rect"]
+    assert bars[1:] == [  # the first is that of the idle times
+        ("idle", "0.00%", "25.00%"),
+        ("busy", "25.00%", "50.00%"),
+        ("other", "75.00%", "25.00%"),
+        ("idle", "0.00%", "25.00%"),
+        ("other", "25.00%", "25.00%"),
+    ]
+
+
 def test_a_page_about_nothing_is_whole() -> None:
     document = read()
 
@@ -251,10 +268,13 @@ def test_a_time_without_a_zone_is_refused() -> None:
         page([], [], title="", taken=NOW.replace(tzinfo=None))
 
 
-def test_the_time_is_shown_in_utc() -> None:
-    text = page([], [], title="", taken=NOW.astimezone(timezone(timedelta(hours=5, minutes=30))))
+def test_times_are_shown_in_utc() -> None:
+    elsewhere = NOW.astimezone(timezone(timedelta(hours=5, minutes=30)))
 
-    assert Document(text).texts["time"] == ["2026-11-23 12:00 UTC"]
+    document = Document(page([session(last_activity=elsewhere)], [], title="", taken=elsewhere))
+
+    assert document.texts["time"] == ["2026-11-23 12:00 UTC"]
+    assert document.tables[-1].rows[0][4:6] == ["0 s", "2026-11-23 12:00"]
 
 
 def test_ten_thousand_sessions_make_less_than_three_megabytes() -> None:

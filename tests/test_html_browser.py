@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+import pytest_asyncio
 
 from aidp_sessions import KernelSummary, NotFoundError, SessionSummary
 from aidp_sessions._html import page
@@ -33,10 +34,12 @@ INKS: Final = """[...document.querySelectorAll("body *")].filter(
     return [getComputedStyle(e).color, getComputedStyle(behind).backgroundColor]; })"""
 
 
-@pytest.fixture
-async def browser(tmp_path: Path) -> AsyncIterator[Browser]:
-    (tmp_path / "profile").mkdir()
-    async with start_browser(tmp_path / "profile") as browser:
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
+    async with start_browser(tmp_path_factory.mktemp("profile")) as browser:
         yield browser
 
 
