@@ -37,7 +37,7 @@ thead th { border-top: 0; color: var(--soft); font-size: .87rem; white-space: no
 .sessions tbody tr:hover { background: var(--wash) }
 .bars td:nth-child(2) { width: 60%; vertical-align: middle }
 .bars tbody th, .sessions td:nth-child(-n+4), .failures :is(th, td):nth-child(-n+2) {
-  max-width: 16rem; overflow: hidden; text-overflow: ellipsis; white-space: nowrap }
+  max-width: 19rem; overflow: hidden; text-overflow: ellipsis; white-space: nowrap }
 .bars tbody th { max-width: 11rem }
 .bars tr > * { border: 0; padding-block: .22rem }
 svg { display: block; height: 12px; width: 100% }
@@ -51,8 +51,8 @@ button { all: unset; cursor: pointer } button:hover { color: var(--ink) }
 [aria-sort=ascending] button::after { content: " \\2191" } [aria-sort=descending] button::after { content: " \\2193" }
 @media (max-width: 46rem) { body { padding: 1.6rem 1rem 3rem }
   .sessions :is(th, td):is(:nth-child(3), :nth-child(n+6)), .failures :is(th, td):nth-child(2) { display: none }
-  .failures tbody th { max-width: 8rem } .bars td:nth-child(2) { width: 40% }
-  .sessions tr { display: grid; grid-template-columns: 1fr 6rem 6rem }
+  .failures :is(th, td):first-child { max-width: 8rem } .bars td:nth-child(2) { width: 40% }
+  .sessions tr { display: grid; grid-template-columns: minmax(0, 1fr) 6rem 6rem }
   .sessions thead th { position: static; box-shadow: none }
   .sessions th:first-child { grid-column: 1 / -1 } .sessions tbody th { padding-bottom: 0 }
   .sessions tr > :not(:first-child) { border: 0; padding-top: 0 } .sessions tr > :nth-child(5) { padding-right: 0 }
