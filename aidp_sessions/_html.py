@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 
 _GROUPS = ("idle", "busy", "other")
 _COLUMNS = ("Session", "Workspace", "Kernel", "State", "Idle for", "Last activity (UTC)", "Connections")
-_NUMERIC = ("Idle for", "Connections", "Sessions", "Idle", "Busy", "Other")
+_NUMERIC = ("Idle for", "Connections", "Sessions", "Idle", "Busy")
 _BINS = (
     ("under 10 min", timedelta(0)),
     ("10 &ndash; 30 min", timedelta(minutes=10)),

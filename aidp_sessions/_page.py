@@ -9,7 +9,7 @@ from typing import Final
 STYLE: Final = """
 :root { --paper: #fdfcfa; --ink: #1d2127; --soft: #5c636e; --line: #e4e1da; --wash: #f5f3ee;
   --idle: #c2740c; --busy: #23786f; --other: #918e87; --fail: #b3261e; color-scheme: light dark }
-@media (prefers-color-scheme: dark) {
+@media screen and (prefers-color-scheme: dark) {
   :root { --paper: #16181c; --ink: #e7e5e0; --soft: #a3a7af; --line: #30343a; --wash: #1e2126;
     --idle: #e39a3b; --busy: #4fb0a5; --other: #6f737b; --fail: #ff8a80 } }
 * { box-sizing: border-box }
@@ -49,10 +49,10 @@ svg { display: block; height: 12px; width: 100% }
 button { all: unset; cursor: pointer } button:hover { color: var(--ink) }
 :focus-visible { outline: 2px solid var(--busy); outline-offset: 2px }
 [aria-sort=ascending] button::after { content: " \\2191" } [aria-sort=descending] button::after { content: " \\2193" }
-@media (max-width: 46rem) { body { padding: 1.6rem 1rem 3rem }
+@media screen and (max-width: 54rem) { body { padding: 1.6rem 1rem 3rem }
   .sessions :is(th, td):is(:nth-child(3), :nth-child(n+6)), .failures :is(th, td):nth-child(2) { display: none }
   .failures :is(th, td):first-child { max-width: 8rem } .bars td:nth-child(2) { width: 40% }
-  .sessions tr { display: grid; grid-template-columns: minmax(0, 1fr) 6rem 6rem }
+  .sessions tr { display: grid; grid-template-columns: 1fr 6rem 6rem }
   .sessions thead th { position: static; box-shadow: none }
   .sessions th:first-child { grid-column: 1 / -1 } .sessions tbody th { padding-bottom: 0 }
   .sessions tr > :not(:first-child) { border: 0; padding-top: 0 } .sessions tr > :nth-child(5) { padding-right: 0 }
