@@ -1,97 +1,118 @@
-"""More than one core: shards of workspaces over a `dask.distributed` cluster, and what is gained by it.
+"""What a second process gains (`benchmarks.shards`), and what bounds the gain. Measures; the recipe is elsewhere.
 
-    python -m benchmarks.sharded [--workspaces N] [--processes N]
+    python -m benchmarks.sharded [--workspaces N] [--processes N] [--rounds N]
 
-Keys and signers are not pickled, so each worker builds its client from plain configuration (``from_config`` reads the
-profile on the worker's machine); what comes back are the models, which do pickle.
+One process and the workers take turns, with equally many requests in flight: enough to keep one process busy.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import functools
 import os
 import tempfile
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from statistics import median
+from typing import TYPE_CHECKING, Final
 
-from distributed import Client, LocalCluster, as_completed
+import attrs
+from distributed import Client, LocalCluster
 
 from aidp_sessions import SessionsClient
 
 from .payload import PLATFORM, keys
 from .server import running
+from .shards import SHARDS_AT_A_TIME, Sessions, idle_since
 from .target import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
-    from aidp_sessions import SessionSummary
+    from aidp_sessions import WorkspaceOutcome
 
-_SHARD = 250
-
-
-async def _ask(config_file: str, endpoint: str, shard: Sequence[str]) -> list[SessionSummary]:
-    async with SessionsClient.from_config(PLATFORM, config_file=config_file, endpoint=endpoint) as client:
-        return await client.sessions(shard).where(_is_idle).collect()
-
-
-def _is_idle(session: SessionSummary) -> bool:
-    return session.kernel is not None and session.kernel.execution_state == "idle"
+_SINCE: Final = datetime(2026, 11, 23, tzinfo=UTC) - timedelta(seconds=15)
+_IDLE: Final = 2
+"""Sessions of each workspace, of 20, that have been idle since then."""
+_IN_FLIGHT: Final = {0: 32, 50: 256}
+"""By latency in ms."""
 
 
-def idle_sessions(config_file: str, endpoint: str, shard: Sequence[str]) -> list[SessionSummary]:
-    """Runs on a worker: what is filtered there is never sent."""
-    return asyncio.run(_ask(config_file, endpoint, shard))
+@attrs.frozen
+class Round:
+    """Seconds: of wall clock, and of CPU in this process and in the workers."""
+
+    wall: float
+    here: float
+    workers: float
 
 
-def sharded(
-    cluster: Client, config_file: str, endpoint: str, workspaces: Sequence[str], size: int = _SHARD
-) -> Iterator[SessionSummary]:
-    """The idle sessions of *workspaces*, shard by shard as the workers finish; a shard that fails raises its error."""
-    shards = [workspaces[start : start + size] for start in range(0, len(workspaces), size)]
-    ask = functools.partial(idle_sessions, config_file, endpoint)
-    futures = cluster.map(ask, shards, pure=False)
-    for _, sessions in as_completed(futures, with_results=True):  # type: ignore[no-untyped-call]
-        yield from sessions
+async def _timed(outcomes: AsyncIterator[WorkspaceOutcome], expected: int, cluster: Client) -> Round:
+    workers, here, start, found = await _cpu_of_workers(cluster), time.process_time(), time.perf_counter(), 0
+    async for outcome in outcomes:
+        assert outcome.error is None, outcome.error
+        found += len(outcome.sessions)
+    wall, here = time.perf_counter() - start, time.process_time() - here
+    assert found == expected, (found, expected)
+    return Round(wall, here, await _cpu_of_workers(cluster) - workers)
 
 
-def write_config(target: Target, folder: Path) -> str:
-    """A profile as the OCI tools keep it, with its key beside it."""
-    values, key_file, config_file = target.oci_config(), folder / "key.pem", folder / "config"
-    key_file.write_text(values.pop("key_content"))
-    key_file.chmod(0o600)
-    lines = [f"{name}={value}" for name, value in {**values, "key_file": str(key_file)}.items()]
-    config_file.write_text("\n".join(["[DEFAULT]", *lines, ""]))
-    config_file.chmod(0o600)
-    return str(config_file)
+async def _cpu_of_workers(cluster: Client) -> float:
+    seconds: dict[str, float] = await cluster.run(time.process_time)
+    return sum(seconds.values())
+
+
+async def _compare(options: argparse.Namespace, latency_ms: int, config: dict[str, str]) -> list[tuple[Round, Round]]:
+    asked, pairs = keys(options.workspaces, latency_ms=latency_ms), []
+    in_flight: int = _IN_FLIGHT[latency_ms]
+    async with (
+        SessionsClient.from_config(**config, max_concurrency=in_flight) as client,
+        LocalCluster(  # type: ignore[no-untyped-call]
+            n_workers=options.processes, threads_per_worker=SHARDS_AT_A_TIME, dashboard_address=None, asynchronous=True
+        ) as local,
+        Client(local, asynchronous=True) as cluster,  # type: ignore[no-untyped-call]
+    ):
+        await cluster.register_plugin(Sessions(**config, max_concurrency=max(1, in_flight // options.processes)))
+        for _ in range(options.rounds + 1):
+            here = client.sessions(asked).idle_since(_SINCE).by_workspace()
+            alone = await _timed(here, _IDLE * len(asked), cluster)
+            pairs.append((alone, await _timed(idle_since(cluster, asked, _SINCE), _IDLE * len(asked), cluster)))
+    return pairs[1:]  # the first was for imports and connections
+
+
+def _report(count: int, processes: int, pairs: Sequence[tuple[Round, Round]]) -> str:
+    alone, together = (median(count / each.wall for each in column) for column in zip(*pairs, strict=True))
+    gains = sorted(one.wall / many.wall for one, many in pairs)
+    own, workers, here = (
+        median(seconds) / count * 1e6
+        for seconds in (
+            [one.here for one, _ in pairs],
+            [many.workers for _, many in pairs],
+            [many.here for _, many in pairs],
+        )
+    )
+    bound = min(processes, os.cpu_count() or 1) * own / (workers + here)
+    return (
+        f"one process {alone:,.0f} workspaces/s, {processes} workers {together:,.0f}: "
+        f"x{median(gains):.2f} ({gains[0]:.2f} to {gains[-1]:.2f})\n"
+        f"  CPU per workspace: {own:.0f} µs alone; {workers:.0f} in the workers + {here:.0f} here; "
+        f"{os.cpu_count()} cores, had the service its own, could gain x{bound:.2f}"
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sharded", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--workspaces", type=int, default=4000)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    workspaces = keys(options.workspaces)
-    with (
-        running() as url,
-        tempfile.TemporaryDirectory() as folder,
-        LocalCluster(n_workers=options.processes, threads_per_worker=1, dashboard_address=None) as local,  # type: ignore[no-untyped-call]
-        Client(local) as cluster,  # type: ignore[no-untyped-call]
-    ):
-        config_file = write_config(Target.of(url), Path(folder))
-        for _ in sharded(cluster, config_file, url, workspaces[:400], size=10):
-            pass  # by now every worker has imported what it needs
-        start = time.perf_counter()
-        alone = len(idle_sessions(config_file, url, workspaces))
-        middle = time.perf_counter()
-        together = sum(1 for _ in sharded(cluster, config_file, url, workspaces))
-        end = time.perf_counter()
-    assert alone == together == 10 * len(workspaces), (alone, together)
-    one, many = len(workspaces) / (middle - start), len(workspaces) / (end - middle)
-    print(f"one process: {one:,.0f} requests/s; {options.processes} workers: {many:,.0f} requests/s, x{many / one:.2f}")
+    with running() as url, tempfile.TemporaryDirectory() as folder:
+        config_file = Target.of(url).write_config(Path(folder))
+        config = {"platform_id": PLATFORM, "config_file": config_file, "endpoint": url}
+        for latency_ms, in_flight in _IN_FLIGHT.items():
+            pairs = asyncio.run(_compare(options, latency_ms, config))
+            print(f"{latency_ms} ms, {in_flight} in flight:", _report(options.workspaces, options.processes, pairs))
 
 
 if __name__ == "__main__":

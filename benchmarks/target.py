@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import attrs
 
 from aidp_sessions import ApiKeySigner
 from aidp_sessions.auth.signing import PrivateKey
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TENANCY = "ocid1.tenancy.oc1..aaaabenchmark"
 USER = "ocid1.user.oc1..aaaabenchmark"
@@ -39,3 +44,13 @@ class Target:
             "key_content": self.pem,
             "region": "us-ashburn-1",
         }
+
+    def write_config(self, folder: Path) -> str:
+        """Write a profile as the OCI tools keep it, with its key beside it; give its path."""
+        values, key_file, config_file = self.oci_config(), folder / "key.pem", folder / "config"
+        key_file.write_text(values.pop("key_content"))
+        key_file.chmod(0o600)
+        lines = [f"{name}={value}" for name, value in {**values, "key_file": str(key_file)}.items()]
+        config_file.write_text("\n".join(["[DEFAULT]", *lines, ""]))
+        config_file.chmod(0o600)
+        return str(config_file)
