@@ -1,7 +1,7 @@
 """More than one core: shards of workspaces over a `dask.distributed` cluster. Never sends a key, a signer or a client.
 
-Each worker builds one client from plain configuration and asks on its own event loop; two shards at a time, so that one
-fills the slots that the end of the other leaves free. `benchmarks.sharded` measures what is gained.
+Each worker builds one client from plain configuration and asks on its own event loop; several shards at a time, so
+that others fill the slots that the end of one leaves free. `benchmarks.sharded` measures what is gained.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from aidp_sessions import WorkspaceOutcome
 
-SHARDS_AT_A_TIME = 2
+SHARDS_AT_A_TIME = 4
 """Per worker, as its ``nthreads``; coroutines share the worker's event loop."""
 
 
@@ -55,7 +55,7 @@ async def ask(workspaces: Sequence[str], since: datetime) -> Shard:
 
 
 async def idle_since(
-    cluster: Client, workspaces: Sequence[str], since: datetime, *, size: int = 250
+    cluster: Client, workspaces: Sequence[str], since: datetime, *, size: int = 100
 ) -> AsyncGenerator[WorkspaceOutcome]:
     """The workspaces with idle sessions and those that failed, as their shards of *size* complete."""
     shards = [workspaces[start : start + size] for start in range(0, len(workspaces), size)]
