@@ -45,6 +45,7 @@ from .models import (
     WorkspaceSummary,
 )
 from .policies import Clock, RetryPolicy, Timeout
+from .responses import Response
 from .streams import SessionStream
 
 __all__ = [
@@ -71,6 +72,7 @@ __all__ = [
     "OkeWorkloadIdentitySigner",
     "RequestTimeoutError",
     "ResourcePrincipalSigner",
+    "Response",
     "ResponseDecodeError",
     "RetryPolicy",
     "RetryScheduled",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from types import TracebackType
 
-    from ._operations import Answer, Request, Sink
+    from ._operations import Answer, Request
     from ._transport import Transport
     from .policies import Sleep
 
@@ -60,7 +60,7 @@ class Call:
         self._delay = 0.0
         self._clock_corrected = False
         self._refreshed = False
-        self._sink: Sink | None = None
+        self._request: Request | None = None
         self._deadline = asyncio.timeout(transport.timeout.total)
 
     async def __aenter__(self) -> Self:
@@ -71,7 +71,7 @@ class Call:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._sink = None  # it may lead back to this call, and a cycle would keep both until the next collection
+        self._request = None  # its sink may lead back to this call: a cycle would keep both until the next collection
         error = exc if isinstance(exc, AidpError) else None
         try:
             await self._deadline.__aexit__(exc_type, exc, traceback)
@@ -86,7 +86,7 @@ class Call:
     async def send(self, request: Request, decode: Callable[[Answer], T]) -> T:
         """Send *request* until it is answered, and decode the answer; raises the last failure."""
         self._attempts = 0
-        self._sink = request.sink
+        self._request = request
         try:
             answer = await self._transport.until_answered(self, request)
         except AttemptFailedError as failed:
@@ -146,8 +146,8 @@ class Call:
             if _log.isEnabledFor(logging.DEBUG):
                 milliseconds = 1000 * self._seconds[-1]
                 _log.debug(
-                    "GET %s: %s in %.0f ms, attempt %d, opc-request-id %s",
-                    *(request.target, outcome, milliseconds, self._attempts, request_id),
+                    "%s %s: %s in %.0f ms, attempt %d, opc-request-id %s",
+                    *(request.method, request.target, outcome, milliseconds, self._attempts, request_id),
                 )
         return answer
 
@@ -158,7 +158,7 @@ class Call:
 
     def plans_retry(self, error: AidpError) -> bool:
         """Decide whether to try again after *error*, and how long to pause before; never beyond the deadline."""
-        if self._sink is not None and self._sink.irrevocable:
+        if self._request is not None and not self._request.may_be_repeated(error):
             return False
         deadline = self._deadline.when()
         delay = self._transport.retry.delay(error, self._attempts, self._transport.clock.random)

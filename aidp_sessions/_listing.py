@@ -13,6 +13,7 @@ from ._operations import (
     clock_skew,
     decode_workspaces,
     next_token,
+    raw_response,
     sessions_target,
     unless_unchanged,
     with_page,
@@ -21,13 +22,14 @@ from ._operations import (
 from .models import SessionCollection
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable
+    from collections.abc import AsyncGenerator, Callable, Iterable
 
     from ._delivery import Emit
-    from ._operations import Answer
+    from ._operations import Answer, SessionPage
     from ._transport import Transport
     from .models import WorkspaceSummary
     from .policies import Sleep
+    from .responses import Response
 
 _WITHOUT_SESSIONS: Final = frozenset({"CREATING", "DELETING", "DELETED", "FAILED"})
 
@@ -52,27 +54,33 @@ class Listing:
         sleep: Sleep | None = None,
         known: SessionCollection | None = None,
         emit: Emit | None = None,
+        responses: list[Response] | None = None,
     ) -> SessionCollection:
-        """List a workspace; with *emit*, pass on to that what does not fit into an answer decoded whole."""
+        """List a workspace; with *emit*, pass on to that what does not fit into an answer decoded whole.
+
+        *responses* takes in the raw answers; then none is decoded before it is whole.
+        """
         target = sessions_target(self.workspaces_path, workspace_key, query)
         call = self.transport.call("list_sessions", workspace_key, opc_request_id=opc_request_id, sleep=sleep)
         delivery = Delivery(workspace_key, emit and (lambda sessions: call.unhurried(emit(sessions))))
+        sink, decode = (delivery, delivery.decode) if responses is None else (None, _keeping(responses, delivery))
         async with call:
             etag = known.etag if known and known.etag and known.etag.isascii() else None
-            request = Request(target, {"if-none-match": etag} if etag else {}, delivery)
-            first = await call.send(request, unless_unchanged(delivery.decode))
+            request = Request(target, {"if-none-match": etag} if etag else {}, sink)
+            first = await call.send(request, unless_unchanged(decode))
             if first is None:
                 return cast("SessionCollection", known)
             page, seen = first, set[str]()
             await delivery.add(page)
             while token := next_token(page.next_page, seen):
-                page = await call.send(Request(with_page(target, token), sink=delivery), delivery.decode)
+                page = await call.send(Request(with_page(target, token), sink=sink), decode)
                 await delivery.add(page)
         return SessionCollection(
             items=tuple(delivery.sessions),
             etag=None if seen else first.etag,
             opc_request_id=page.opc_request_id,
             extra=first.extra,
+            responses=tuple(responses or ()),
         )
 
     async def workspaces(self, queries: Iterable[str]) -> AsyncGenerator[WorkspaceSummary]:
@@ -106,3 +114,11 @@ class Listing:
 
     def _skew(self, answer: Answer) -> float | None:
         return clock_skew(answer.headers, self.transport.clock.time())
+
+
+def _keeping(responses: list[Response], delivery: Delivery) -> Callable[[Answer], SessionPage]:
+    def decode(answer: Answer) -> SessionPage:
+        responses.append(raw_response(answer))
+        return delivery.decode(answer)
+
+    return decode

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from .events import Event, Listener
     from .policies import Sleep
 
-_BELOW_WORKSPACES: Final = {"list_workspaces": "", "list_sessions": "/{workspaceKey}/notebook/api/sessions"}
+_BELOW_PLATFORM: Final = {
+    "list_workspaces": "/workspaces",
+    "list_sessions": "/workspaces/{workspaceKey}/notebook/api/sessions",
+}
 
 
 @attrs.frozen
@@ -28,12 +31,12 @@ class Observer:
     """Whom to tell, and what is the same for all calls of a client.
 
     Attributes:
-        workspaces_route: the path of the platform's workspaces, with a name in place of the platform's OCID.
+        platform_route: the path of the platform, with a name in place of its OCID.
     """
 
     listener: Listener
     platform_id: str
-    workspaces_route: str
+    platform_route: str
 
     def tell(self, event: Event) -> None:
         """Call the listener; what it raises goes where asyncio reports the exceptions of other callbacks."""
@@ -69,7 +72,7 @@ class ObservedCall(Call):
             operation=operation,
             workspace_key=workspace_key,
             method=method,
-            route=observer.workspaces_route + _BELOW_WORKSPACES[operation] if route is None else route,
+            route=observer.platform_route + _BELOW_PLATFORM[operation] if route is None else route,
             server=transport.base_url,
             platform_id=observer.platform_id,
             opc_request_id=root,

@@ -17,7 +17,8 @@ import attrs
 
 from ._convert import decode_collection, decode_error, decode_json, envelope, excerpt, structure_workspaces
 from ._redact import redact, shortened
-from .errors import SERVICE_ERRORS, AidpError, ResponseDecodeError, ServiceError
+from .errors import SERVICE_ERRORS, AidpError, ResponseDecodeError, ServiceError, TransportError
+from .responses import Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -32,6 +33,7 @@ MAX_CLOCK_SKEW: Final = 300.0
 THRESHOLD: Final = 1024 * 1024
 """Bytes up to which an answer is decoded in one go: a few milliseconds of work, a few megabytes of objects."""
 
+_LONGEST_EXCERPT: Final = 1024
 _PLAIN = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9_.~-]*", re.ASCII)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _API_VERSION = re.compile(r"[0-9]{8}", re.ASCII)
@@ -39,22 +41,40 @@ _AUTHORITY = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//([^/?#]*)", re.ASCII | re.IGN
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _PRIVATE_HEADERS = frozenset({"set-cookie", "cookie", "authorization", "proxy-authorization", "opc-obo-token"})
 _LARGEST_PAGE = "1000"
+_IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+_REFUSED_BEFOREHAND = frozenset({409, 429})
 _RESOURCE_BEFORE_20260430 = "dataLakes"
 
 
 @attrs.frozen
 class Request:
-    """One GET, before it is signed.
+    """One request, before it is signed.
 
     Attributes:
         target: path and query, percent-encoded, exactly as they are signed and sent.
         headers: beside those that every request carries; names in lower case.
         sink: takes the body of a large answer piece by piece.
+        any_success: every 2xx is an answer, not only 200.
     """
 
     target: str
     headers: Mapping[str, str] = attrs.field(factory=dict)
     sink: Sink | None = None
+    method: str = attrs.field(default="GET", kw_only=True)
+    body: bytes = attrs.field(default=b"", kw_only=True, repr=False)
+    any_success: bool = attrs.field(default=False, kw_only=True)
+
+    def may_be_repeated(self, error: AidpError) -> bool:
+        """Whether sending this again after *error* does no more than sending it once.
+
+        So it is for methods that are idempotent (RFC 9110, 9.2.2), with an ``opc-retry-token``, and where the service
+        said before it did anything that it would not, or was not even reached. Not once a part of an answer was used.
+        """
+        if self.sink is not None and self.sink.irrevocable:
+            return False
+        if self.method in _IDEMPOTENT or "opc-retry-token" in self.headers:
+            return True
+        return error.unsent if isinstance(error, TransportError) else error.status in _REFUSED_BEFOREHAND
 
 
 class Sink(Protocol):
@@ -115,10 +135,10 @@ def path_segment(value: object, name: str) -> str:
         return value
     if not value.strip() or value in (".", "..") or _CONTROL.search(value):
         raise ValueError(f"{name}={value!r} must not be blank, '.' or '..', nor contain control characters")
-    return _quoted(value, name)
+    return quoted(value, name)
 
 
-def _quoted(value: object, name: str) -> str:
+def quoted(value: object, name: str) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a string, not {type(value).__name__}")
     try:
@@ -147,7 +167,7 @@ def workspaces_path(base_path: str, api_version: str, platform_id: str) -> str:
 
 def query_string(parameters: Mapping[str, str | None]) -> str:
     """``name=value`` pairs in the order given, absent ones left out; space is ``%20``, hexadecimal in upper case."""
-    return "&".join(f"{name}={_quoted(value, name)}" for name, value in parameters.items() if value is not None)
+    return "&".join(f"{name}={quoted(value, name)}" for name, value in parameters.items() if value is not None)
 
 
 def workspaces_queries(filters: Mapping[str, str | None], *, private: bool | None = None) -> list[str]:
@@ -193,15 +213,18 @@ def decode_workspaces(answer: Answer) -> WorkspacePage:
     return WorkspacePage(structure_workspaces(items, path), answer.headers.get("opc-next-page") or None)
 
 
-def failure(answer: Answer, *, now: float, limit: float = math.inf, conditional: bool = False) -> AidpError | None:
+def failure(
+    answer: Answer, *, now: float, limit: float = math.inf, conditional: bool = False, any_success: bool = False
+) -> AidpError | None:
     """The error that *answer* stands for, or ``None`` for a 200 of at most *limit* bytes.
 
-    A *conditional* request also takes a 304 for an answer. *now* is our clock, in seconds since the epoch.
+    A *conditional* request also takes a 304 for an answer, and with *any_success* every 2xx is one. *now* is our
+    clock, in seconds since the epoch.
     """
     error: AidpError
     if answer.size > limit:
         error = ResponseDecodeError(f"the body is larger than max_response_bytes={limit}")
-    elif answer.status == 200 or (conditional and answer.status == 304):
+    elif answer.status == 200 or (conditional and answer.status == 304) or (any_success and answer.status // 100 == 2):
         return None
     elif answer.status >= 300:
         error = _service_error(answer, now)
@@ -212,11 +235,24 @@ def failure(answer: Answer, *, now: float, limit: float = math.inf, conditional:
     return error
 
 
+def raw_response(answer: Answer) -> Response:
+    return Response(status=answer.status, headers=_shown_headers(answer), body=answer.body)
+
+
+def _shown_headers(answer: Answer) -> dict[str, str]:
+    shown: dict[str, str] = {}
+    for header, value in answer.headers.items():
+        name = header.lower()
+        if name not in _PRIVATE_HEADERS:
+            shown[name] = f"{shown[name]}, {redact(value)}" if name in shown else redact(value)
+    return shown
+
+
 def attach_answer(error: AidpError, answer: Answer) -> None:
     """Keep the evidence of *answer* in *error*, without the credentials that an answer may echo."""
     error.status = answer.status
-    headers = ((name.lower(), value) for name, value in answer.headers.items())
-    error.headers = {name: redact(value) for name, value in headers if name not in _PRIVATE_HEADERS}
+    error.headers = _shown_headers(answer)
+    error.body_excerpt = redact(answer.body[:_LONGEST_EXCERPT].decode("utf-8", "replace"))
     error.code = None if error.code is None else redact(error.code)
     error.args = (redact(error.message), *error.args[1:])
     error.__context__ = None  # what a decoder said, as it said it

@@ -13,6 +13,7 @@ import math
 import os
 import platform
 from email.utils import formatdate
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
@@ -272,12 +273,15 @@ class Transport:
         """Sign, send and read once; raises an `AidpError` for anything but a 200. *sent* is filled in on the way."""
         offset = self.clock_offset.seconds if self.corrects_clock else 0.0
         date = _date(int(self.clock.time() + offset))
-        sent.update(await self.pool.adopt(self.signer).sign(SigningRequest("GET", self.host, request.target, date)))
+        content_type = request.headers.get("content-type", "application/json")
+        signing = SigningRequest(request.method, self.host, request.target, date, request.body, content_type)
+        sent.update(await self.pool.adopt(self.signer).sign(signing))
         outcome: Answer | AidpError
         try:
             async with self.pool.session().request(
-                "GET",
+                request.method,
                 URL(self.base_url + request.target, encoded=True),
+                data=BytesIO(request.body) if request.body else None,
                 headers={**self.headers, "opc-request-id": opc_request_id, **request.headers, **sent},
                 allow_redirects=False,
                 raise_for_status=False,
@@ -292,7 +296,8 @@ class Transport:
             outcome = _translate(caught, self.timeout)
         if isinstance(outcome, Answer):
             conditional, now = "if-none-match" in request.headers, self.clock.time()
-            error = failure(outcome, now=now, limit=self.max_response_bytes, conditional=conditional)
+            limit, any_success = self.max_response_bytes, request.any_success
+            error = failure(outcome, now=now, limit=limit, conditional=conditional, any_success=any_success)
             outcome = error or outcome
         if isinstance(outcome, AidpError):  # raised out here, where no aiohttp exception with our headers is attached
             raise outcome
@@ -427,6 +432,7 @@ def _translate(caught: aiohttp.ClientError | OSError, timeout: Timeout) -> AidpE
     else:
         error = ConnectionFailedError(f"the connection failed: {_reason(caught)}")
         error.permanent = isinstance(caught, aiohttp.ClientConnectorCertificateError)
+    error.unsent = isinstance(caught, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
     cause = getattr(caught, "os_error", None)
     error.__cause__ = cause if isinstance(cause, OSError) else None
     return error

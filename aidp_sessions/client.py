@@ -9,10 +9,11 @@ import attrs
 
 from . import endpoints
 from ._gate import Gate
+from ._generic import generic_request
 from ._keys import Keys, keys_of
 from ._listing import Listing
 from ._observed import Observer
-from ._operations import path_segment, query_string, workspaces_path, workspaces_queries
+from ._operations import path_segment, query_string, raw_response, workspaces_path, workspaces_queries
 from ._transport import Pool, Transport
 from .auth import config, principal
 from .policies import Clock, RetryPolicy, Timeout
@@ -21,17 +22,19 @@ from .streams import SessionStream
 if TYPE_CHECKING:
     import os
     import ssl as _ssl
-    from collections.abc import AsyncIterable, AsyncIterator, Iterable
+    from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
     from datetime import timedelta
     from types import TracebackType
 
     import aiohttp
 
     from ._delivery import Emit
+    from ._generic import Query
     from ._merge import Sleep
     from .auth.signing import Signer
     from .events import Listener
     from .models import SessionCollection, WorkspaceSummary
+    from .responses import Response
     from .streams import OnError
 
 
@@ -121,7 +124,7 @@ class SessionsClient:
             max_response_bytes=max_response_bytes,
             ssl=ssl,
             proxy=config.environment_proxy(url) if proxy is None and trust_env else proxy,
-            observer=on_event and Observer(on_event, platform_id, _route(self._workspaces_path)),
+            observer=on_event and Observer(on_event, platform_id, _platform_route(self._workspaces_path)),
         )
 
     @classmethod
@@ -191,6 +194,7 @@ class SessionsClient:
         cluster_id: str | None = None,
         path: str | None = None,
         opc_request_id: str | None = None,
+        keep_responses: bool = False,
     ) -> SessionCollection:
         """All sessions of one workspace, every page of them ("Get available sessions").
 
@@ -200,12 +204,15 @@ class SessionsClient:
             cluster_id: only sessions attached to this cluster.
             path: only sessions of this notebook file.
             opc_request_id: letters, digits, ``_`` and ``-``; sent as it is, with ``-2``, ``-3``… on further requests.
+            keep_responses: keep the answers too, bodies included, as the collection's ``responses``. Then a large one
+                is decoded in one go, during which the loop stands still.
 
         Raises `ServiceError`, `TransportError`, `ResponseDecodeError` or `CredentialsError`; `ValueError` and
         `TypeError` before anything is sent.
         """
         query = _session_query(agent_flow_key, cluster_id, path)
-        return await self._listing.sessions(workspace_key, query, opc_request_id=opc_request_id)
+        responses: list[Response] | None = [] if keep_responses else None
+        return await self._listing.sessions(workspace_key, query, opc_request_id=opc_request_id, responses=responses)
 
     def sessions(
         self,
@@ -279,6 +286,45 @@ class SessionsClient:
         }
         return self._listing.workspaces(workspaces_queries(filters, private=is_private_network_enabled))
 
+    async def request(
+        self,
+        method: str,
+        path: str,
+        segments: Mapping[str, str] | None = None,
+        *,
+        query: Query | None = None,
+        json: object = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        opc_request_id: str | None = None,
+    ) -> Response:
+        """Send a signed request for an operation that has no method here, and return what the service answers.
+
+        It is bounded, retried and reported as the others are. POST and PATCH are sent again only if nothing can have
+        come of the first time: no connection was made, or the service refused at once (401, 409, 429); with a header
+        ``opc-retry-token``, for operations that know it, they are retried like any other.
+
+        Args:
+            method: ``GET``, ``HEAD``, ``POST``, ``PUT``, ``PATCH`` or ``DELETE``.
+            path: counted from the platform, such as ``workspaces/{workspaceKey}/notebook/api/sessions``; from the host
+                if it begins with ``/``. Sent as it is, but for the names in braces.
+            segments: values for those names; they are percent-encoded. Events and errors show the names instead,
+                except that ``workspaceKey`` is taken for the workspace.
+            query: parameters; a list repeats its name, ``None`` leaves it out.
+            json: the body, to be encoded. ``None`` is no body; JSON's null is ``body=b"null"``.
+            body: the body itself; its ``content-type`` is ``application/octet-stream`` unless *headers* names another.
+            headers: beside those of the signature and the connection, which cannot be given.
+            opc_request_id: to trace the request by; made up if missing.
+
+        Returns any 2xx, and a 304 to an ``if-none-match``. Raises what `list_sessions` raises.
+        """
+        platform = self._workspaces_path.removesuffix("/workspaces"), _platform_route(self._workspaces_path)
+        generic = generic_request(platform, method, path, segments or {}, query or {}, json, body, headers or {})
+        async with self._transport.call(
+            "request", generic.workspace_key, opc_request_id=opc_request_id, method=method, route=generic.route
+        ) as call:
+            return await call.send(generic.request, raw_response)
+
     async def clock_skew(self) -> timedelta | None:
         """Ask the service once, and say how far its clock is ahead of ours; ``None`` if it does not tell the time.
 
@@ -319,9 +365,8 @@ def _check_type(value: object, expected: type, name: str) -> None:
         raise TypeError(f"{name} must be a {expected.__name__}, not {value!r}")
 
 
-def _route(workspaces_path: str) -> str:
-    *before, _, workspaces = workspaces_path.split("/")
-    return "/".join([*before, "{aiDataPlatformId}", workspaces])
+def _platform_route(workspaces_path: str) -> str:
+    return f"{workspaces_path.rsplit('/', 2)[0]}/{{aiDataPlatformId}}"
 
 
 def _check_listener(value: object) -> None:

@@ -43,6 +43,7 @@ class AidpError(Exception):
         status: the HTTP status of the last answer.
         code: the service's error code, e.g. ``"NotAuthorizedOrNotFound"``.
         headers: the last answer's headers, names in lower case, credentials left out.
+        body_excerpt: the first kibibyte of the last answer's body as text, credentials left out.
         opc_request_id: the id to quote to Oracle: the service's, else the one we sent last.
         request_ids: one id per attempt, oldest first, so that even a timeout has one.
         attempt_seconds: how long each of these attempts took, by a monotonic clock; the last may have been broken off.
@@ -57,6 +58,7 @@ class AidpError(Exception):
         self.status: int | None = None
         self.code: str | None = None
         self.headers: Mapping[str, str] = {}
+        self.body_excerpt = ""
         self.opc_request_id: str | None = None
         self.request_ids: tuple[str, ...] = ()
         self.attempt_seconds: tuple[float, ...] = ()
@@ -92,9 +94,11 @@ class TransportError(AidpError):
 
     Attributes:
         permanent: another attempt cannot help, as with a certificate that does not verify.
+        unsent: no connection was made, so the service has not seen the request.
     """
 
     permanent = False
+    unsent = False
 
 
 class ConnectionFailedError(TransportError):

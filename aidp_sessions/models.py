@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal, NoReturn
 import attrs
 
 from .errors import AidpError
+from .responses import Response
 
 
 class _NoFields(dict[str, object]):
@@ -106,12 +107,14 @@ class SessionCollection:
         etag: of the answer; ``None`` if it took several pages, which have none in common.
         opc_request_id: of the last page.
         extra: fields beside ``items`` that this version does not know.
+        responses: what the service answered, one per page, if they were to be kept.
     """
 
     items: tuple[SessionSummary, ...]
     etag: str | None = None
     opc_request_id: str | None = None
     extra: Mapping[str, object] = attrs.field(default=NO_FIELDS, hash=False)
+    responses: tuple[Response, ...] = attrs.field(default=(), eq=False, repr=False)
 
     def __iter__(self) -> Iterator[SessionSummary]:
         return iter(self.items)

@@ -48,7 +48,7 @@ async def test_each_combination_of_filters_is_sent_and_obeyed(frozen: Frozen, gi
     ]
     items = [SessionSummary(id=str(number), **values) for number, values in enumerate(every)]
     frozen.service.set_sessions("analytics", items)
-    chosen = {name: FILTERS[name] for name, wanted in zip(FILTERS, given, strict=True) if wanted}
+    chosen: dict[str, Any] = {name: FILTERS[name] for name, wanted in zip(FILTERS, given, strict=True) if wanted}
     found = await frozen.client.list_sessions("analytics", **chosen)
 
     query = "&".join(ENCODED[name] for name in chosen)

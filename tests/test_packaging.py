@@ -29,6 +29,7 @@ ORDER = (
         "_version",
         "errors",
         "events",
+        "responses",
         "models",
         "activity",
         "policies",
@@ -54,7 +55,7 @@ ORDER = (
         "auth.renewal",
         "auth.realm",
     ),
-    *("_call", "_observed", "_transport", "_listing", "auth", "streams", "client", "__init__", "testing"),
+    *("_call", "_observed", "_transport", "_listing", "_generic", "auth", "streams", "client", "__init__", "testing"),
     *("_words", "_page", "_html", "_report", "cli", "__main__"),
 )
 ON_THEIR_OWN = ("_version", "errors", "events", "_gate", "_merge")

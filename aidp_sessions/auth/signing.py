@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _PADDING, _SHA256 = padding.PKCS1v15(), hashes.SHA256()
-_BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
-_METHODS = _BODY_METHODS | {"GET", "HEAD", "DELETE"}
+BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
+METHODS = BODY_METHODS | {"GET", "HEAD", "DELETE"}
 
 
 @attrs.frozen
@@ -174,9 +174,9 @@ def _what_else(data: bytes) -> str:
 
 def content_headers(request: SigningRequest) -> dict[str, str]:
     """The body headers that POST, PUT and PATCH sign, even for an empty body; none for other methods."""
-    if request.method not in _METHODS:
-        raise ValueError(f"cannot sign method {request.method!r}; use one of {', '.join(sorted(_METHODS))}")
-    if request.method not in _BODY_METHODS:
+    if request.method not in METHODS:
+        raise ValueError(f"cannot sign method {request.method!r}; use one of {', '.join(sorted(METHODS))}")
+    if request.method not in BODY_METHODS:
         return {}
     return {
         "content-length": str(len(request.body)),

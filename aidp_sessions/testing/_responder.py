@@ -16,7 +16,7 @@ from ._answers import Answer, RefusedError
 from ._faults import Fault, FaultQueue
 from ._platform import Platform, session_answer
 from ._route import Call, parse
-from ._verify import why_refused
+from ._verify import SIGNED, SIGNED_WITH_BODY, why_refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,6 +28,7 @@ _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_-]+")
 _SECRETS: Final = frozenset({"authorization", "opc-obo-token"})
 _LONGEST_DELAY_S: Final = 86_400.0
 _NO_FAULT: Final = Fault()
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 
 
 @attrs.define(kw_only=True)
@@ -40,6 +41,7 @@ class RecordedRequest:
         workspace_key: whose sessions were asked for; ``None`` for anything else.
         headers: names in lower case, without credentials.
         started_at: seconds since the epoch, by the service's clock.
+        body: as it was signed.
         status: of the answer; ``None`` until there is one, and for good if the connection was cut or left.
     """
 
@@ -48,6 +50,7 @@ class RecordedRequest:
     workspace_key: str | None
     headers: Mapping[str, str]
     started_at: float
+    body: bytes = attrs.field(default=b"", repr=False)
     status: int | None = None
 
 
@@ -71,6 +74,7 @@ class Responder:
         self.platform = Platform()
         self.faults: defaultdict[str | None, FaultQueue] = defaultdict(FaultQueue)
         self.keys: dict[str, Verifier] = {}
+        self.answers: dict[tuple[str, str], Answer] = {}
         self._workspace_page_size, self._session_page_size = page_sizes
         self._http: aiohttp.ClientSession | None = None
 
@@ -79,15 +83,15 @@ class Responder:
             await self._http.close()
             self._http = None
 
-    async def respond(self, method: str, target: str, headers: Mapping[str, str]) -> tuple[Answer, Cut]:
-        call = parse(target)
-        record = self._record(method, target, headers, call)
+    async def respond(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> tuple[Answer, Cut]:
+        call, other = parse(target), self.answers.get((method, target.partition("?")[0]))
+        record = self._record(method, target, headers, body, call)
         fault = _NO_FAULT
         try:
-            self._admit(method, target, headers)
+            self._admit(method, target, headers, body, served=method == "GET" or other is not None)
             fault = self._next_fault(call)
             await asyncio.sleep(min(self.latency + fault.delay, _LONGEST_DELAY_S))
-            answer = Answer(200) if fault.replaces else await self._healthy(call, headers)
+            answer = Answer(200) if fault.replaces else other or await self._healthy(call, headers)
         except RefusedError as refused:
             answer = refused.answer
         answer = fault.spoil(answer)
@@ -95,22 +99,25 @@ class Responder:
             record.status = answer.status
         return attrs.evolve(answer, headers={**self._usual_headers(headers), **answer.headers}), fault.cut
 
-    def _record(self, method: str, target: str, headers: Mapping[str, str], call: Call | None) -> RecordedRequest:
+    def _record(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes, call: Call | None
+    ) -> RecordedRequest:
         shown = {name: value for name, value in headers.items() if name not in _SECRETS}
         key = None if call is None else call.workspace_key
         record = RecordedRequest(
-            method=method, target=target, workspace_key=key, headers=shown, started_at=self.clock()
+            method=method, target=target, workspace_key=key, headers=shown, started_at=self.clock(), body=body
         )
         self.request_count += 1
         self.requests.append(record)
         return record
 
-    def _admit(self, method: str, target: str, headers: Mapping[str, str]) -> None:
-        if method != "GET":
+    def _admit(self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, served: bool) -> None:
+        if not served:
             raise RefusedError(405)
         if not _REQUEST_ID.fullmatch(headers.get("opc-request-id", "-")):
             raise RefusedError(400, "opc-request-id may hold letters, digits, underscore and dash only.")
-        problem = why_refused(method, target, headers, self.keys, self.clock())
+        signed = SIGNED_WITH_BODY if method in _WITH_BODY else SIGNED
+        problem = why_refused(method, target, headers, self.keys, self.clock(), signed=signed, body=body)
         if problem is not None:
             raise RefusedError(401, problem)
 

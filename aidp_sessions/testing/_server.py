@@ -25,10 +25,10 @@ _COMPRESS_ELSEWHERE: Final = 1024 * 1024
 
 
 class LoopbackServer:
-    """Passes each request to *respond* as method, target and headers (names in lower case), all as received."""
+    """Passes each request to *respond*: method, target, headers (names in lower case) and body, all as received."""
 
     def __init__(
-        self, respond: Callable[[str, str, Mapping[str, str]], Awaitable[tuple[Answer, Cut]]], *, compress: bool
+        self, respond: Callable[[str, str, Mapping[str, str], bytes], Awaitable[tuple[Answer, Cut]]], *, compress: bool
     ) -> None:
         self.peak_in_flight = 0
         self._respond = respond
@@ -74,7 +74,8 @@ class LoopbackServer:
         self.peak_in_flight = max(self.peak_in_flight, len(self._handlers))
         try:
             headers = {name.lower(): value for name, value in request.headers.items()}
-            answer, cut = await self._respond(request.method, request.raw_path, headers)
+            body = await request.content.read() if request.can_read_body else b""
+            answer, cut = await self._respond(request.method, request.raw_path, headers, body)
             if cut is not None:
                 return _broken_off(request, answer, cut)
             return await self._sent(request, answer)

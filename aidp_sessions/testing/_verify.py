@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import binascii
 import re
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_SKEW_S: Final = 300.0
+SIGNED: Final = ("(request-target)", "host")
+SIGNED_WITH_BODY: Final = (*SIGNED, "content-length", "content-type", "x-content-sha256")
+"""What POST, PUT and PATCH sign beside the date, even if their body is empty."""
 
 _PARAMETER: Final = re.compile(r'\s*(\w+)="([^"]*)"\s*(?:,|$)')
 
@@ -33,13 +37,14 @@ def why_refused(
     keys: Mapping[str, Verifier],
     now: float,
     *,
-    signed: tuple[str, ...] = ("(request-target)", "host"),
+    signed: tuple[str, ...] = SIGNED,
+    body: bytes = b"",
 ) -> str | None:
     """Say why this request is not authenticated, or ``None`` if it is.
 
     *target* is the request target and *headers* (names in lower case) are the values exactly as received; *now* is
-    in seconds since the epoch; *signed* must be signed beside the date. The answer never repeats a signature or a
-    token.
+    in seconds since the epoch; *signed* must be signed beside the date; *body* must be the one whose hash was signed,
+    or empty if none was. The answer never repeats a signature or a token.
     """
     scheme, _, rest = headers.get("authorization", "").partition(" ")
     given = dict(_PARAMETER.findall(rest))
@@ -56,7 +61,8 @@ def why_refused(
         return "The keyId belongs to nobody the service knows."
     if not key.verifies(_decoded(given.get("signature", "")), _signed_bytes(method, target, names, headers)):
         return "The signature does not match the request line and headers as they were received."
-    return None
+    claimed = headers.get("x-content-sha256") if "x-content-sha256" in names else _hash(b"")
+    return None if claimed == _hash(body) else "The body is not the one whose hash was signed."
 
 
 def _unsigned(names: list[str], headers: Mapping[str, str], signed: tuple[str, ...]) -> str | None:
@@ -85,6 +91,10 @@ def _skewed(headers: Mapping[str, str], now: float) -> str | None:
 def _signed_bytes(method: str, target: str, names: list[str], headers: Mapping[str, str]) -> bytes:
     values = {**headers, "(request-target)": f"{method.lower()} {target}"}
     return "\n".join(f"{name}: {values[name]}" for name in names).encode("utf-8", "surrogateescape")
+
+
+def _hash(body: bytes) -> str:
+    return b64encode(sha256(body).digest()).decode()
 
 
 def _decoded(signature: str) -> bytes:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Self
 from ..client import SessionsClient
 from ..endpoints import check_platform_id
 from . import _identity
+from ._answers import Answer, json_answer
 from ._jupyter import JupyterServer
 from ._platform import Workspace
 from ._responder import Responder
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from ._responder import RecordedRequest
     from ._verify import Verifier
 
+_VERSION: Final = "20260430"
 DEFAULT_PLATFORM_ID: Final = "ocid1.aidataplatform.oc1.iad.amaaaaaalocalservicefortestsandnothingelse5k2p7wqa"
 
 
@@ -162,6 +164,27 @@ class LocalService:
         """Add a workspace whose sessions are those of a real Jupyter server, asked anew for every request."""
         self.add_workspace(key)
         self._responder.platform.workspaces[key].jupyter = JupyterServer(url, token)
+
+    def answer(
+        self,
+        method: str,
+        path: str,
+        *,
+        status: int = 200,
+        json: object = None,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Answer an operation that the service does not know itself, or in place of what it knows.
+
+        *path* is compared with the request's as it was received, percent-encoding included, and without its query; if
+        it does not begin with ``/``, it counts from the platform. The body is *json*, encoded, or else *body*.
+        """
+        if not path.startswith("/"):
+            path = f"/{_VERSION}/aiDataPlatforms/{self.platform_id}/{path}"
+        answer = Answer(status, body) if json is None else json_answer(json)
+        lower = {name.lower(): value for name, value in (headers or {}).items()}
+        self._responder.answers[method, path] = Answer(status, answer.body, {**answer.headers, **lower})
 
     def fail(self, key: str | None, *faults: Fault) -> None:
         """Let the next requests for workspace *key* meet *faults*, in this order, after those that wait already.
