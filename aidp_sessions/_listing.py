@@ -80,7 +80,7 @@ class Listing:
             etag=None if seen else first.etag,
             opc_request_id=page.opc_request_id,
             extra=first.extra,
-            responses=tuple(responses or ()),
+            responses=() if responses is None else tuple(responses),
         )
 
     async def workspaces(self, queries: Iterable[str]) -> AsyncGenerator[WorkspaceSummary]:
