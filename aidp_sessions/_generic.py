@@ -32,7 +32,7 @@ _OURS: Final = {
 
 
 @attrs.frozen
-class Generic:
+class Prepared:
     """A request for an operation that is not modelled.
 
     Attributes:
@@ -45,7 +45,7 @@ class Generic:
     workspace_key: str | None
 
 
-def generic_request(  # noqa: PLR0917  # those of `SessionsClient.request`
+def prepare(  # noqa: PLR0917  # those of `SessionsClient.request`
     platform: tuple[str, str],
     method: str,
     path: str,
@@ -54,7 +54,7 @@ def generic_request(  # noqa: PLR0917  # those of `SessionsClient.request`
     json: object,
     body: bytes | None,
     headers: Mapping[str, str],
-) -> Generic:
+) -> Prepared:
     """Check and encode everything; *platform* is the platform's path and route. Raises `ValueError` or `TypeError`."""
     if method not in METHODS:
         raise ValueError(f"method={method!r} must be one of {', '.join(sorted(METHODS))}, in capitals")
@@ -77,7 +77,7 @@ def generic_request(  # noqa: PLR0917  # those of `SessionsClient.request`
         body=data,
         any_success=True,
     )
-    return Generic(request, f"{route}/{'/'.join(parts)}", given.get("workspaceKey"))
+    return Prepared(request, f"{route}/{'/'.join(parts)}", given.get("workspaceKey"))
 
 
 def _encoded(part: str, path: str, segments: Mapping[str, str]) -> str:

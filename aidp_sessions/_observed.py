@@ -114,16 +114,18 @@ class ObservedCall(Call):
             status, error = failed.status, failed
             raise
         finally:
-            ended = AttemptEnded(
-                call=self._info,
-                attempt=len(self._request_ids),
-                opc_request_id=self._request_ids[-1],
-                seconds=self._seconds[-1],
-                status=status,
-                error=error,
-            )
-            self._tell(ended)
-            del error, ended  # as above
+            if len(self._seconds) == len(self._request_ids):  # it began: the listener did not interrupt the program
+                ended = AttemptEnded(
+                    call=self._info,
+                    attempt=len(self._request_ids),
+                    opc_request_id=self._request_ids[-1],
+                    seconds=self._seconds[-1],
+                    status=status,
+                    error=error,
+                )
+                self._tell(ended)
+                del ended
+            del error  # as above
         return answer
 
     def plans_retry(self, error: AidpError) -> bool:

@@ -9,7 +9,7 @@ import attrs
 
 from . import endpoints
 from ._gate import Gate
-from ._generic import generic_request
+from ._generic import prepare
 from ._keys import Keys, keys_of
 from ._listing import Listing
 from ._observed import Observer
@@ -111,6 +111,7 @@ class SessionsClient:
         scheme, _, rest = url.partition("://")
         host, slash, base_path = rest.partition("/")
         self._workspaces_path = workspaces_path(slash + base_path, api_version, platform_id)
+        self._platform_route = f"{self._workspaces_path.rsplit('/', 2)[0]}/{{aiDataPlatformId}}"
         self._owns_pool = True
         self._transport = Transport(
             base_url=f"{scheme}://{host}",
@@ -124,7 +125,7 @@ class SessionsClient:
             max_response_bytes=max_response_bytes,
             ssl=ssl,
             proxy=config.environment_proxy(url) if proxy is None and trust_env else proxy,
-            observer=on_event and Observer(on_event, platform_id, _platform_route(self._workspaces_path)),
+            observer=None if on_event is None else Observer(on_event, platform_id, self._platform_route),
         )
 
     @classmethod
@@ -318,12 +319,12 @@ class SessionsClient:
 
         Returns any 2xx, and a 304 to an ``if-none-match``. Raises what `list_sessions` raises.
         """
-        platform = self._workspaces_path.removesuffix("/workspaces"), _platform_route(self._workspaces_path)
-        generic = generic_request(platform, method, path, segments or {}, query or {}, json, body, headers or {})
+        platform = self._workspaces_path.removesuffix("/workspaces"), self._platform_route
+        prepared = prepare(platform, method, path, segments or {}, query or {}, json, body, headers or {})
         async with self._transport.call(
-            "request", generic.workspace_key, opc_request_id=opc_request_id, method=method, route=generic.route
+            "request", prepared.workspace_key, opc_request_id=opc_request_id, method=method, route=prepared.route
         ) as call:
-            return await call.send(generic.request, raw_response)
+            return await call.send(prepared.request, raw_response)
 
     async def clock_skew(self) -> timedelta | None:
         """Ask the service once, and say how far its clock is ahead of ours; ``None`` if it does not tell the time.
@@ -365,12 +366,10 @@ def _check_type(value: object, expected: type, name: str) -> None:
         raise TypeError(f"{name} must be a {expected.__name__}, not {value!r}")
 
 
-def _platform_route(workspaces_path: str) -> str:
-    return f"{workspaces_path.rsplit('/', 2)[0]}/{{aiDataPlatformId}}"
-
-
 def _check_listener(value: object) -> None:
-    if value is not None and (not callable(value) or inspect.iscoroutinefunction(value)):
+    if value is None:
+        return
+    if not callable(value) or any(map(inspect.iscoroutinefunction, (value, type(value).__call__))):
         raise TypeError(f"on_event must be a plain function of one event, not {value!r}")
 
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from aidp_sessions import (
     AttemptEnded,
+    AttemptStarted,
     CallEnded,
     CallInfo,
     CallStarted,
@@ -327,9 +328,10 @@ async def test_a_listener_that_raises_is_reported_and_changes_nothing(
     assert {report["message"].split()[2] for report in reports} <= names
 
 
-async def test_a_keyboard_interrupt_in_a_listener_is_not_held_back(service: LocalService) -> None:
+@pytest.mark.parametrize("moment", [AttemptStarted, AttemptEnded, CallEnded])
+async def test_a_keyboard_interrupt_in_a_listener_is_not_held_back(service: LocalService, moment: type) -> None:
     def interrupt(event: Event) -> None:
-        if isinstance(event, CallEnded):
+        if isinstance(event, moment):
             raise KeyboardInterrupt
 
     async with service.client(on_event=interrupt) as client:
@@ -352,7 +354,29 @@ async def unsuitable(event: Event) -> None:
     raise AssertionError
 
 
-@pytest.mark.parametrize("listener", ["print", 1, unsuitable])
+class Unsuitable:
+    async def __call__(self, event: Event) -> None:
+        raise AssertionError
+
+
+class Empty(list[Event]):
+    """A listener that is false in a condition."""
+
+    def __call__(self, event: Event) -> None:
+        self.append(event)
+
+
+async def test_a_listener_that_is_empty_listens_all_the_same(service: LocalService) -> None:
+    events = Empty()
+    async with service.client(on_event=events) as client:
+        await client.list_sessions("a")
+
+    assert len(events) == 4
+
+
+@pytest.mark.parametrize(
+    "listener", ["print", 1, unsuitable, Unsuitable()], ids=["str", "int", "async", "async object"]
+)
 def test_what_cannot_listen_is_refused(listener: object) -> None:
     with pytest.raises(TypeError, match="on_event must be a plain function of one event"):
         SessionsClient(

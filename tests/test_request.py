@@ -164,7 +164,7 @@ async def test_the_deadline_and_the_limit_on_requests_hold_here_too(platform: Lo
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
 
     assert [(type(error), getattr(error, "limit", "")) for error in outcomes] == [(RequestTimeoutError, "total")] * 2
-    assert platform.peak_in_flight == 1
+    assert platform.peak_in_flight <= 1
 
 
 # What is sent again

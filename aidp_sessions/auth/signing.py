@@ -43,7 +43,7 @@ class SigningRequest:
     host: str
     target: str
     date: str
-    body: bytes = b""
+    body: bytes = attrs.field(default=b"", repr=False)
     content_type: str = "application/json"
     extra: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
 

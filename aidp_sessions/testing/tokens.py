@@ -124,7 +124,9 @@ class LocalTokenService(AuthServer):
         keys: Mapping[str, Verifier],
         signed: tuple[str, ...],
     ) -> None:
-        problem = why_refused(request.method, request.target, headers, keys, self._clock(), signed=signed)
+        problem = why_refused(
+            request.method, request.target, headers, keys, self._clock(), signed=signed, body=request.body
+        )
         if problem is not None:
             raise RefusedError(401, problem)
 
