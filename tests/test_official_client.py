@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import oci
 import pytest
 from aidp_python_client.aidataplatform_dp import NotebookClient, WorkspaceClient
+from aidp_python_client.aidataplatform_dp.models import CreateSessionDetails
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oci.circuit_breaker import NoCircuitBreakerStrategy
 from oci.retry import NoneRetryStrategy
 
-from aidp_sessions import KernelSummary, SessionSummary
+from aidp_sessions import KernelSummary, Response, SessionSummary
 from aidp_sessions.testing import Fault, LocalService
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
     from pathlib import Path
 
+T = TypeVar("T")
 OPTIONS = {"retry_strategy": NoneRetryStrategy(), "circuit_breaker_strategy": NoCircuitBreakerStrategy()}
 SESSION_FIELDS = {
     "id": "id",
@@ -76,6 +79,13 @@ class Official:
             self.service.platform_id,
             **filters,
         )
+
+    def create_session(self, key: str, **details: str) -> Any:  # the SDK has no types
+        body = CreateSessionDetails(**details)
+        return self._call(self._notebooks.create_session, self.service.platform_id, key, body)
+
+    def run(self, work: Coroutine[None, None, T]) -> T:
+        return self._runner.run(work)
 
     def _call(self, function: Callable[..., Any], *args: object, **options: object) -> Any:  # the SDK has no types
         return self._runner.run(asyncio.to_thread(function, *args, **options))
@@ -225,3 +235,23 @@ def test_the_written_config_is_valid_to_the_official_sdk(tmp_path: Path) -> None
         name: expected[name] for name in ("tenancy", "user", "fingerprint", "region")
     }
     assert (tmp_path / "oci_api_key.pem").read_text() == expected["key_content"]
+
+
+def test_a_session_that_the_official_client_creates_is_the_one_that_ours_does(official: Official) -> None:
+    """The service verifies the hash of both bodies, and receives the same line and the same JSON."""
+    service, path = official.service, "workspaces/{workspaceKey}/notebook/api/sessions"
+    service.answer("POST", path.format(workspaceKey="a%2Fb"), status=201, json={"id": "1", "name": "x.ipynb"})
+    created = official.create_session("a/b", name="x.ipynb", path="Workspace/x.ipynb", type="notebook")
+    theirs = service.requests[-1]
+
+    async def ask() -> Response:
+        async with service.client() as client:
+            return await client.request("POST", path, {"workspaceKey": "a/b"}, json=json.loads(theirs.body))
+
+    response = official.run(ask())
+    ours = service.requests[-1]
+
+    assert (created.status, created.data.id) == (201, "1")
+    assert (response.status, response.json()) == (201, {"id": "1", "name": "x.ipynb"})
+    assert (ours.method, ours.target, json.loads(ours.body)) == (theirs.method, theirs.target, json.loads(theirs.body))
+    assert ours.headers["content-type"] == theirs.headers["content-type"] == "application/json"
