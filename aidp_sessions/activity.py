@@ -7,6 +7,7 @@ never idle.
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -69,9 +70,11 @@ def is_idle_since(session: SessionSummary, since: datetime | timedelta, *, conne
     return idle_predicate(since, connected=connected)(session)
 
 
-def idle_predicate(since: datetime | timedelta, *, connected: bool | None = None) -> Callable[[SessionSummary], bool]:
-    """`is_idle_since` for many sessions: a timedelta is counted back from now, once."""
-    limit = instant(since)
+def idle_predicate(
+    since: datetime | timedelta, *, connected: bool | None = None, clock: Callable[[], float] = time.time
+) -> Callable[[SessionSummary], bool]:
+    """`is_idle_since` for many sessions: a timedelta is counted back from *clock*'s now, once."""
+    limit = instant(since, clock)
 
     def holds(session: SessionSummary) -> bool:
         kernel = session.kernel
@@ -99,13 +102,13 @@ def idle_for(session: SessionSummary, now: datetime | None = None) -> timedelta 
     return max(now - kernel.last_activity, timedelta(0))
 
 
-def instant(since: datetime | timedelta) -> datetime:
-    """Fix *since* to a point in time: a timedelta counts back from now."""
+def instant(since: datetime | timedelta, clock: Callable[[], float] = time.time) -> datetime:
+    """Fix *since* to a point in time: a timedelta counts back from now, by *clock* in seconds since the epoch."""
     if isinstance(since, timedelta):
         if since < timedelta(0):
             raise ValueError(f"since={since!r} lies in the future; pass a positive timedelta: how long ago")
         try:
-            return datetime.now(UTC) - since
+            return datetime.fromtimestamp(clock(), UTC) - since
         except OverflowError:
             raise ValueError(f"since={since!r} reaches back before the year 1; pass a shorter timedelta") from None
     return _aware(since, "since")

@@ -69,7 +69,7 @@ class SessionStream:
         A timedelta counts back from the moment an iteration starts. Raises `ValueError` for a naive datetime.
         """
         instant(since)
-        return self._narrowed(lambda: idle_predicate(since, connected=connected))
+        return self._narrowed(lambda: idle_predicate(since, connected=connected, clock=self._clock.time))
 
     def busy(self) -> Self:
         """Keep the sessions whose kernel is executing."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from ._auth_server import RecordedAuthRequest
 from ._faults import Fault
 from ._responder import RecordedRequest
+from .clock import ManualClock
 from .demo import populate_demo
+from .factories import make_session, make_workspace
 from .metadata import LocalMetadata
 from .proxymux import LocalProxymux
 from .service import LocalService
@@ -17,7 +19,10 @@ __all__ = [
     "LocalProxymux",
     "LocalService",
     "LocalTokenService",
+    "ManualClock",
     "RecordedAuthRequest",
     "RecordedRequest",
+    "make_session",
+    "make_workspace",
     "populate_demo",
 ]

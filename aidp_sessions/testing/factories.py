@@ -1,0 +1,87 @@
+"""Sessions and workspaces for tests: whole and plausible, no two alike. Pure; sends nothing anywhere."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from ..models import ExecutionState, KernelSummary, SessionSummary, WorkspaceSummary
+
+_numbers: Final = itertools.count(1)
+
+
+def make_session(
+    name: str | None = None,
+    *,
+    idle_for: timedelta | None = None,
+    execution_state: str | None = None,
+    connections: int | None = 0,
+    path: str | None = None,
+    cluster_id: str | None = None,
+    now: datetime | None = None,
+) -> SessionSummary:
+    """Make a session with an id, a name, a path, a cluster and a kernel of its own; `attrs.evolve` changes the rest.
+
+    Args:
+        name: by default ``notebook-1.ipynb`` and so on.
+        idle_for: how long before *now* the kernel was last active; without it, the kernel is busy now.
+        execution_state: by default ``idle`` with *idle_for*, ``busy`` without.
+        connections: of the kernel; ``None`` if they are not known.
+        path: by default *name* in the folder ``Workspace``.
+        cluster_id: by default one of its own.
+        now: aware; by default the present.
+    """
+    number = next(_numbers)
+    name = f"notebook-{number}.ipynb" if name is None else name
+    state = ExecutionState.BUSY if idle_for is None else ExecutionState.IDLE
+    return SessionSummary(
+        id=_uuid(1, number),
+        name=name,
+        path=f"Workspace/{name}" if path is None else path,
+        type="notebook",
+        cluster_id=_uuid(2, number) if cluster_id is None else cluster_id,
+        lifecycle_state="ACTIVE",
+        kernel=KernelSummary(
+            name="notebook",
+            id=_uuid(3, number),
+            execution_state=state if execution_state is None else execution_state,
+            last_activity=_moment(now) - (idle_for or timedelta(0)),
+            connections=connections,
+        ),
+    )
+
+
+def make_workspace(
+    key: str | None = None,
+    *,
+    display_name: str | None = None,
+    type: str = "USER",  # noqa: A002  # the service's word
+    lifecycle_state: str = "ACTIVE",
+    is_private_network_enabled: bool = False,
+    time_created: datetime | None = None,
+) -> WorkspaceSummary:
+    """Make a workspace; by default its key is ``workspace-1`` and so on, its name the key, and it is created now."""
+    key = f"workspace-{next(_numbers)}" if key is None else key
+    return WorkspaceSummary(
+        key=key,
+        display_name=key if display_name is None else display_name,
+        type=type,
+        lifecycle_state=lifecycle_state,
+        is_private_network_enabled=is_private_network_enabled,
+        time_created=_moment(time_created),
+    )
+
+
+def _moment(given: datetime | None) -> datetime:
+    """The wire has UTC in microseconds, so that what was made compares equal to what comes back."""
+    if given is None:
+        return datetime.now(UTC)
+    if given.utcoffset() is None:
+        raise ValueError(f"{given!r} has no time zone; add one, e.g. datetime(…, tzinfo=timezone.utc)")
+    return given.astimezone(UTC)
+
+
+def _uuid(kind: int, number: int) -> str:
+    """Make a UUID that tells in a failed assertion what it belongs to: the *kind* differs, the *number* is shared."""
+    return f"{kind:08x}-0000-4000-8000-{number:012x}"

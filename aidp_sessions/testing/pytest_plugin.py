@@ -1,0 +1,55 @@
+"""Fixtures for the tests of other projects. Installed as a module of its own, beside the package, never inside it.
+
+pytest loads it at the start of every run in an environment that has aidp-sessions: before coverage is measured, and
+for projects that never ask for a fixture. So nothing of the package is imported before somebody does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from aidp_sessions import SessionsClient
+    from aidp_sessions.testing import LocalService, ManualClock
+
+
+def _async_fixture(function: Callable[..., AsyncIterator[object]]) -> object:
+    """Leave *function* to pytest-asyncio, in its strict mode too; where that is missing, tell those who ask."""
+    try:
+        import pytest_asyncio  # noqa: PLC0415
+    except ImportError:
+
+        @pytest.fixture(name=function.__name__)
+        def missing() -> NoReturn:
+            pytest.fail(f"{function.__name__} needs pytest-asyncio: pip install pytest-asyncio", pytrace=False)
+
+        return missing
+    return pytest_asyncio.fixture(function)
+
+
+@pytest.fixture
+def aidp_clock() -> ManualClock:
+    """The clock of `aidp_service` and `aidp_client`: starts at the present, never waits, and notes every pause."""
+    from aidp_sessions.testing import ManualClock  # noqa: PLC0415
+
+    return ManualClock()
+
+
+@_async_fixture
+async def aidp_service(aidp_clock: ManualClock) -> AsyncIterator[LocalService]:
+    """A `LocalService` of this test's own, running and without workspaces; it goes by `aidp_clock`."""
+    from aidp_sessions.testing import LocalService  # noqa: PLC0415
+
+    async with LocalService(clock=aidp_clock.time) as service:
+        yield service
+
+
+@_async_fixture
+async def aidp_client(aidp_service: LocalService, aidp_clock: ManualClock) -> AsyncIterator[SessionsClient]:
+    """A client of `aidp_service` that retries without waiting; closed after the test."""
+    async with aidp_service.client(clock=aidp_clock) as client:
+        yield client

@@ -1,0 +1,154 @@
+"""The fixtures for other projects, in runs of pytest as those projects have them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+import aidp_sessions
+
+pytest_plugins = ["pytester"]
+
+PACKAGE = Path(aidp_sessions.__file__).parent
+SOURCE = PACKAGE / "testing" / "pytest_plugin.py"
+STRICT = ("-W", "error", "-p", "no:randomly", "-p", "no:cacheprovider", "--tb=short")
+LOOP = "asyncio_default_fixture_loop_scope=function"
+ASKED = """
+import socket
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
+import attrs, pytest
+from aidp_sessions import Clock, TooManyRequestsError
+from aidp_sessions.testing import Fault, make_session
+
+async def test_pauses_are_noted_and_not_waited_for(aidp_service, aidp_client, aidp_clock):
+    began = aidp_clock.now
+    aidp_service.add_workspace("analytics")
+    aidp_service.fail("analytics", Fault(status=503), Fault(status=429, retry_after=7), Fault(cut="in_body"))
+    await aidp_client.list_sessions("analytics")
+    assert aidp_clock.pauses == (0.25, 7.5, 1.0)
+    assert aidp_clock.now - began == timedelta(seconds=8.75)
+
+async def test_the_last_error_is_raised(aidp_service, aidp_client, aidp_clock):
+    aidp_service.add_workspace("analytics")
+    aidp_service.fail("analytics", Fault(status=429, times=None))
+    with pytest.raises(TooManyRequestsError):
+        await aidp_client.list_sessions("analytics")
+    assert aidp_clock.pauses == (0.25, 0.5, 1.0, 2.0, 4.0)
+
+async def test_client_and_service_live_at_the_time_of_the_clock(aidp_service, aidp_client, aidp_clock):
+    aidp_clock.set(datetime(1999, 12, 31, tzinfo=UTC))
+    made = make_session(idle_for=timedelta(hours=3), now=aidp_clock.now)
+    aidp_service.add_workspace("analytics", [made])
+    stream = aidp_client.sessions("analytics")
+    assert await stream.idle_since(timedelta(hours=4)).collect() == []
+    aidp_clock.advance(timedelta(hours=1))
+    assert await stream.idle_since(timedelta(hours=4)).collect() == [attrs.evolve(made, workspace_key="analytics")]
+    assert [request.status for request in aidp_service.requests] == [200, 200]
+    assert {request.started_at for request in aidp_service.requests} == {
+        datetime(1999, 12, 31, hour, tzinfo=UTC).timestamp() for hour in (0, 1)
+    }
+
+async def test_each_test_has_its_own(aidp_service, aidp_clock):
+    assert (aidp_service.request_count, aidp_clock.pauses) == (0, ())
+    aidp_service.add_workspace("analytics")
+
+async def test_the_service_answers(aidp_service, aidp_client):
+    aidp_service.add_workspace("analytics")
+    assert list(await aidp_client.list_sessions("analytics")) == []
+    test_the_service_answers.url = aidp_service.url
+
+async def test_the_service_is_gone():
+    url = urlsplit(test_the_service_answers.url)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((url.hostname, url.port))
+"""
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """An empty project whose environment has the plugin: this one's, or one made up from the source tree."""
+    path = [str(PACKAGE.parent)]
+    if SOURCE.exists():
+        site = pytester.mkdir("site")
+        shutil.copy(SOURCE, site / "_aidp_sessions_pytest.py")
+        info = site / "aidp_sessions-0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.4\nName: aidp-sessions\nVersion: 0\n", encoding="utf-8")
+        (info / "entry_points.txt").write_text("[pytest11]\naidp_sessions = _aidp_sessions_pytest\n", encoding="utf-8")
+        path.insert(0, str(site))
+    else:
+        assert entry_points(group="pytest11", name="aidp_sessions")["aidp_sessions"].value == "_aidp_sessions_pytest"
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path))
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    return pytester
+
+
+def run(project: pytest.Pytester, *settings: str) -> pytest.RunResult:
+    """Run the tests of *project* in order, every warning an error."""
+    options = (f"--override-ini={setting}" for setting in settings)
+    return project.runpytest_subprocess(*STRICT, *options)
+
+
+@pytest.mark.parametrize(("mode", "scope"), [("auto", "function"), ("auto", "session"), ("strict", "function")])
+def test_the_fixtures_work_in_every_mode_and_loop(project: pytest.Pytester, mode: str, scope: str) -> None:
+    """Pauses are asserted without waiting, each test has a service of its own, and none outlives its test."""
+    mark = "import pytest\npytestmark = pytest.mark.asyncio\n" if mode == "strict" else ""
+    project.makepyfile(mark + ASKED)
+    scopes = (f"asyncio_default_{what}_loop_scope={scope}" for what in ("fixture", "test"))
+
+    run(project, f"asyncio_mode={mode}", *scopes).assert_outcomes(passed=6)
+
+
+def test_a_project_that_asks_for_nothing_imports_nothing(project: pytest.Pytester) -> None:
+    project.makepyfile("""
+        import sys
+
+        def test_nothing():
+            assert "_aidp_sessions_pytest" in sys.modules
+            assert sys.modules.keys() & {"aidp_sessions", "aiohttp", "cryptography", "msgspec", "cattrs"} == set()
+    """)
+
+    run(project, LOOP).assert_outcomes(passed=1)
+
+
+def test_without_pytest_asyncio_only_those_who_ask_for_it_are_told(project: pytest.Pytester) -> None:
+    """Collection goes well, tests of nothing asynchronous pass, and the others say what is missing."""
+    project.makepyfile(
+        pytest_asyncio="raise ImportError('not installed')",
+        test_it="""
+            from aidp_sessions.testing import make_session
+
+            def test_pure(aidp_clock):
+                assert aidp_clock.pauses == ()
+
+            def test_service(aidp_service):
+                pass
+
+            def test_client(aidp_client):
+                pass
+        """,
+    )
+
+    result = project.runpytest_subprocess(*STRICT, "-p", "no:asyncio")
+
+    result.assert_outcomes(passed=1, errors=2)
+    assert [line for line in result.outlines if line.startswith("aidp_")] == [
+        "aidp_service needs pytest-asyncio: pip install pytest-asyncio",
+        "aidp_client needs pytest-asyncio: pip install pytest-asyncio",
+    ]
+
+
+def test_the_fixtures_are_listed_with_what_they_give(project: pytest.Pytester) -> None:
+    listed = project.runpytest_subprocess("--fixtures").outlines
+
+    assert [line.partition(" -- ")[0] for line in listed if line.startswith("aidp_")] == [
+        "aidp_clock",
+        "aidp_service",
+        "aidp_client",
+    ]
+    assert not any("no docstring available" in line for line in listed if "aidp_" in line)

@@ -1,0 +1,170 @@
+"""What tests of other projects are made of: a clock that never waits, and sessions that are whole."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+import attrs
+import pytest
+
+from aidp_sessions import Clock, KernelSummary, RetryPolicy, SessionSummary, WorkspaceSummary, idle_for, is_idle_since
+from aidp_sessions.testing import Fault, ManualClock, make_session, make_workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aidp_sessions.testing import LocalService
+
+NEW_YEAR = datetime(2000, 1, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+async def test_time_passes_only_by_waiting_and_moving() -> None:
+    clock = ManualClock(NEW_YEAR)
+
+    await clock.sleep(90)
+    clock.advance(HOUR)
+    await clock.sleep(0.5)
+
+    assert clock.pauses == (90, 0.5)
+    assert clock.now == NEW_YEAR + timedelta(hours=1, seconds=90.5)
+    assert clock.time() == clock.now.timestamp()
+    clock.set(NEW_YEAR)
+    assert clock.now == NEW_YEAR
+
+
+async def test_a_pause_lets_others_run() -> None:
+    seen: list[str] = []
+    asyncio.get_running_loop().call_soon(seen.append, "other")
+
+    await ManualClock().sleep(3600)
+
+    assert seen == ["other"]
+
+
+def test_a_clock_starts_at_the_present() -> None:
+    before = datetime.now(UTC)
+
+    assert before <= ManualClock().now <= datetime.now(UTC)
+
+
+async def test_a_clock_is_a_clock_that_draws_the_middle() -> None:
+    clock = ManualClock()
+
+    assert isinstance(clock, Clock)
+    assert clock.random() == 0.5
+    assert clock == clock  # noqa: PLR0124  # with_options compares them
+    assert clock != ManualClock(clock.now)
+    assert repr(ManualClock(NEW_YEAR)) == "<ManualClock 2000-01-01T00:00:00+00:00>"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ManualClock,
+        ManualClock().set,
+        lambda now: make_session(now=now),
+        lambda now: make_workspace(time_created=now),
+    ],
+    ids=["ManualClock", "set", "make_session", "make_workspace"],
+)
+def test_naive_times_are_refused(call: Callable[[datetime], object]) -> None:
+    with pytest.raises(ValueError, match=r"datetime.datetime\(2000, 1, 1, 0, 0\) has no time zone; add one"):
+        call(NEW_YEAR.replace(tzinfo=None))
+
+
+async def test_retries_cost_no_time_and_can_be_asserted(service: LocalService) -> None:
+    clock = ManualClock()
+    service.add_workspace("analytics")
+    service.fail("analytics", *[Fault(status=503)] * 3, Fault(status=429, retry_after=60))
+
+    async with service.client(clock=clock, retry=RetryPolicy(base=10, cap=30)) as client:
+        await client.list_sessions("analytics")
+
+    assert clock.pauses == (5, 10, 15, 75)
+
+
+async def test_idle_since_a_timedelta_counts_back_from_the_clock_of_the_client(service: LocalService) -> None:
+    clock = ManualClock()
+    made = make_session(idle_for=2 * HOUR, now=clock.now)
+    service.add_workspace("analytics", [made])
+    async with service.client(clock=clock) as client:
+        idle = client.sessions("analytics").idle_since(3 * HOUR)
+
+        assert await idle.collect() == []
+        clock.advance(HOUR)
+        assert await idle.collect() == [attrs.evolve(made, workspace_key="analytics")]
+
+
+def test_a_session_is_whole() -> None:
+    made = make_session("churn.ipynb", idle_for=3 * HOUR, connections=None, now=NEW_YEAR)
+
+    assert made.kernel is not None
+    assert made == SessionSummary(
+        id=made.id,
+        name="churn.ipynb",
+        path="Workspace/churn.ipynb",
+        type="notebook",
+        cluster_id=made.cluster_id,
+        lifecycle_state="ACTIVE",
+        kernel=KernelSummary(
+            name="notebook",
+            id=made.kernel.id,
+            execution_state="idle",
+            last_activity=NEW_YEAR - 3 * HOUR,
+            connections=None,
+        ),
+    )
+
+
+def test_no_two_sessions_share_anything_that_tells_them_apart() -> None:
+    made = [make_session() for _ in range(3)]
+    kernels = [session.kernel.id for session in made if session.kernel]
+    ids = [name for session in made for name in (session.id, session.cluster_id, session.name, session.path)]
+
+    assert len({*ids, *kernels}) == 15
+
+
+def test_a_session_is_busy_now_or_idle_for_as_long_as_is_said() -> None:
+    busy, idle = make_session(), make_session(idle_for=HOUR)
+
+    assert [is_idle_since(session, HOUR) for session in (busy, idle)] == [False, True]
+    assert idle_for(idle, datetime.now(UTC)) >= HOUR  # type: ignore[operator]  # it is idle
+    assert busy.kernel is not None
+    assert busy.kernel.execution_state == "busy"
+
+
+def test_a_state_may_be_anything_the_service_could_say() -> None:
+    made = make_session(execution_state="hibernating", idle_for=HOUR)
+
+    assert made.kernel is not None
+    assert made.kernel.execution_state == "hibernating"
+    assert not is_idle_since(made, HOUR)
+
+
+async def test_what_was_made_comes_back_equal(service: LocalService) -> None:
+    east = datetime(2026, 1, 1, 12, 30, 15, 123456, timezone(timedelta(hours=5, minutes=30)))
+    made = [make_session(), make_session(idle_for=HOUR, now=east), make_session(execution_state="dead", connections=2)]
+    service.add_workspace("analytics", made)
+
+    async with service.client() as client:
+        assert await client.sessions("analytics").collect() == [
+            attrs.evolve(session, workspace_key="analytics") for session in made
+        ]
+
+
+def test_a_workspace_is_whole_and_has_a_key_of_its_own() -> None:
+    made = make_workspace(time_created=NEW_YEAR)
+
+    assert made == WorkspaceSummary(
+        key=made.key,
+        display_name=made.key,
+        type="USER",
+        lifecycle_state="ACTIVE",
+        is_private_network_enabled=False,
+        time_created=NEW_YEAR,
+    )
+    assert make_workspace().key != made.key
+    assert make_workspace("analytics", display_name="Analytics").display_name == "Analytics"
