@@ -29,13 +29,20 @@ Model = KernelSummary | SessionSummary | WorkspaceSummary | Error
 
 _WIRE_CLASSES: Final = (KernelSummary, SessionSummary, WorkspaceSummary, Error)
 _EXCERPT = 200
+_NOT_TAGS: Final = "expected an object of objects: namespace, key, value"
 
 
 _WIRE_NAMES: Final[Mapping[type, dict[str, str]]] = {
     cls: {name: wire_name(name) for name in attrs.fields_dict(cls) if name not in NOT_ON_THE_WIRE}
     for cls in _WIRE_CLASSES
 }
-_JSON_NAMES: Final = {type(None): "null", bool: "a boolean", str: "a string", list: "an array", dict: "an object"}
+_JSON_NAMES: Final[Mapping[type, str]] = {
+    type(None): "null",
+    bool: "a boolean",
+    str: "a string",
+    list: "an array",
+    dict: "an object",
+}
 
 
 def _json_name(value: object) -> str:
@@ -64,9 +71,12 @@ def _timestamp_or_none(value: object, _: object) -> datetime | None:
 def _tags(value: object, _: object) -> Mapping[str, Mapping[str, object]] | None:
     if value is None:
         return None
-    if type(value) is not dict or not all(type(tags) is dict for tags in value.values()):
-        raise TypeError("expected an object of objects: namespace, key, value")
-    return value
+    if type(value) is not dict:
+        raise TypeError(_NOT_TAGS)
+    namespaces = cast("dict[str, Mapping[str, object]]", value)
+    if not all(type(tags) is dict for tags in namespaces.values()):
+        raise TypeError(_NOT_TAGS)
+    return namespaces
 
 
 @cache
@@ -103,9 +113,10 @@ def _register(converter: Converter, cls: type[Model]) -> None:
     def structure(value: object, _: object) -> Model:
         if type(value) is not dict:
             raise TypeError(f"expected an object, not {_json_name(value)}")
-        model = build(value, cls)
-        if not known.issuperset(value):
-            _fill_in(model, "extra", {key: value[key] for key in value if key not in known})
+        fields = cast("dict[str, object]", value)
+        model = build(fields, cls)
+        if not known.issuperset(fields):
+            _fill_in(model, "extra", {key: fields[key] for key in fields if key not in known})
         return model
 
     converter.register_structure_hook(cls, structure)
@@ -137,15 +148,17 @@ def envelope(document: object, *, bare_array: bool = False) -> tuple[list[object
     *bare_array* also admits a plain array of items. Any other shape is a `ResponseDecodeError`, never "no items".
     """
     if bare_array and type(document) is list:
-        return document, "$", {}
+        return cast("list[object]", document), "$", {}
     if type(document) is not dict:
         raise ResponseDecodeError(f'expected an object with "items", not {_json_name(document)}')
-    if "items" not in document:
+    fields = cast("dict[str, object]", document)
+    if "items" not in fields:
         raise ResponseDecodeError("required field missing", "$.items")
-    items = document["items"]
+    items = fields["items"]
     if type(items) is not list:
         raise ResponseDecodeError(f"expected an array, not {_json_name(items)}", "$.items")
-    return items, "$.items", {key: value for key, value in document.items() if key != "items"}
+    extra = {key: value for key, value in fields.items() if key != "items"}
+    return cast("list[object]", items), "$.items", extra
 
 
 def decode_collection(body: bytes, workspace_key: str) -> tuple[tuple[SessionSummary, ...], dict[str, object]]:

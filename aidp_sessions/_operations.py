@@ -58,7 +58,7 @@ class Request:
     """
 
     target: str
-    headers: Mapping[str, str] = attrs.field(factory=dict)
+    headers: Mapping[str, str] = attrs.field(factory=dict[str, str])
     sink: Sink | None = None
     method: str = attrs.field(default="GET", kw_only=True)
     body: bytes = attrs.field(default=b"", kw_only=True, repr=False)

@@ -59,7 +59,7 @@ class Report:
 
     now: datetime
     adjective: str = ""
-    kept: list[SessionSummary] = attrs.field(factory=list)
+    kept: list[SessionSummary] = attrs.field(factory=list["SessionSummary"])
     seen: int = 0
     answered: int = 0
     failed: int = 0

@@ -175,6 +175,10 @@ def _date(second: int) -> str:
     return formatdate(second, usegmt=True)
 
 
+def _host(url: str) -> str:
+    return urlsplit(url).netloc
+
+
 def _headers(retry: RetryPolicy) -> dict[str, str]:
     return {**_HEADERS, "opc-client-retries": "true" if retry.attempts > 1 else "false"}
 
@@ -210,9 +214,7 @@ class Transport:
     ssl: ssl.SSLContext | bool
     proxy: str | None = attrs.field(repr=False)
     observer: Observer | None = None
-    host: str = attrs.field(
-        init=False, default=attrs.Factory(lambda self: urlsplit(self.base_url).netloc, takes_self=True)
-    )
+    host: str = attrs.field(init=False, default=attrs.Factory(lambda self: _host(self.base_url), takes_self=True))
     headers: Mapping[str, str] = attrs.field(
         init=False, default=attrs.Factory(lambda self: _headers(self.retry), takes_self=True), repr=False
     )
@@ -347,7 +349,7 @@ class _Connector(aiohttp.TCPConnector):
     """Gives up kept connections on which something came unasked: it would pass for the answer to the next request."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401  # aiohttp's
-        super().__init__(**options)
+        super().__init__(**options)  # pyright: ignore[reportUnknownMemberType]  # likewise
         self._used: set[asyncio.Transport] = set()
 
     def abort_all(self) -> None:

@@ -24,7 +24,7 @@ from .client import SessionsClient
 from .errors import AidpError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator
+    from collections.abc import AsyncGenerator, Generator, Iterable
 
     from .models import SessionSummary, WorkspaceOutcome
     from .testing import LocalService
@@ -245,7 +245,7 @@ def _note(report: _report.Report, outcome: WorkspaceOutcome) -> None:
 
 
 @contextmanager
-def _misuse() -> Iterator[None]:
+def _misuse() -> Generator[None]:
     """Turn what the client calls a wrong argument into wrong usage of the command."""
     try:
         yield
@@ -254,7 +254,7 @@ def _misuse() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def _client(options: _Identity, now: datetime, **limit: int) -> AsyncIterator[SessionsClient]:
+async def _client(options: _Identity, now: datetime, **limit: int) -> AsyncGenerator[SessionsClient]:
     if options["demo"]:
         async with _demo(options, now) as service, service.client(**limit) as client:
             yield client
@@ -274,7 +274,7 @@ async def _client(options: _Identity, now: datetime, **limit: int) -> AsyncItera
 
 
 @asynccontextmanager
-async def _demo(options: _Identity, now: datetime) -> AsyncIterator[LocalService]:
+async def _demo(options: _Identity, now: datetime) -> AsyncGenerator[LocalService]:
     from .testing import LocalService, populate_demo  # noqa: PLC0415  # no other option needs a server
 
     for name, value in options.items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import urlsplit
 
 import attrs
@@ -74,7 +74,8 @@ class Region:
 
 
 def _parse_table(table: str) -> tuple[Region, ...]:
-    regions, realm, domain = [], "", ""
+    regions: list[Region] = []
+    realm = domain = ""
     for word in table.split():
         key, equals, identifier = word.partition("=")
         if equals:
@@ -102,9 +103,10 @@ def parse_region_metadata(text: str, origin: str) -> Region:
         found = None
     if not isinstance(found, dict):
         raise ConfigError(f"{origin} must be one JSON object with the keys {', '.join(names)}")
+    fields = cast("dict[str, object]", found)
     values: list[str] = []
     for name, shape in zip(names, (_REGION, _REGION, _REGION, _DOMAIN), strict=True):
-        value = found.get(name)
+        value = fields.get(name)
         if not isinstance(value, str) or not shape.fullmatch(value.strip().lower()):
             raise ConfigError(f"{origin}: {name} is {value!r}; it must be a string such as those of us-ashburn-1")
         values.append(value.strip().lower())

@@ -157,7 +157,7 @@ def load_profile(
     origin = asked.origin if asked else "profile"
     if path is None and name != _DEFAULT_PROFILE:
         raise ConfigError(f"{origin} {name!r} needs a config file, and there is none at {' or '.join(_DEFAULT_FILES)}")
-    sections = _parse(path) if path else {}
+    sections: Mapping[str, Mapping[str, str]] = _parse(path) if path else {}
     if name not in sections and name != _DEFAULT_PROFILE:
         raise ConfigError(f"{origin} {name!r} is not in {path}; {_listed(sections)}")
     settings = {} if path is None else _settings(sections, name, path)

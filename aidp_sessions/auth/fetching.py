@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import attrs
 
@@ -34,7 +34,7 @@ class FetchRequest:
 
     method: str
     url: str
-    headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    headers: Mapping[str, str] = attrs.field(factory=dict[str, str], repr=False)
     body: bytes = attrs.field(default=b"", repr=False)
     connect: float = 10.0
     read: float = 60.0
@@ -97,7 +97,7 @@ def token_of(body: bytes | str, what: str) -> str:
         found = json.loads(body)
     except ValueError:
         raise CredentialsError(f"{what} answered with something that is not JSON") from None
-    token = found.get("token") if isinstance(found, dict) else None
+    token = cast("dict[str, object]", found).get("token") if isinstance(found, dict) else None
     if not isinstance(token, str) or not token.strip():
         raise CredentialsError(f"{what} answered without a token: its JSON has no text field 'token'")
     return token.strip()

@@ -6,7 +6,7 @@ import json
 import re
 from base64 import urlsafe_b64decode
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
 
@@ -49,11 +49,12 @@ class Token:
         if not match:
             raise CredentialsError(f"{origin} {'is not a JWT' if text else 'is empty'}; {way_out}")
         try:
-            claims = json.loads(urlsafe_b64decode(match[1] + "=" * (-len(match[1]) % 4)))
+            found = json.loads(urlsafe_b64decode(match[1] + "=" * (-len(match[1]) % 4)))
         except ValueError:
-            claims = None
-        if not isinstance(claims, dict):
+            found = None
+        if not isinstance(found, dict):
             raise CredentialsError(f"{origin} is a damaged JWT, its claims cannot be read; {way_out}")
+        claims = cast("dict[str, Any]", found)
         try:
             expires_at = datetime.fromtimestamp(float(claims["exp"]), UTC)
         except (KeyError, TypeError, ValueError, OverflowError, OSError):
@@ -64,7 +65,7 @@ class Token:
             text,
             expires_at,
             float(issued_at) if isinstance(issued_at, int | float) and 0 <= issued_at <= _LAST_SECOND else None,
-            next((found for found in tenancies if isinstance(found, str)), None),
+            next((tenancy for tenancy in tenancies if isinstance(tenancy, str)), None),
         )
 
     def expired(self, now: float) -> bool:

@@ -34,7 +34,7 @@ class Answer:
 
     status: int
     body: bytes = b""
-    headers: Mapping[str, str] = attrs.field(factory=dict)
+    headers: Mapping[str, str] = attrs.field(factory=dict[str, str])
 
     def unless_known(self, if_none_match: str) -> Answer:
         """Return this answer, or a 304 without body if its etag is among those the caller holds already."""

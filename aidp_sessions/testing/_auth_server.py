@@ -7,14 +7,14 @@ import json
 import re
 from contextlib import suppress
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, cast
 
 import attrs
 from aiohttp import web
 
 from ._answers import Answer, RefusedError
 from ._faults import Fault, FaultQueue
-from ._server import _broken_off
+from ._server import broken_off
 
 if TYPE_CHECKING:
     import ssl
@@ -53,7 +53,7 @@ class RecordedAuthRequest:
         found = json.loads(self.body)
         if not isinstance(found, dict):
             raise RefusedError(400, "The body must be a JSON object.")
-        return found
+        return cast("dict[str, object]", found)
 
 
 class AuthServer:
@@ -122,7 +122,7 @@ class AuthServer:
             answer = refused.answer
         answer = fault.spoil(answer)
         if fault.cut is not None:
-            return _broken_off(request, answer, fault.cut)
+            return broken_off(request, answer, fault.cut)
         sent = {"date": formatdate(self._clock(), usegmt=True), **answer.headers}
         response = web.Response(status=answer.status, body=answer.body, headers=sent)
         with suppress(ConnectionError):

@@ -43,7 +43,7 @@ class Fault:
     delay: float = 0.0
     cut: Cut = None
     body: bytes | None = None
-    headers: Mapping[str, str] = attrs.field(factory=dict, hash=False)
+    headers: Mapping[str, str] = attrs.field(factory=dict[str, str], hash=False)
     content_type: str | None = None
     times: int | None = 1
 

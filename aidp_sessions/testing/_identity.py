@@ -46,16 +46,16 @@ def oci_config(region: str) -> dict[str, str]:
 def write_config(directory: str | os.PathLike[str], profile: str, region: str) -> Path:
     folder = Path(directory).resolve()
     settings = oci_config(region)
-    key_file = _write_private(folder / "oci_api_key.pem", settings.pop("key_content"))
+    key_file = write_private(folder / "oci_api_key.pem", settings.pop("key_content"))
     parser = ConfigParser(interpolation=None)
     parser[profile] = {**settings, "key_file": str(key_file)}
-    config_file = _write_private(folder / "config", "")
+    config_file = write_private(folder / "config", "")
     with config_file.open("w", encoding="utf-8") as file:
         parser.write(file)
     return config_file
 
 
-def _write_private(path: Path, text: str) -> Path:
+def write_private(path: Path, text: str) -> Path:
     """Write a file that only its owner can read, as the OCI tools demand, from its first byte on."""
     path.touch(mode=0o600)
     path.chmod(0o600)

@@ -36,7 +36,9 @@ class Workspace:
     summary: Wire
     sessions: tuple[SessionSummary | Mapping[str, object], ...] = ()
     jupyter: JupyterServer | None = None
-    _answers: dict[tuple[bool, str | None], Answer] = attrs.field(factory=dict, init=False)
+    _answers: dict[tuple[bool, str | None], Answer] = attrs.field(
+        factory=dict[tuple[bool, str | None], Answer], init=False
+    )
 
     def replace(self, sessions: Iterable[SessionSummary | Mapping[str, object]]) -> None:
         self.sessions = tuple(sessions)

@@ -77,7 +77,7 @@ class LoopbackServer:
             body = await request.content.read() if request.can_read_body else b""
             answer, cut = await self._respond(request.method, request.raw_path, headers, body)
             if cut is not None:
-                return _broken_off(request, answer, cut)
+                return broken_off(request, answer, cut)
             return await self._sent(request, answer)
         finally:
             self._handlers.discard(handler)
@@ -96,7 +96,7 @@ class LoopbackServer:
         return response
 
 
-def _broken_off(request: web.BaseRequest, answer: Answer, cut: Cut) -> web.Response:
+def broken_off(request: web.BaseRequest, answer: Answer, cut: Cut) -> web.Response:
     """Send what comes before the cut, close the connection, and return a response that goes nowhere."""
     head = answer.head()
     transport = request.transport

@@ -15,7 +15,7 @@ class _Hand:
     """What moves: a `Clock` is frozen."""
 
     seconds: float
-    pauses: list[float] = attrs.field(factory=list)
+    pauses: list[float] = attrs.field(factory=list[float])
 
     def time(self) -> float:
         return self.seconds

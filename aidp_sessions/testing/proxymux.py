@@ -63,8 +63,8 @@ class LocalProxymux(AuthServer):
         """Write ``token`` and ``ca.crt`` as Kubernetes mounts them into a pod; return their paths in this order."""
         folder = Path(directory).resolve()
         token = self.account_token(lifetime=lifetime)
-        ca_file = _identity._write_private(folder / "ca.crt", self._authority.issued.pem)  # noqa: SLF001  # as keys are
-        return _identity._write_private(folder / "token", f"{token}\n"), ca_file  # noqa: SLF001
+        ca_file = _identity.write_private(folder / "ca.crt", self._authority.issued.pem)
+        return _identity.write_private(folder / "token", f"{token}\n"), ca_file
 
     def account_token(self, *, lifetime: float = 3600.0) -> str:
         """A token of a service account that is exchanged here."""

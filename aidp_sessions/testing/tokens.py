@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import time
 from base64 import b64decode, b64encode
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from ..auth.certificates import Certificate
 from ..errors import CredentialsError
@@ -97,7 +97,8 @@ class LocalTokenService(AuthServer):
         fields = request.fields
         leaf = Certificate.load(_pem(fields["certificate"]), "certificate")
         intermediates = fields["intermediateCertificates"]
-        if not isinstance(intermediates, list) or not issued_by(leaf.der, [b64decode(text) for text in intermediates]):
+        chain = cast("list[str]", intermediates) if isinstance(intermediates, list) else []
+        if not issued_by(leaf.der, [b64decode(text) for text in chain]):
             raise RefusedError(401, "The certificate is not from the intermediate authority.")
         if fields.get("fingerprintAlgorithm", "SHA1") == "SHA256":
             key_id = f"{leaf.tenancy}/fed-x509-sha256/{leaf.sha256}"
