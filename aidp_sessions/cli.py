@@ -26,6 +26,7 @@ from .errors import AidpError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Iterable
 
+    from ._options import Options
     from .models import SessionSummary, WorkspaceOutcome
     from .testing import LocalService
 
@@ -209,7 +210,7 @@ async def _ask(
     emit: Callable[[Iterable[SessionSummary]], None],
 ) -> None:
     _end_on_ctrl_c()
-    limit = {} if options["max_concurrency"] is None else {"max_concurrency": options["max_concurrency"]}
+    limit: Options = {} if options["max_concurrency"] is None else {"max_concurrency": options["max_concurrency"]}
     async with _client(options, report.now, **limit) as client:
         with _misuse():
             stream = client.sessions(
@@ -254,7 +255,7 @@ def _misuse() -> Generator[None]:
 
 
 @asynccontextmanager
-async def _client(options: _Identity, now: datetime, **limit: int) -> AsyncGenerator[SessionsClient]:
+async def _client(options: _Identity, now: datetime, **limit: Unpack[Options]) -> AsyncGenerator[SessionsClient]:
     if options["demo"]:
         async with _demo(options, now) as service, service.client(**limit) as client:
             yield client

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, NoReturn, Self, cast
+from typing import TYPE_CHECKING, NoReturn, Self, Unpack, cast
 
 import attrs
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ._delivery import Emit
     from ._generic import Query
     from ._merge import Sleep
+    from ._options import CopyOptions, Options
     from .auth.signing import Signer
     from .events import Listener
     from .models import SessionCollection, WorkspaceSummary
@@ -138,7 +139,7 @@ class SessionsClient:
         auth: str | None = None,
         endpoint: str | None = None,
         region: str | None = None,
-        **options: object,
+        **options: Unpack[Options],
     ) -> Self:
         """Build a client the way OCI tools are configured: argument, else environment, else ``~/.oci/config``.
 
@@ -153,7 +154,7 @@ class SessionsClient:
         found["endpoint"] = settings.endpoint if region is None else endpoint
         return cls(settings.platform_id, **{**found, **options})  # type: ignore[arg-type]  # checked by __init__
 
-    def with_options(self, **options: object) -> Self:
+    def with_options(self, **options: Unpack[CopyOptions]) -> Self:
         """A copy that differs in some of the constructor's options and shares this client's connections.
 
         It shares the limit on requests in flight too, unless ``max_concurrency`` is given. It lives as long as this

@@ -55,7 +55,7 @@ ORDER = (
         "auth.renewal",
         "auth.realm",
     ),
-    *("_call", "_observed", "_transport", "_listing", "_generic", "auth", "streams", "client", "__init__"),
+    *("_call", "_observed", "_transport", "_listing", "_generic", "auth", "streams", "_options", "client", "__init__"),
     *("testing", "testing.pytest_plugin", "otel", "_words", "_page", "_html", "_report", "cli", "__main__"),
 )
 ON_THEIR_OWN = ("_version", "errors", "events", "_gate", "_merge")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, Unpack
 
 from ..client import SessionsClient
 from ..endpoints import check_platform_id
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from .._options import Options
     from ..auth.api_key import ApiKeySigner
     from ..models import SessionSummary
     from ._faults import Fault
@@ -105,13 +106,13 @@ class LocalService:
         """A signer of the one user the service knows from the start."""
         return _identity.signer()
 
-    def client(self, **options: object) -> SessionsClient:
+    def client(self, **options: Unpack[Options]) -> SessionsClient:
         """Return a client of this service; *options* are those of `SessionsClient`. The caller closes it."""
         return SessionsClient(
             self.platform_id,
             signer=self.signer,
             endpoint=self.url,
-            **options,  # type: ignore[arg-type]  # checked by the constructor
+            **options,
         )
 
     def oci_config(self) -> dict[str, str]:
