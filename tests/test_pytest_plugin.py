@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from importlib.metadata import entry_points
-from pathlib import Path
-
 import pytest
 
-import aidp_sessions
+from .plugin import path_with_plugin
 
 pytest_plugins = ["pytester"]
 
-PACKAGE = Path(aidp_sessions.__file__).parent
-SOURCE = PACKAGE / "testing" / "pytest_plugin.py"
 STRICT = ("-W", "error", "-p", "no:randomly", "-p", "no:cacheprovider", "--tb=short")
 LOOP = "asyncio_default_fixture_loop_scope=function"
 ASKED = """
@@ -71,19 +64,8 @@ async def test_the_service_is_gone():
 
 @pytest.fixture
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """An empty project whose environment has the plugin: this one's, or one made up from the source tree."""
-    path = [str(PACKAGE.parent)]
-    if SOURCE.exists():
-        site = pytester.mkdir("site")
-        shutil.copy(SOURCE, site / "_aidp_sessions_pytest.py")
-        info = site / "aidp_sessions-0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text("Metadata-Version: 2.4\nName: aidp-sessions\nVersion: 0\n", encoding="utf-8")
-        (info / "entry_points.txt").write_text("[pytest11]\naidp_sessions = _aidp_sessions_pytest\n", encoding="utf-8")
-        path.insert(0, str(site))
-    else:
-        assert entry_points(group="pytest11", name="aidp_sessions")["aidp_sessions"].value == "_aidp_sessions_pytest"
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path))
+    """An empty project whose environment has the plugin."""
+    monkeypatch.setenv("PYTHONPATH", path_with_plugin(pytester.path / "site"))
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     return pytester
 

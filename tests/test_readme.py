@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
-import aidp_sessions
 from aidp_sessions.testing import Fault, LocalService
 
 from .command import forget_settings, point_to, start, wire
 from .notebook import move_home, run_cells
+from .plugin import path_with_plugin
 from .readme import ROOT, TEXT, Block, blocks
 from .tunnel import Tunnel
 
@@ -85,7 +85,7 @@ def platform(service: LocalService, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     forget_settings(monkeypatch, tmp_path)
     (tmp_path / ".oci").mkdir()
     point_to(service, monkeypatch, tmp_path / ".oci")
-    monkeypatch.setenv("PYTHONPATH", str(Path(aidp_sessions.__file__).parents[1]))
+    monkeypatch.setenv("PYTHONPATH", path_with_plugin(tmp_path / "site"))
     monkeypatch.setenv("KEY_ID", "/".join(service.oci_config()[name] for name in ("tenancy", "user", "fingerprint")))
     service.add_workspace("analytics", [wire("forecast"), wire("training", execution_state="busy")])
     service.add_workspace("finance", [wire("closing", id="k1"), wire("closing-again", id="k1")])
@@ -138,7 +138,9 @@ async def run(code: str, folder: Path) -> tuple[int | None, str, str]:
 
 def runner(code: str, name: str) -> tuple[str, ...]:
     if re.search(r"^(async )?def test_", code, re.MULTILINE):
-        return ("-m", "pytest", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto", name)
+        settings = ("asyncio_mode=auto", "asyncio_default_fixture_loop_scope=function")
+        options = (f"--override-ini={setting}" for setting in settings)
+        return ("-m", "pytest", "-p", "no:cacheprovider", *options, name)
     if "web.run_app(" in code:
         return ("-c", ASK_AIOHTTP)
     if "FastAPI(" in code:
