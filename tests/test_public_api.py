@@ -1,11 +1,13 @@
-"""What the public names promise: a docstring, and types without holes."""
+"""What the public names promise: a docstring, a place in the README, and types without holes."""
 
 from __future__ import annotations
 
 import ast
 import inspect
+import re
 import sys
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import pytest
@@ -16,6 +18,7 @@ from aidp_sessions import SessionsClient, _options, testing
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+README = Path(__file__).parents[1] / "README.md"
 PUBLIC = {
     f"{module.__name__}.{name}": getattr(module, name)
     for module in (aidp_sessions, testing)
@@ -93,6 +96,14 @@ def test_every_public_name_has_a_docstring_of_its_own(name: str) -> None:
     ]
 
     assert [bool(ast.get_docstring(node)) for node in defined] == [True]
+
+
+def test_the_readme_lists_every_public_name_once() -> None:
+    """Under the heading *Names*, each in backticks."""
+    section = re.search(r"^## Names\n(.*?)(?=^## |\Z)", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert section, "README.md has no section '## Names'"
+
+    assert sorted(re.findall(r"`(\w+)`", section[1])) == aidp_sessions.__all__
 
 
 def test_options_that_are_passed_on_have_the_types_of_the_constructor() -> None:
