@@ -86,6 +86,21 @@ def test_the_fixtures_work_in_every_mode_and_loop(project: pytest.Pytester, mode
     run(project, f"asyncio_mode={mode}", *scopes).assert_outcomes(passed=6)
 
 
+def test_a_test_in_another_loop_is_told_at_once_what_to_set(project: pytest.Pytester) -> None:
+    project.makepyfile("""
+        import pytest
+
+        @pytest.mark.asyncio(loop_scope="module")
+        async def test_it(aidp_client):
+            raise AssertionError("not reached")
+    """)
+
+    result = run(project, LOOP)
+
+    result.assert_outcomes(errors=1)
+    assert "the test runs in another loop: set asyncio_default_fixture_loop_scope = module" in result.outlines
+
+
 def test_a_project_that_asks_for_nothing_imports_nothing(project: pytest.Pytester) -> None:
     project.makepyfile("""
         import sys

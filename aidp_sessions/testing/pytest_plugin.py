@@ -31,6 +31,17 @@ def _async_fixture(function: Callable[..., AsyncIterator[object]]) -> object:
     return pytest_asyncio.fixture(function)
 
 
+def _refuse_another_loop(request: pytest.FixtureRequest) -> None:
+    """A test in another event loop would wait for the service until its timeouts end: say so instead."""
+    marker = request.node.get_closest_marker("asyncio")
+    if marker is None:
+        return
+    tests = marker.kwargs.get("loop_scope") or request.config.getini("asyncio_default_test_loop_scope")
+    ours = request.config.getini("asyncio_default_fixture_loop_scope")
+    if tests != (ours if ours in ("class", "module", "package", "session") else "function"):
+        pytest.fail(f"the test runs in another loop: set asyncio_default_fixture_loop_scope = {tests}", pytrace=False)
+
+
 @pytest.fixture
 def aidp_clock() -> ManualClock:
     """The clock of `aidp_service` and `aidp_client`: starts at the present, never waits, and notes every pause."""
@@ -40,10 +51,11 @@ def aidp_clock() -> ManualClock:
 
 
 @_async_fixture
-async def aidp_service(aidp_clock: ManualClock) -> AsyncIterator[LocalService]:
+async def aidp_service(request: pytest.FixtureRequest, aidp_clock: ManualClock) -> AsyncIterator[LocalService]:
     """A `LocalService` of this test's own, running and without workspaces; it goes by `aidp_clock`."""
     from aidp_sessions.testing import LocalService  # noqa: PLC0415
 
+    _refuse_another_loop(request)
     async with LocalService(clock=aidp_clock.time) as service:
         yield service
 
