@@ -163,7 +163,7 @@ def _by_workspace(asked: Mapping[str, Counter[str]]) -> str:
 
 def _bar(parts: Mapping[str, int], largest: int) -> str:
     """Draw the parts of one row side by side, as a share of the *largest* row."""
-    start, drawn = 0.0, []
+    start, drawn = 0.0, list[str]()
     for group in _GROUPS:
         share = 100 * parts.get(group, 0) / largest
         if share:

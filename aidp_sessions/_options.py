@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from .auth.signing import Signer
+    from .events import Listener
     from .policies import Clock, RetryPolicy, Timeout
 
 
@@ -27,6 +28,7 @@ class Options(TypedDict, total=False):
     ssl: _ssl.SSLContext | bool
     proxy: str | None
     trust_env: bool
+    on_event: Listener | None
     clock: Clock
 
 

@@ -67,7 +67,7 @@ async def _compare(options: argparse.Namespace, latency_ms: int, config: dict[st
     asked, pairs = keys(options.workspaces, latency_ms=latency_ms), []
     in_flight: int = _IN_FLIGHT[latency_ms]
     async with (
-        SessionsClient.from_config(**config, max_concurrency=in_flight) as client,
+        SessionsClient.from_config(**config, max_concurrency=in_flight) as client,  # type: ignore[arg-type]  # checked
         LocalCluster(  # type: ignore[no-untyped-call]
             n_workers=options.processes, threads_per_worker=SHARDS_AT_A_TIME, dashboard_address=None, asynchronous=True
         ) as local,

@@ -7,7 +7,6 @@ import os
 import re
 import shlex
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,6 +22,7 @@ from .tunnel import Tunnel
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 STRICT = (sys.executable, "-X", "dev", "-W", "error")
 PATIENCE_S = 60.0
