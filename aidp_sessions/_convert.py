@@ -17,7 +17,7 @@ import msgspec
 
 from ._wire import NOT_ON_THE_WIRE, decode_sessions, parse_timestamp, wire_name
 from .errors import ResponseDecodeError
-from .models import Error, KernelSummary, SessionSummary, WorkspaceSummary
+from .models import KernelSummary, SessionSummary, WorkspaceSummary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from cattrs import ClassValidationError, Converter
 
 T = TypeVar("T")
-Model = KernelSummary | SessionSummary | WorkspaceSummary | Error
+Model = KernelSummary | SessionSummary | WorkspaceSummary
 
-_WIRE_CLASSES: Final = (KernelSummary, SessionSummary, WorkspaceSummary, Error)
+_WIRE_CLASSES: Final = (KernelSummary, SessionSummary, WorkspaceSummary)
 _EXCERPT = 200
 _NOT_TAGS: Final = "expected an object of objects: namespace, key, value"
 
@@ -220,13 +220,21 @@ def _first_leaf(error: ClassValidationError, path: str) -> ResponseDecodeError:
     return ResponseDecodeError("required field missing" if isinstance(cause, KeyError) else str(cause), path)
 
 
-def decode_error(body: bytes) -> Error | None:
-    """The documented error body, or ``None`` if *body* is anything else, such as a gateway's HTML page."""
-    from cattrs import ClassValidationError  # noqa: PLC0415
+class ErrorBody(msgspec.Struct):
+    """The documented body of an error answer (schema ``Error``): for programs, and for people."""
 
+    code: str
+    message: str
+
+
+_decode_error: Final = msgspec.json.Decoder(ErrorBody).decode
+
+
+def decode_error(body: bytes) -> ErrorBody | None:
+    """The documented error body, or ``None`` if *body* is anything else, such as a gateway's HTML page."""
     try:
-        return _converter(detailed=True).structure(decode_json(body), Error)
-    except (ResponseDecodeError, ClassValidationError, TypeError):
+        return _decode_error(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
 
 

@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import unquote
 
-import attrs
-
 from ._operations import Request, path_segment, quoted
 from .auth.signing import BODY_METHODS, METHODS
 
@@ -18,10 +16,10 @@ if TYPE_CHECKING:
 
 Query = Mapping[str, str | Sequence[str] | None]
 
-_NAME: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_SEGMENT: Final = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+")  # RFC 3986, 3.3
-_TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, 5.6.2
-_VALUE: Final = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+_NAME: Final = r"\{([A-Za-z_][A-Za-z0-9_]*)\}"
+_SEGMENT: Final = r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+"  # RFC 3986, 3.3
+_FIELD_NAME: Final = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"  # RFC 9110, 5.6.2
+_FIELD_VALUE: Final = r"[!-~](?:[ -~]*[!-~])?"
 _OURS: Final = {
     **dict.fromkeys(("authorization", "date", "x-date", "host"), "signing sets it"),
     **dict.fromkeys(("content-length", "x-content-sha256"), "it follows from the body"),
@@ -29,20 +27,6 @@ _OURS: Final = {
     **dict.fromkeys(("connection", "transfer-encoding", "upgrade", "expect", "te", "trailer"), "the transport sets it"),
     "opc-request-id": "use opc_request_id",
 }
-
-
-@attrs.frozen
-class Prepared:
-    """A request for an operation that is not modelled.
-
-    Attributes:
-        route: the path with the names of its segments, as the caller wrote it, and the platform's OCID as one of them.
-        workspace_key: the segment ``workspaceKey``.
-    """
-
-    request: Request
-    route: str
-    workspace_key: str | None
 
 
 def prepare(  # noqa: PLR0917  # those of `SessionsClient.request`
@@ -54,8 +38,11 @@ def prepare(  # noqa: PLR0917  # those of `SessionsClient.request`
     json: object,
     body: bytes | None,
     headers: Mapping[str, str],
-) -> Prepared:
-    """Check and encode everything; *platform* is the platform's path and route. Raises `ValueError` or `TypeError`."""
+) -> tuple[Request, str]:
+    """Check and encode everything; *platform* is the platform's path and route. Raises `ValueError` or `TypeError`.
+
+    Beside the request it returns its route: the path with the names of its segments, as the caller wrote it.
+    """
     if method not in METHODS:
         raise ValueError(f"method={method!r} must be one of {', '.join(sorted(METHODS))}, in capitals")
     if not isinstance(path, str):
@@ -63,7 +50,7 @@ def prepare(  # noqa: PLR0917  # those of `SessionsClient.request`
     parts = path.removeprefix("/").split("/")
     given = dict(segments)
     target = "/".join([_encoded(part, path, given) for part in parts])
-    unused = given.keys() - {name[1] for part in parts if (name := _NAME.fullmatch(part))}
+    unused = given.keys() - {name[1] for part in parts if (name := re.fullmatch(_NAME, part))}
     if unused:
         raise ValueError(f"path={path!r} has no {{{min(unused)}}}, but a segment of that name was given")
     prefix, route = ("", "") if path.startswith("/") else platform
@@ -77,15 +64,15 @@ def prepare(  # noqa: PLR0917  # those of `SessionsClient.request`
         body=data,
         any_success=True,
     )
-    return Prepared(request, f"{route}/{'/'.join(parts)}", given.get("workspaceKey"))
+    return request, f"{route}/{'/'.join(parts)}"
 
 
 def _encoded(part: str, path: str, segments: Mapping[str, str]) -> str:
-    if name := _NAME.fullmatch(part):
+    if name := re.fullmatch(_NAME, part):
         if name[1] not in segments:
             raise ValueError(f"path={path!r} has a segment {part}, but segments has no {name[1]!r}")
         return path_segment(segments[name[1]], name[1])
-    if not _SEGMENT.fullmatch(part):
+    if not re.fullmatch(_SEGMENT, part):
         way_out = "parameters go into query, other characters into segments" if part else "it has an empty segment"
         raise ValueError(f"path={path!r} cannot be sent as it is: {way_out}")
     path_segment(unquote(part), "a segment of path")
@@ -130,7 +117,7 @@ def _checked(headers: Mapping[str, str]) -> dict[str, str]:
         lower = name.lower()
         if reason := _OURS.get(lower):
             raise ValueError(f"header {name!r} cannot be given: {reason}")
-        if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
+        if not re.fullmatch(_FIELD_NAME, name) or not re.fullmatch(_FIELD_VALUE, value):
             raise ValueError(f"header {name!r} must be a token with a value of printable ASCII, not blank")
         if lower in checked:
             raise ValueError(f"header {name!r} was given twice")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Keys:
     """Where a stream finds its workspaces.
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _WITHOUT_SESSIONS: Final = frozenset({"CREATING", "DELETING", "DELETED", "FAILED"})
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Listing:
     """Lists by way of *transport*.
 

@@ -21,7 +21,7 @@ Sleep = Callable[[float], Awaitable[None]]
 PARKED_PER_SLOT: Final = 8
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Slot(Generic[T]):
     """What a source holds while it runs.
 

@@ -26,7 +26,7 @@ _BELOW_PLATFORM: Final = {
 }
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Observer:
     """Whom to tell, and what is the same for all calls of a client.
 

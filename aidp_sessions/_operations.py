@@ -35,10 +35,10 @@ THRESHOLD: Final = 1024 * 1024
 
 _LONGEST_EXCERPT: Final = 1024
 _PLAIN = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9_.~-]*", re.ASCII)
-_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
-_API_VERSION = re.compile(r"[0-9]{8}", re.ASCII)
-_AUTHORITY = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//([^/?#]*)", re.ASCII | re.IGNORECASE)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_REQUEST_ID = r"[A-Za-z0-9_-]+"
+_API_VERSION = r"[0-9]{8}"
+_AUTHORITY = r"(?ai)(?:[a-z][a-z0-9+.-]*:)?//([^/?#]*)"
+_CONTROL = r"[\x00-\x1f\x7f-\x9f]"
 _PRIVATE_HEADERS = frozenset({"set-cookie", "cookie", "authorization", "proxy-authorization", "opc-obo-token"})
 _LARGEST_PAGE = "1000"
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
@@ -46,7 +46,7 @@ _REFUSED_BEFOREHAND = frozenset({409, 429})
 _RESOURCE_BEFORE_20260430 = "dataLakes"
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Request:
     """One request, before it is signed.
 
@@ -93,7 +93,7 @@ class Sink(Protocol):
         """Use a piece; raises `ResponseDecodeError` if it cannot be right."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Answer:
     """A complete answer; *headers* must look names up regardless of case.
 
@@ -133,7 +133,7 @@ def path_segment(value: object, name: str) -> str:
         raise TypeError(f"{name} must be a string, not {type(value).__name__}")
     if _PLAIN.fullmatch(value):
         return value
-    if not value.strip() or value in (".", "..") or _CONTROL.search(value):
+    if not value.strip() or value in (".", "..") or re.search(_CONTROL, value):
         raise ValueError(f"{name}={value!r} must not be blank, '.' or '..', nor contain control characters")
     return quoted(value, name)
 
@@ -151,14 +151,14 @@ def request_id(value: object) -> str:
     """Check a caller's ``opc-request-id``: letters, digits, underscore and dash only ("Get available sessions")."""
     if not isinstance(value, str):
         raise TypeError(f"opc_request_id must be a string, not {type(value).__name__}")
-    if not _REQUEST_ID.fullmatch(value):
+    if not re.fullmatch(_REQUEST_ID, value):
         raise ValueError(f"opc_request_id={value!r} may hold only letters, digits, '_' and '-', and must not be empty")
     return value
 
 
 def workspaces_path(base_path: str, api_version: str, platform_id: str) -> str:
     """The path under which a platform's workspaces live; version 20240831 still calls the platform a data lake."""
-    if not _API_VERSION.fullmatch(api_version):
+    if not re.fullmatch(_API_VERSION, api_version):
         raise ValueError(f"api_version={api_version!r} must be eight digits, such as '20260430'")
     resource = _RESOURCE_BEFORE_20260430 if api_version < "20260430" else "aiDataPlatforms"
     versioned = base_path if base_path.endswith(f"/{api_version}") else f"{base_path}/{api_version}"
@@ -262,7 +262,7 @@ def _service_error(answer: Answer, now: float) -> ServiceError:
     details = decode_error(answer.body)
     if 300 <= answer.status < 400 and answer.status != 304:
         location = answer.headers.get("location", "")
-        authority = _AUTHORITY.match(location)
+        authority = re.match(_AUTHORITY, location)
         host = authority[1].rpartition("@")[2] if authority else "the same host" if location else "no place it names"
         text = f"redirects are not followed, for a signature holds for one host only; this one leads to {host}"
     elif details is not None:

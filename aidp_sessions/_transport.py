@@ -12,6 +12,7 @@ import logging
 import math
 import os
 import platform
+from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -19,7 +20,6 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import attrs
-import backoff
 from yarl import URL
 
 from ._call import AttemptFailedError, Call
@@ -75,6 +75,9 @@ _HEADERS: Final = {
 }
 
 
+_Attempts = Callable[[list[AttemptFailedError], Call, "Request"], Awaitable[Answer]]
+
+
 def _pauses() -> Generator[float, Any, None]:  # backoff types it as if nothing were sent in
     """Ask after each failure whether to go on. Yields only zeros: `Call.pause` does the waiting, before `backoff`."""
     failed = yield 0.0
@@ -84,6 +87,13 @@ def _pauses() -> Generator[float, Any, None]:  # backoff types it as if nothing 
 
 async def _take_pause(details: Mapping[str, object]) -> None:
     await cast("AttemptFailedError", details["exception"]).call.pause()
+
+
+@functools.cache
+def _with_backoff() -> Callable[[_Attempts], _Attempts]:
+    import backoff  # noqa: PLC0415  # when the first attempt of all fails
+
+    return backoff.on_exception(_pauses, AttemptFailedError, jitter=None, on_backoff=_take_pause, logger=None)
 
 
 class Pool:
@@ -183,14 +193,14 @@ def _headers(retry: RetryPolicy) -> dict[str, str]:
     return {**_HEADERS, "opc-client-retries": "true" if retry.attempts > 1 else "false"}
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class ClockOffset:
     """Seconds to add to our clock to get the service's; a client shares it with its copies that have the same two."""
 
     seconds: float = 0.0
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Transport:
     """Everything that the calls of one client have in common.
 
@@ -248,9 +258,8 @@ class Transport:
             return await self._attempt(call, request)
         except AttemptFailedError as first:
             failed = [first]
-        return await self._after(failed, call, request)
+        return await _with_backoff()(self._after)(failed, call, request)
 
-    @backoff.on_exception(_pauses, AttemptFailedError, jitter=None, on_backoff=_take_pause, logger=None)
     async def _after(self, failed: list[AttemptFailedError], call: Call, request: Request) -> Answer:
         """Begins with the failure of the first attempt, which `backoff` need not see unless it fails."""
         if failed:

@@ -321,11 +321,13 @@ class SessionsClient:
         Returns any 2xx, and a 304 to an ``if-none-match``. Raises what `list_sessions` raises.
         """
         platform = self._workspaces_path.removesuffix("/workspaces"), self._platform_route
-        prepared = prepare(platform, method, path, segments or {}, query or {}, json, body, headers or {})
+        segments = segments or {}
+        request, route = prepare(platform, method, path, segments, query or {}, json, body, headers or {})
+        key = segments.get("workspaceKey")
         async with self._transport.call(
-            "request", prepared.workspace_key, opc_request_id=opc_request_id, method=method, route=prepared.route
+            "request", key, opc_request_id=opc_request_id, method=method, route=route
         ) as call:
-            return await call.send(prepared.request, raw_response)
+            return await call.send(request, raw_response)
 
     async def clock_skew(self) -> timedelta | None:
         """Ask the service once, and say how far its clock is ahead of ours; ``None`` if it does not tell the time.

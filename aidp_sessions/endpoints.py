@@ -19,14 +19,13 @@ from .errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_OCID: Final = re.compile(
-    r"ocid1\.[a-z0-9]+\.(?P<realm>[a-z0-9]+)\.(?P<region>[a-z0-9-]*)(\.[\w-]*)?\.[\w-]+", re.ASCII | re.IGNORECASE
-)
-_REGION: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_DOMAIN: Final = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
-_HOST: Final = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
-_VISIBLE: Final = re.compile(r"[!-~]+")
-_BASE_PATH: Final = re.compile(r"(/([\w.~!$&'()*+,;=:@-]|%[0-9a-f]{2})+)*", re.ASCII | re.IGNORECASE)
+# Patterns, here and elsewhere, are compiled by `re` on first use: most programs never need most of them.
+_OCID: Final = r"(?ai)ocid1\.[a-z0-9]+\.(?P<realm>[a-z0-9]+)\.(?P<region>[a-z0-9-]*)(\.[\w-]*)?\.[\w-]+"
+_REGION: Final = r"[a-z0-9]+(-[a-z0-9]+)*"
+_DOMAIN: Final = r"[a-z0-9-]+(\.[a-z0-9-]+)+"
+_HOST: Final = r"[a-z0-9_-]+(\.[a-z0-9_-]+)*"
+_VISIBLE: Final = r"[!-~]+"
+_BASE_PATH: Final = r"(?ai)(/([\w.~!$&'()*+,;=:@-]|%[0-9a-f]{2})+)*"
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 
 # Realm, its domain, then short code = region of each of its regions.
@@ -107,7 +106,7 @@ def parse_region_metadata(text: str, origin: str) -> Region:
     values: list[str] = []
     for name, shape in zip(names, (_REGION, _REGION, _REGION, _DOMAIN), strict=True):
         value = fields.get(name)
-        if not isinstance(value, str) or not shape.fullmatch(value.strip().lower()):
+        if not isinstance(value, str) or not re.fullmatch(shape, value.strip().lower()):
             raise ConfigError(f"{origin}: {name} is {value!r}; it must be a string such as those of us-ashburn-1")
         values.append(value.strip().lower())
     return Region(*values)
@@ -122,7 +121,7 @@ def check_platform_id(platform_id: str) -> str:
 def _parse_ocid(platform_id: str) -> tuple[str, str]:
     if not isinstance(platform_id, str):
         raise TypeError(f"platform_id must be a string, not {type(platform_id).__name__}")
-    match = _OCID.fullmatch(platform_id)
+    match = re.fullmatch(_OCID, platform_id)
     if not match:
         raise ValueError(
             f"platform_id {platform_id!r} is not an OCID; copy the one of the AI Data Platform instance, "
@@ -136,7 +135,7 @@ def check_region(region: str) -> str:
     if not isinstance(region, str):
         raise TypeError(f"region must be a string, not {type(region).__name__}")
     name = region.strip().lower()
-    if not _REGION.fullmatch(name):
+    if not re.fullmatch(_REGION, name):
         raise ValueError(
             f"region {region!r} is not a region name such as 'us-ashburn-1'; for a host of your own, pass endpoint="
         )
@@ -203,8 +202,8 @@ def check_endpoint(endpoint: str) -> str:
         raise ValueError(f"endpoint {endpoint!r} is not a URL: {error}") from None
     path = parts.path.rstrip("/")
     if (
-        not _VISIBLE.fullmatch(endpoint)
-        or not _BASE_PATH.fullmatch(path)
+        not re.fullmatch(_VISIBLE, endpoint)
+        or not re.fullmatch(_BASE_PATH, path)
         or {".", ".."} & set(path.split("/"))
         or port == 0
     ):
@@ -218,7 +217,7 @@ def check_endpoint(endpoint: str) -> str:
 def _check_host(host: str) -> str:
     if ":" in host:
         return f"[{ipaddress.IPv6Address(host)}]" if "%" not in host else _odd_host(host)
-    return host if _HOST.fullmatch(host) else _odd_host(host)
+    return host if re.fullmatch(_HOST, host) else _odd_host(host)
 
 
 def _odd_host(host: str) -> str:

@@ -162,21 +162,6 @@ class WorkspaceSummary:
 
 
 @attrs.frozen(kw_only=True)
-class Error:
-    """The body of an error answer (schema ``Error``); a `ServiceError` carries its values.
-
-    Attributes:
-        code: short, for programs.
-        message: for people.
-        extra: wire fields this version does not know.
-    """
-
-    code: str
-    message: str
-    extra: Mapping[str, object] = attrs.field(default=NO_FIELDS, hash=False)
-
-
-@attrs.frozen(kw_only=True)
 class SessionChange:
     """One difference between two looks at the same selection of sessions.
 

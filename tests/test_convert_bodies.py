@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aidp_sessions._convert import decode_error, envelope, excerpt, structure_workspaces, to_wire
+from aidp_sessions._convert import ErrorBody, decode_error, envelope, excerpt, structure_workspaces, to_wire
 from aidp_sessions.errors import ResponseDecodeError
-from aidp_sessions.models import Error, KernelSummary, SessionSummary
+from aidp_sessions.models import KernelSummary, SessionSummary
 
 from .decoding import NAMED, encode, refusal, sessions_in, sessions_one_by_one
 from .strategies import (
@@ -159,8 +159,8 @@ def test_an_envelope_is_split_into_items_path_and_unknown_fields() -> None:
 @pytest.mark.parametrize(
     ("document", "error"),
     [
-        ({"code": "C", "message": "m"}, Error(code="C", message="m")),
-        ({"code": "", "message": "", "more": [1]}, Error(code="", message="", extra={"more": [1]})),
+        ({"code": "C", "message": "m"}, ErrorBody("C", "m")),
+        ({"code": "", "message": "", "more": [1]}, ErrorBody("", "")),
         ({"code": "C"}, None),
         ({"code": None, "message": "m"}, None),
         ({"code": 404, "message": "m"}, None),
@@ -169,7 +169,7 @@ def test_an_envelope_is_split_into_items_path_and_unknown_fields() -> None:
         ("C", None),
     ],
 )
-def test_only_the_documented_error_body_is_an_error_body(document: object, error: Error | None) -> None:
+def test_only_the_documented_error_body_is_an_error_body(document: object, error: ErrorBody | None) -> None:
     """Anything else is nothing, so that the caller can show the body itself."""
     assert decode_error(encode(document)) == error
 
@@ -179,7 +179,7 @@ def test_only_the_documented_error_body_is_an_error_body(document: object, error
 @example(b"[" * 100_000)
 def test_an_error_body_is_never_a_second_error(body: bytes) -> None:
     """Whatever stands in an error answer, reading it raises nothing."""
-    assert isinstance(decode_error(body), Error | None)
+    assert isinstance(decode_error(body), ErrorBody | None)
 
 
 @pytest.mark.parametrize(

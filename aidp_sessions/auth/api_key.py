@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from .signing import SigningRequest
 
 # Both today's OCIDs and the older ones with colons.
-_OCID: Final = re.compile(r"[\w-]+[.:]([\w-]*[.:]){3,}[\w-]+", re.ASCII)
+_OCID: Final = r"(?a)[\w-]+[.:]([\w-]*[.:]){3,}[\w-]+"
 _QUICK_BITS: Final = 2048
-_FINGERPRINT: Final = re.compile(r"([0-9a-f]{2}:){15}[0-9a-f]{2}")
+_FINGERPRINT: Final = r"([0-9a-f]{2}:){15}[0-9a-f]{2}"
 
 
 def check_tenancy(tenancy: str) -> str:
@@ -32,10 +32,10 @@ def check_fingerprint(fingerprint: str) -> str:
     return _check("fingerprint", fingerprint, _FINGERPRINT, "16 pairs of lower-case hex digits joined by colons")
 
 
-def _check(name: str, value: str, shape: re.Pattern[str], description: str) -> str:
+def _check(name: str, value: str, shape: str, description: str) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a string, not {type(value).__name__}")
-    if not shape.fullmatch(value):
+    if not re.fullmatch(shape, value):
         raise ValueError(f"{name} {value!r} is not valid; it must be {description}")
     return value
 

@@ -6,7 +6,6 @@ Sources: "SDK and CLI Configuration File" and "CLI Environment Variables" of the
 
 from __future__ import annotations
 
-import configparser
 import enum
 import logging
 import os
@@ -61,7 +60,7 @@ class Source(enum.IntEnum):
     ENVIRONMENT = 3
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Setting:
     """A value, never shown, and where it was found: *origin* names the variable, or the key, profile and file."""
 
@@ -77,7 +76,7 @@ class Setting:
             raise ConfigError(f"{self.origin}: {error}") from None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Profile:
     """The settings of one profile, the environment's laid over those of the file.
 
@@ -179,6 +178,8 @@ def _locate(config_file: str | os.PathLike[str] | None, environ: Mapping[str, st
 
 
 def _parse(path: Path) -> Mapping[str, Mapping[str, str]]:
+    import configparser  # noqa: PLC0415  # not everybody has a config file
+
     text = read_text(path, "config file")
     # No section is called NUL, so nothing is inherited yet: whether a value is the profile's own must stay visible.
     parser = configparser.ConfigParser(interpolation=None, default_section="\0")

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from .signing import SigningRequest
 
 _HEADER: Final = "opc-obo-token"
-_TOKEN: Final = re.compile(r"[!-~]+")
-_SIGNED: Final = re.compile(r'headers="([^"]*)"')
+_VISIBLE: Final = r"[!-~]+"
+_SIGNED: Final = r'headers="([^"]*)"'
 
 
 class DelegationTokenSigner(Signer):
@@ -54,7 +54,7 @@ class DelegationTokenSigner(Signer):
     async def sign(self, request: SigningRequest) -> dict[str, str]:
         token = await self._current()
         signed = await self._signer.sign(attrs.evolve(request, extra=(*request.extra, (_HEADER, token))))
-        names = _SIGNED.search(signed.get("authorization", ""))
+        names = re.search(_SIGNED, signed.get("authorization", ""))
         if signed.get(_HEADER) != token or not names or _HEADER not in names[1].split():
             raise CredentialsError(
                 f"{self._signer!r} leaves the delegation token unsigned; use a signer of this package inside"
@@ -98,7 +98,7 @@ class DelegationTokenSigner(Signer):
 
 def _checked(text: str, origin: str) -> str:
     token = text.strip()
-    if not _TOKEN.fullmatch(token):
+    if not re.fullmatch(_VISIBLE, token):
         problem = "holds white space or other characters that no token has" if token else "is empty"
         raise CredentialsError(f"{origin} {problem}; open a new Cloud Shell, or fetch a new delegation token")
     return token

@@ -21,7 +21,7 @@ _WHOLE_EXCHANGE_S: Final = 120.0
 _NO_HINTS: Final[Mapping[int, str]] = {}
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class FetchRequest:
     """One request of a signer.
 

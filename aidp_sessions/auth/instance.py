@@ -48,7 +48,7 @@ _NO_GATEWAY: Final = "check that the instance's subnet has a service gateway or 
 _CLOCK: Final = "check this machine's clock"
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class _Identity:
     """What the metadata service says about the instance."""
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import re
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 
 import attrs
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from .signing import SigningRequest
 
 T = TypeVar("T")
-_KEY_ID: Final = re.compile(r'keyId="([^"]*)"')
+_KEY_ID: Final = r'keyId="([^"]*)"'
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class _Prepared:
     """What those signers read of a request, and its headers, which they write."""
 
@@ -51,7 +51,7 @@ class _OciSigner(Signer):
         self._refresh: Callable[[], object] | None = getattr(signer, "refresh_security_token", None)
         in_memory = self._refresh is None and hasattr(signer, "private_key")
         # One worker rather than a lock: it also holds when a caller is cancelled, and on any event loop.
-        self._worker = None if in_memory else ThreadPoolExecutor(1, thread_name_prefix="oci-signer")
+        self._worker = None if in_memory else concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="oci-signer")
         self._key_id: str | None = None
 
     async def sign(self, request: SigningRequest) -> dict[str, str]:
@@ -104,5 +104,5 @@ class _OciSigner(Signer):
 
 
 def _key_id(headers: Mapping[str, str]) -> str | None:
-    match = _KEY_ID.search(headers.get("authorization", ""))
+    match = re.search(_KEY_ID, headers.get("authorization", ""))
     return match[1] if match else None

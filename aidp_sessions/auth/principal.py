@@ -31,7 +31,7 @@ _OF_AN_API_KEY: Final = ("user", "fingerprint", "key_file", "key_content")
 _log = logging.getLogger("aidp_sessions")
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Settings:
     """What a client needs, from arguments, environment and config file.
 
@@ -46,7 +46,7 @@ class Settings:
     endpoint: str | None = None
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class _Choice:
     """A kind of principal, and the place that named it."""
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 TIME: Final = "%Y-%m-%d %H:%M:%S UTC"
 
 _LAST_SECOND: Final = 253_402_300_799  # of the year 9999
-_JWT: Final = re.compile(r"[\w-]+\.([\w-]+)\.[\w-]*", re.ASCII)
+_JWT: Final = r"(?a)[\w-]+\.([\w-]+)\.[\w-]*"
 _TENANCY_CLAIMS: Final = ("tenant", "res_tenant")
 
 
@@ -45,7 +45,7 @@ class Token:
         Raises `CredentialsError`, from *origin* to *way_out*, unless it is a JWT with a usable ``exp``.
         """
         text = text.strip()
-        match = _JWT.fullmatch(text)
+        match = re.fullmatch(_JWT, text)
         if not match:
             raise CredentialsError(f"{origin} {'is not a JWT' if text else 'is empty'}; {way_out}")
         try:
