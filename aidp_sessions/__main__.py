@@ -12,9 +12,10 @@ def main() -> None:
     try:
         from .cli import command  # noqa: PLC0415  # it may fail
     except ModuleNotFoundError as error:
-        if error.name not in _EXTRA:
+        package = (error.name or "").partition(".")[0]
+        if package not in _EXTRA:
             raise
-        sys.exit(f"aidp-sessions: the command needs {error.name!r}; install it with: pip install 'aidp-sessions[cli]'")
+        sys.exit(f"aidp-sessions: the command needs {package!r}; install it with: pip install 'aidp-sessions[cli]'")
     command(prog_name="aidp-sessions")
 
 

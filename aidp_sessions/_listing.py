@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 _WITHOUT_SESSIONS: Final = frozenset({"CREATING", "DELETING", "DELETED", "FAILED"})
 
 
+def can_hold_sessions(workspace: WorkspaceSummary) -> bool:
+    return workspace.lifecycle_state.upper() not in _WITHOUT_SESSIONS
+
+
 @attrs.frozen(eq=False, repr=False)
 class Listing:
     """Lists by way of *transport*.
@@ -104,7 +108,7 @@ class Listing:
     async def workspace_keys(self) -> AsyncGenerator[str]:
         """The workspaces that can hold sessions, those in private networks included."""
         async for workspace in self.workspaces(workspaces_queries({})):
-            if workspace.lifecycle_state.upper() not in _WITHOUT_SESSIONS:
+            if can_hold_sessions(workspace):
                 yield workspace.key
 
     async def clock_skew(self) -> timedelta | None:

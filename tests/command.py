@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from click.testing import CliRunner
 
 import aidp_sessions
+from aidp_sessions._arguments import Selection
 from aidp_sessions.cli import command
 
 if TYPE_CHECKING:
@@ -21,6 +22,22 @@ if TYPE_CHECKING:
     from aidp_sessions.testing import LocalService
 
 LONG_AGO = "2026-01-05T08:00:00Z"
+OPTIONS = Selection(
+    instance_id=None,
+    profile=None,
+    config_file=None,
+    auth=None,
+    region=None,
+    endpoint=None,
+    output=None,
+    demo=False,
+    workspace=(),
+    max_concurrency=None,
+    path=None,
+    cluster_id=None,
+    agent_flow_key=None,
+)
+"""None of the options that say whom to ask for what: the environment decides."""
 _SETTINGS = ("AIDP_", "OCI_", "INSTANCE_ID", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
 
 

@@ -169,7 +169,13 @@ async def test_workspaces_that_cannot_be_listed_are_one_line_and_status_1(platfo
         (["list", "--output", "xml"], "'xml'"),
         (["list", "--demo", "--profile", "TEAM"], "--profile"),
         (["list", "--demo", "--config-file", "x"], "--config-file"),
-        (["busy"], "'busy'"),
+        (["idle", "--since", "9999999w"], "'9999999w' reaches back before the calendar begins"),
+        (["watch", "--every", "0m"], "'0m' is not a period such as 5m, 1h30m or 90s"),
+        (["watch", "--every", "often"], "'often'"),
+        (["watch", "--output", "csv"], "'csv'"),
+        (["watch", "--connected"], "--since"),
+        (["workspaces", "--workspace", "a"], "--workspace"),
+        (["nap"], "'nap'"),
     ],
 )
 async def test_wrong_usage_is_status_2_names_the_value_and_sends_nothing(

@@ -62,41 +62,6 @@ async def test_version_is_that_of_the_package() -> None:
     assert await finish(await start("--version")) == (0, f"aidp-sessions, version {__version__}\n", "")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are POSIX")
-@pytest.mark.parametrize(("settings", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
-async def test_a_terminal_gets_a_table_in_colour_unless_no_color_is_set(
-    monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], coloured: bool
-) -> None:
-    for name, value in {"TERM": "xterm-256color", **settings}.items():
-        monkeypatch.setenv(name, value)
-    ours, theirs = os.openpty()
-    process = await start("list", "--demo", "--workspace", "churn", stdout=theirs)
-    os.close(theirs)
-    try:
-        shown = await asyncio.to_thread(_read_to_the_end, ours)
-        status, _, stderr = await finish(process)
-    finally:
-        os.close(ours)
-
-    assert (status, stderr) == (0, "")
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
-    assert re.search(r"^Workspace +Session +.*State +Idle for", plain)
-    assert re.search(r"^\d+ sessions in 1 workspace\r\n\Z", plain, re.MULTILINE)
-    assert bool(re.search(r"\x1b\[[0-9;]*3[0-9]m", shown)) is coloured
-
-
-def _read_to_the_end(terminal: int) -> str:
-    shown = b""
-    while True:
-        try:
-            chunk = os.read(terminal, 65536)
-        except OSError:  # how Linux says that nobody holds the other end any more
-            chunk = b""
-        if not chunk:
-            return shown.decode()
-        shown += chunk
-
-
 async def test_ctrl_c_ends_with_status_130_and_what_had_been_found(
     service: LocalService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -112,6 +77,19 @@ async def test_ctrl_c_ends_with_status_130_and_what_had_been_found(
 
     assert json.loads(first)["id"] == "a"
     assert await finish(process) == (130, "", "")
+
+
+async def test_watch_prints_a_line_per_change_until_ctrl_c() -> None:
+    process = await start("watch", "--since", "1w", "--demo", "--workspace", "churn")
+    assert process.stdout is not None
+    first = json.loads(await process.stdout.readline())
+
+    process.send_signal(signal.SIGINT)
+
+    status, rest, stderr = await finish(process)
+    assert (first["kind"], first["session"]["workspaceKey"]) == ("appeared", "churn")
+    assert {line["kind"] for line in lines(rest)} <= {"appeared"}
+    assert (status, stderr) == (130, "")
 
 
 async def test_ctrl_c_still_prints_the_table_of_what_had_been_found(
@@ -133,15 +111,17 @@ async def test_ctrl_c_still_prints_the_table_of_what_had_been_found(
     status, stdout, stderr = await finish(process)
     assert failure.startswith(b"failed: list_sessions of workspace 'bad': 403 ")
     assert (status, stderr) == (130, "")
-    assert stdout.splitlines()[-1] == "1 session in 1 workspace; 1 workspace failed"
+    assert stdout.splitlines()[-1] == "1 session in 1 workspace; 1 workspace failed; interrupted"
 
 
-@pytest.mark.parametrize("output", ["jsonl", "json", "table"])
-async def test_a_pipe_that_nobody_reads_any_more_ends_the_command_in_silence(output: str) -> None:
+@pytest.mark.parametrize(
+    ("command", "output"), [("list", "jsonl"), ("list", "json"), ("list", "csv"), ("list", "table"), ("watch", "jsonl")]
+)
+async def test_a_pipe_that_nobody_reads_any_more_ends_the_command_in_silence(command: str, output: str) -> None:
     ours, theirs = os.pipe()
     os.close(ours)
 
-    process = await start("list", "--demo", "--workspace", "churn", "--output", output, stdout=theirs)
+    process = await start(command, "--demo", "--workspace", "churn", "--output", output, stdout=theirs)
     os.close(theirs)
 
     assert await finish(process) == (1, "", "")

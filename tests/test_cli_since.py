@@ -1,17 +1,30 @@
-"""What ``--since`` understands."""
+"""What ``--since`` and ``--every`` understand."""
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aidp_sessions.cli import parse_since
+from aidp_sessions._arguments import parse_every, parse_since, parse_span
 
-NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+UNITS = {"w": timedelta(weeks=1), "d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}
+UNITS["s"] = timedelta(seconds=1)
+
+
+def outcome(parse: Callable[[str], T], text: str) -> T | ValueError:
+    try:
+        return parse(text)
+    except ValueError as error:
+        return error
 
 
 @pytest.mark.parametrize(
@@ -26,27 +39,34 @@ NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
         ("0s", timedelta(0)),
     ],
 )
-def test_since_reads_a_span_as_that_long_before_now(text: str, span: timedelta) -> None:
-    assert parse_since(text, NOW) == NOW - span
+def test_since_reads_a_span(text: str, span: timedelta) -> None:
+    assert parse_since(text) == span
 
 
-@given(st.datetimes(timezones=st.builds(timezone, st.timedeltas(timedelta(hours=-23), timedelta(hours=23)))))
+@given(st.dictionaries(st.sampled_from(list(UNITS)), st.integers(0, 9999), min_size=1))
+def test_a_span_is_the_sum_of_its_parts_from_the_largest_unit_to_the_smallest(parts: dict[str, int]) -> None:
+    text = "".join(f"{parts[unit]}{unit}" for unit in UNITS if unit in parts)
+
+    assert parse_since(text) == sum((number * UNITS[unit] for unit, number in parts.items()), timedelta(0))
+
+
+@given(st.datetimes(timezones=st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))))
 def test_since_reads_back_every_aware_time_in_iso_8601(moment: datetime) -> None:
-    assert parse_since(moment.isoformat(), NOW) == moment
+    assert parse_since(moment.isoformat()) == moment
 
 
 def test_since_takes_z_for_utc() -> None:
-    assert parse_since("2026-11-23T08:00Z", NOW) == datetime(2026, 11, 23, 8, tzinfo=UTC)
+    assert parse_since("2026-11-23T08:00Z") == datetime(2026, 11, 23, 8, tzinfo=UTC)
 
 
 @given(st.one_of(st.text(), st.from_regex(r"\A[0-9wdhms]{1,20}\Z"), st.datetimes().map(datetime.isoformat)))
-def test_since_yields_an_aware_time_or_a_value_error_for_any_text(text: str) -> None:
-    try:
-        moment: datetime | None = parse_since(text, NOW)
-    except ValueError:
-        moment = None
+def test_since_yields_a_span_or_an_aware_time_or_a_value_error_that_quotes_the_text(text: str) -> None:
+    found = outcome(parse_since, text)
 
-    assert moment is None or moment.utcoffset() is not None
+    if isinstance(found, ValueError):
+        assert repr(text) in str(found)
+    else:
+        assert isinstance(found, timedelta) or found.utcoffset() is not None
 
 
 @pytest.mark.parametrize(
@@ -62,9 +82,21 @@ def test_since_yields_an_aware_time_or_a_value_error_for_any_text(text: str) -> 
         ("yesterday", "such as 2h30m, 90m, 3d or 1w nor a time such as 2026-11-23T08:00Z"),
         ("2026-11-23", "append Z or an offset, e.g. 2026-11-23T00:00:00Z"),
         ("9999999w", "before the calendar begins"),
-        ("99999999999999999999w", "before the calendar begins"),
+        ("99999999999999999999w", "longer than any calendar"),
+        ("9" * 5000 + "w", "longer than any calendar"),
     ],
 )
 def test_since_says_what_is_wrong_and_what_would_do(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=re.escape(reason)):
-        parse_since(text, NOW)
+        parse_since(text)
+
+
+@given(st.text() | st.from_regex(r"\A[0-9wdhms]{1,20}\Z"))
+def test_every_yields_a_span_longer_than_nothing_or_a_value_error_that_quotes_the_text(text: str) -> None:
+    found = outcome(parse_every, text)
+
+    if isinstance(found, ValueError):
+        assert repr(text) in str(found)
+    else:
+        assert found > timedelta(0)
+        assert found == parse_span(text)

@@ -56,7 +56,8 @@ ORDER = (
         "auth.realm",
     ),
     *("_call", "_observed", "_transport", "_listing", "_generic", "auth", "streams", "_options", "client", "__init__"),
-    *("testing", "testing.pytest_plugin", "otel", "_words", "_page", "_html", "_report", "cli", "__main__"),
+    *("testing", "testing.pytest_plugin", "otel", "_words", "_page", "_html", "_report", "_tables", "_formats"),
+    *("_arguments", "_running", "_progress", "_asking", "_board", "cli", "__main__"),
 )
 ON_THEIR_OWN = ("_version", "errors", "events", "_gate", "_merge")
 DISPLAYED = ("errors", "models")  # their values are laid out by `_html`, which is imported when a notebook asks for it
@@ -65,13 +66,13 @@ DOORS = {
     "aiohttp": {"_transport", "testing"},
     "backoff": {"_transport"},
     "cattrs": {"_convert"},
-    "click": {"cli"},
+    "click": {"_arguments", "_running", "cli"},
     "cryptography": {"auth.signing", "auth.certificates", "testing"},
     "msgspec": {"_convert", "_wire"},
     "opentelemetry": {"otel"},
     "pytest": {"testing.pytest_plugin"},
     "pytest_asyncio": {"testing.pytest_plugin"},
-    "rich": {"_report"},
+    "rich": {"_report", "_tables", "_progress", "_board"},
     "yarl": {"_transport"},
 }
 OPTIONAL = {"click", "opentelemetry", "pytest", "pytest_asyncio", "rich", "yarl"}
@@ -141,7 +142,7 @@ def test_streams_know_no_transport() -> None:
 def test_only_the_command_imports_the_local_service() -> None:
     importers = {name for name in NAMES if any(other.startswith("testing") for other in imports(name)[0])}
 
-    assert {group(name) for name in importers} == {"testing", "cli"}
+    assert {group(name) for name in importers} == {"testing", "_running"}
 
 
 @pytest.mark.parametrize("name", NAMES)
