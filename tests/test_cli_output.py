@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from datetime import UTC, datetime, timedelta
-from io import StringIO
+from io import BytesIO, StringIO, TextIOWrapper
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Console
 
-from aidp_sessions import AidpError, KernelSummary, SessionSummary
-from aidp_sessions._report import Report, json_lines, print_failure, print_table
+from aidp_sessions import Activity, AidpError, KernelSummary, SessionSummary
+from aidp_sessions._formats import json_lines
+from aidp_sessions._report import Report, messages, print_failure
+from aidp_sessions._tables import print_report, terminal
 from aidp_sessions._words import age, printable
+
+from .golden import assert_golden
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -32,71 +39,82 @@ REPORT = Report(
         session("Workspace/now.ipynb", "busy", 0.5, workspace="pricing"),
         session("Workspace/just_now.ipynb", "idle", 0.5, workspace="pricing"),
         session("Workspace/深層学習.ipynb", "idle", 60 * 24 * 40 + 60 * 7),
-        SessionSummary(name="warming up", workspace_key="churn"),
+        SessionSummary(name="warming up", workspace_key="churn", id="4a5b"),
         session("Workspace/odd.ipynb", "hibernating", 3, workspace="churn"),
     ],
-    seen=214,
-    answered=12,
-    failed=1,
+    seen={
+        "churn": Counter({Activity.IDLE: 199, Activity.UNKNOWN: 1}),
+        "pricing": Counter({Activity.IDLE: 4, Activity.BUSY: 9, Activity.NO_KERNEL: 1}),
+        "nothing-runs": Counter(),
+    },
+    failures=[AidpError("down")],
 )
 
-UNBOUNDED = """\
-Workspace  Session                                                    Kernel   State          Idle for  Conn.
-─────────────────────────────────────────────────────────────────────────────────────────────────────────────
-churn      Workspace/深層学習.ipynb                                   python3  idle           40 d 7 h      1
-churn      Workspace/features/a_rather_long_name_of_a_notebook.ipynb  python3  idle         3 h 12 min      1
-pricing    Workspace/just_now.ipynb                                   python3  idle               30 s      1
-churn      Workspace/odd.ipynb                                        python3  hibernating                  1
-churn      warming up                                                          no kernel
-pricing    Workspace/now.ipynb                                        python3  busy                         1
-"""
-AT_72 = """\
-Workspace  Session               Kernel   State          Idle for  Conn.
-────────────────────────────────────────────────────────────────────────
-churn      …pace/深層学習.ipynb  python3  idle           40 d 7 h      1
-churn      …of_a_notebook.ipynb  python3  idle         3 h 12 min      1
-pricing    …pace/just_now.ipynb  python3  idle               30 s      1
-churn      Workspace/odd.ipynb   python3  hibernating                  1
-churn      warming up                     no kernel
-pricing    Workspace/now.ipynb   python3  busy                         1
-"""
-AT_60 = """\
-Workspace  Session                   State          Idle for
-────────────────────────────────────────────────────────────
-churn      Workspace/深層学習.ipynb  idle           40 d 7 h
-churn      …ame_of_a_notebook.ipynb  idle         3 h 12 min
-pricing    Workspace/just_now.ipynb  idle               30 s
-churn      Workspace/odd.ipynb       hibernating
-churn      warming up                no kernel
-pricing    Workspace/now.ipynb       busy
-"""
-TOTALS = "\n6 interesting of 214 sessions in 12 workspaces; 1 workspace failed\n"
+
+def render(report: Report, width: int, *, terminal: bool = True, encoding: str = "utf-8") -> str:
+    buffer = BytesIO()
+    file = TextIOWrapper(buffer, encoding=encoding, write_through=True)
+    print_report(report, Console(file=file, width=width, force_terminal=terminal, color_system=None))
+    return buffer.getvalue().decode(encoding)
 
 
-def render(report: Report, width: int, *, terminal: bool = True, color_system: str | None = None) -> str:
+@pytest.mark.parametrize("width", [40, 60, 72, 125])
+def test_a_table_fits_its_terminal_sorted_by_idle_time(width: int) -> None:
+    shown = render(REPORT, width)
+
+    assert_golden(f"mixed-{width}", shown)
+    assert max(map(cell_len, shown.splitlines()[:-1])) <= width
+
+
+def test_where_it_gets_narrow_the_id_goes_first_then_kernel_connections_and_bar_but_never_how_long() -> None:
+    headings = [" ".join(render(REPORT, width).splitlines()[0].split()) for width in range(130, 50, -1)]
+
+    assert list(dict.fromkeys(headings)) == [
+        "Workspace Session Kernel State Idle for Conn. Id",
+        "Workspace Session Kernel State Idle for Conn.",
+        "Workspace Session State Idle for Conn.",
+        "Workspace Session State Idle for",
+    ]
+
+
+def test_ids_and_keys_are_whole_where_80_columns_are_all_there_is() -> None:
+    key = "2f9d7c1e-0b44-4f6e-9a39-6f1f5b1c7f10"
+    kept = [session("Workspace/a_notebook_with_a_name.ipynb", "idle", 5, workspace=key)]
+
+    row = render(Report(now=NOW, kept=kept), 80).splitlines()[2]
+
+    assert row == f"{key}  …tebook_with_a_name.ipynb  idle      5 min"
+
+
+def test_a_table_on_its_way_to_a_file_is_never_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     file = StringIO()
-    print_table(report, Console(file=file, width=width, force_terminal=terminal, color_system=color_system))  # type: ignore[arg-type]  # a literal in rich
-    return "".join(line.rstrip() + "\n" for line in file.getvalue().splitlines())
+    monkeypatch.setattr("sys.stdout", file)
+    monkeypatch.setenv("COLUMNS", "10")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+
+    print_report(REPORT, terminal())
+
+    assert_golden("mixed-125", re.sub("\x1b[^m]*m", "", file.getvalue()))
 
 
-def test_a_table_is_sorted_by_idle_time_and_says_only_of_idle_kernels_for_how_long() -> None:
-    assert render(REPORT, 120) == UNBOUNDED + TOTALS
+def test_a_terminal_without_line_drawing_gets_bars_and_rules_of_ascii() -> None:
+    kept = [session("Workspace/" + "long" * 20, "idle", 300)]
 
-
-def test_a_path_that_finds_no_room_keeps_its_end() -> None:
-    assert render(REPORT, 72) == AT_72 + TOTALS
-
-
-def test_a_narrow_terminal_loses_columns_before_it_loses_readability() -> None:
-    assert render(REPORT, 60) == AT_60 + TOTALS
-
-
-def test_a_table_on_its_way_to_a_file_is_never_cut_off() -> None:
-    assert render(REPORT, 10, terminal=False) == UNBOUNDED + TOTALS
+    assert_golden("ascii-80", render(Report(now=NOW, kept=kept, seen={"churn": Counter()}), 80, encoding="ascii"))
 
 
 def test_a_table_without_rows_is_its_totals() -> None:
-    assert render(Report(now=NOW, adjective="idle", seen=1, answered=2), 80) == "0 idle of 1 session in 2 workspaces\n"
+    seen = {"a": Counter({Activity.BUSY: 1}), "b": Counter[Activity]()}
+
+    assert render(Report(now=NOW, adjective="idle", seen=seen), 80) == "0 idle of 1 session in 2 workspaces\n"
+
+
+def test_the_line_of_totals_says_what_is_missing_from_them() -> None:
+    report = Report(now=NOW, failures=[AidpError("down")] * 2, unlisted=AidpError("down"), interrupted=True)
+
+    assert report.summary() == (
+        "0 sessions in 0 workspaces; 2 workspaces failed; not all workspaces are known; interrupted"
+    )
 
 
 @pytest.mark.parametrize(
@@ -143,6 +161,6 @@ def test_json_lines_are_ascii_so_that_no_locale_can_spoil_them() -> None:
 
 
 def test_a_failure_is_one_line_of_plain_text_where_stderr_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    print_failure(AidpError("<html>\n[bold]" + "x" * 300 + "\x1b[0m"))
+    print_failure(AidpError("<html>\n[bold]" + "x" * 300 + "\x1b[0m"), messages())
 
     assert capsys.readouterr().err == "failed: <html> [bold]" + "x" * 300 + "\ufffd[0m\n"
