@@ -1,0 +1,111 @@
+"""CSV that a spreadsheet may open, JSON lines of changes, and files that appear whole."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aidp_sessions import KernelSummary, SessionChange, SessionSummary, WorkspaceSummary
+from aidp_sessions._formats import json_change, replacement, sessions_as_csv, workspaces_as_csv
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+KERNEL = KernelSummary(
+    id="k1", name="python3", execution_state="idle", last_activity=NOW - timedelta(hours=2), connections=0
+)
+SESSION = SessionSummary(
+    id="s1",
+    name="churn.ipynb",
+    path="Workspace/churn, again.ipynb",
+    type="notebook",
+    cluster_id="c1",
+    agent_flow_key="f1",
+    lifecycle_state="ACTIVE",
+    kernel=KERNEL,
+    workspace_key="analytics",
+)
+
+
+def test_a_session_is_one_line_of_csv_with_its_activity_and_its_idle_time_in_seconds() -> None:
+    assert sessions_as_csv([SESSION, SessionSummary()], NOW) == (
+        "workspace_key,id,name,path,type,cluster_id,agent_flow_key,lifecycle_state,"
+        "kernel_id,kernel_name,execution_state,last_activity,connections,activity,idle_seconds\n"
+        'analytics,s1,churn.ipynb,"Workspace/churn, again.ipynb",notebook,c1,f1,ACTIVE,'
+        "k1,python3,idle,2026-11-23T10:00:00Z,0,idle,7200\n"
+        ",,,,,,,,,,,,,no_kernel,\n"
+    )
+
+
+def test_a_workspace_is_one_line_of_csv() -> None:
+    workspace = WorkspaceSummary(
+        key="w", display_name="W", type="USER", lifecycle_state="ACTIVE", time_created=NOW, description="+1"
+    )
+
+    assert workspaces_as_csv([workspace]) == (
+        "key,display_name,lifecycle_state,type,is_private_network_enabled,time_created,description\n"
+        "w,W,ACTIVE,USER,,2026-11-23T12:00:00Z,'+1\n"
+    )
+
+
+@given(st.lists(st.text() | st.from_regex(r"\A\s*[=+@＝-].*", fullmatch=False), max_size=5))
+def test_no_cell_of_csv_is_a_formula_nor_breaks_its_line_and_each_text_can_be_recognised(names: list[str]) -> None:
+    text = sessions_as_csv([SessionSummary(name=name, workspace_key="w") for name in names], NOW)
+
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert text.count("\n") == 1 + len(rows) == 1 + len(names)
+    for name, row in zip(names, rows, strict=True):
+        shown = row["name"].removeprefix("'") if not name.startswith("'") else row["name"]
+        assert len(shown) == len(name)
+        assert all(new == old for new, old in zip(shown, name, strict=True) if old.isprintable())
+        assert not row["name"].lstrip().startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠"))
+
+
+def test_a_change_is_one_line_of_json_with_what_was_before_only_where_that_differs() -> None:
+    busy = SessionSummary(id="s", workspace_key="w", name="before")
+    idle = SessionSummary(id="s", workspace_key="w", name="after")
+
+    changed = json.loads(json_change(SessionChange(kind="changed", session=idle, previous=busy), NOW))
+    vanished = json.loads(json_change(SessionChange(kind="vanished", session=idle, previous=idle), NOW))
+
+    after = {"workspaceKey": "w", "id": "s", "name": "after"}
+    assert changed == {
+        "time": "2026-11-23T12:00:00Z",
+        "kind": "changed",
+        "session": after,
+        "previous": {"workspaceKey": "w", "id": "s", "name": "before"},
+    }
+    assert vanished == {"time": "2026-11-23T12:00:00Z", "kind": "vanished", "session": after}
+
+
+def test_a_replacement_appears_whole_through_a_link_and_as_any_new_file(tmp_path: Path) -> None:
+    target, link, fresh = tmp_path / "target", tmp_path / "link", tmp_path / "fresh"
+    target.write_text("old")
+    link.symlink_to(target)
+    fresh.touch()
+
+    with replacement(str(link)) as put:
+        assert target.read_text() == "old"
+        put("new")
+
+    assert (target.read_text(), link.is_symlink()) == ("new", True)
+    assert target.stat().st_mode == fresh.stat().st_mode
+    assert set(tmp_path.iterdir()) == {target, link, fresh}
+
+
+def test_without_a_replacement_everything_stays_as_it_was(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_text("old")
+
+    with pytest.raises(ZeroDivisionError), replacement(str(target)):
+        raise ZeroDivisionError
+
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("target", "old")]
