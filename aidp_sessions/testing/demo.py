@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Final
 
@@ -13,8 +14,7 @@ from ..models import KernelSummary, SessionSummary
 from ._faults import Fault
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
+    from ..policies import Sleep
     from .service import LocalService
 
 FAILING_WORKSPACE: Final = "legacy-migration"
@@ -55,18 +55,23 @@ _STATES: Final = {
 }
 _MINUTES: Final = (1, 10, 60, 24 * 60, 7 * 24 * 60, 6 * 7 * 24 * 60)
 _SHARED_KERNEL: Final = 0.06
+_NEXT_STATE: Final = {"idle": "busy", "busy": "idle"}
+_BETWEEN_CHANGES: Final = (1.0, 3.0)
 
 
-def populate_demo(service: LocalService, *, now: datetime) -> None:
+def populate_demo(service: LocalService, *, now: datetime) -> dict[str, list[SessionSummary]]:
     """Add a dozen workspaces and some 250 sessions whose activity lies before *now*, which must be aware.
 
-    One workspace has a private network, one is being deleted, and one answers 404 to everybody.
+    One workspace has a private network, one is being deleted, and one answers 404 to everybody. Returns the sessions of
+    each workspace by its key.
     """
     random = Random(_SEED)  # noqa: S311  # to be the same each time is the point
+    held: dict[str, list[SessionSummary]] = {}
     for number, (key, display_name, count, topics) in enumerate(_WORKSPACES):
+        held[key] = _sessions(random, count, topics, now)
         service.add_workspace(
             key,
-            _sessions(random, count, topics, now),
+            held[key],
             display_name=display_name,
             type="DEFAULT" if key == "default" else "USER",
             lifecycle_state="DELETING" if key == _BEING_DELETED else "ACTIVE",
@@ -74,6 +79,24 @@ def populate_demo(service: LocalService, *, now: datetime) -> None:
             time_created=now - timedelta(days=400 - 21 * number, minutes=random.randrange(1440)),
         )
     service.fail(FAILING_WORKSPACE, Fault(status=404, times=None))
+    return held
+
+
+async def stir_demo(
+    service: LocalService, held: dict[str, list[SessionSummary]], *, sleep: Sleep = asyncio.sleep
+) -> None:
+    """Let people work on what `populate_demo` returned, until cancelled: kernels begin and end work."""
+    random = Random(_SEED)  # noqa: S311  # as above
+    places = [(key, at) for key, sessions in held.items() for at in range(len(sessions))]
+    while True:
+        await sleep(random.uniform(*_BETWEEN_CHANGES))
+        key, at = random.choice(places)
+        kernel = held[key][at].kernel
+        if kernel is not None and kernel.execution_state in _NEXT_STATE:
+            state = _NEXT_STATE[kernel.execution_state]
+            kernel = attrs.evolve(kernel, execution_state=state, last_activity=datetime.now(UTC))
+            held[key][at] = attrs.evolve(held[key][at], kernel=kernel)
+            service.set_sessions(key, held[key])
 
 
 def _sessions(random: Random, count: int, topics: tuple[str, ...], now: datetime) -> list[SessionSummary]:
