@@ -52,9 +52,14 @@ def step(name: str, command: str, folder: Path, environment: dict[str, str], *, 
     return seconds
 
 
+def commands() -> list[str]:
+    """Find what is typed: to install, to try, to install for tests, to test."""
+    lines = block("Try it", "sh", "--demo"), block("Testing your own code", "sh", "pytest")
+    return [command for line in lines for command in line.strip().split(" && ")]
+
+
 def main() -> None:
-    install, demo = block("Try it", "sh", "--demo").strip().split(" && ")
-    prepare, test = block("Testing your own code", "sh", "pytest").strip().split(" && ")
+    install, demo, prepare, test = commands()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         (folder / "first.py").write_text(block("Testing your own code", "python", "asyncio.run("), encoding="utf-8")

@@ -13,6 +13,7 @@ import pytest
 import trustme
 
 from aidp_sessions.testing import Fault, LocalService
+from benchmarks import newcomer
 
 from .command import forget_settings, point_to, start, wire
 from .notebook import move_home, run_cells
@@ -249,6 +250,7 @@ def test_every_block_is_run_by_somebody(block: Block) -> None:
 
 
 def in_ci(step: str, ci: str) -> bool:
-    """CI runs *step*, or installs the same extra by other means."""
+    """CI runs *step*, itself or as the newcomer does, or installs the same extra by other means."""
     installed = re.fullmatch(r"python -m pip install ('\.\[[a-z]+\]')", step)
-    return step in ci or (installed is not None and installed[1] in ci)
+    by_newcomer = "-m benchmarks.newcomer" in ci and step in newcomer.commands()
+    return step in ci or by_newcomer or (installed is not None and installed[1] in ci)
