@@ -79,9 +79,20 @@ class Call:
             total, count = self._transport.timeout.total, len(self._request_ids)
             error = RequestTimeoutError(f"the total of {total:g} s for the call ran out, in attempt {count}", "total")
         if error is not None:
-            annotate(error, self._operation, self._workspace_key, self._request_ids, self._seconds)
+            self._annotate(error)
             if error is not exc:
                 raise error from None
+
+    def _annotate(self, error: AidpError) -> None:
+        annotate(error, self._operation, self._workspace_key, self._request_ids, self._seconds)
+
+    def afterwards(self, work: Callable[[], T]) -> T:
+        """Do *work* that the call has left for later; its errors are the call's all the same."""
+        try:
+            return work()
+        except AidpError as error:
+            self._annotate(error)
+            raise
 
     async def send(self, request: Request, decode: Callable[[Answer], T]) -> T:
         """Send *request* until it is answered, and decode the answer; raises the last failure."""

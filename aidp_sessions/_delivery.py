@@ -24,27 +24,27 @@ Emit = Callable[[tuple["SessionSummary", ...]], Awaitable[None]]
 
 
 class Delivery:
-    """The sessions of one workspace on their way. Without *emit* they are all kept, to be had as `sessions`.
+    """The sessions of one workspace on their way. Without *emit* all are kept, and with it those that fit.
 
     Attributes:
-        sessions: what is held back; at the end, what has not been passed on.
         irrevocable: something of the request under way has been passed on, so it cannot be sent again.
     """
 
-    def __init__(self, workspace_key: str, emit: Emit | None) -> None:
+    def __init__(self, workspace_key: str, emit: Emit | None = None) -> None:
         self._workspace_key = workspace_key
         self._emit = emit
         self._held_bytes = 0
-        self._parser: SessionParser | None = None
+        self._sessions: list[SessionSummary] = []
+        self._undecoded: list[Answer] = []
         self._committed = 0
-        self.sessions: list[SessionSummary] = []
+        self._parser: SessionParser | None = None
         self.irrevocable = False
 
     def begin(self) -> None:
         """A request is sent, perhaps not for the first time: forget what an earlier attempt at it had brought."""
         self._parser = None
         self.irrevocable = False
-        del self.sessions[self._committed :]
+        del self._sessions[self._committed :]
 
     async def take(self, chunk: bytes) -> None:
         """Decode a piece of a large answer, letting others run in between."""
@@ -60,26 +60,38 @@ class Delivery:
             return decode_sessions(answer, self._workspace_key)
         return session_page(answer, *self._parser.close())
 
+    def defer(self, answer: Answer) -> SessionPage:
+        """As `decode`, but leave the sessions of an answer that `take` has not seen to `rest`."""
+        if self._parser is not None:
+            return self.decode(answer)
+        self._undecoded.append(answer)
+        return session_page(answer, (), {})
+
     async def add(self, page: SessionPage) -> None:
         """Keep a page, or pass it on."""
         self._held_bytes += page.size
         if self._held_bytes > THRESHOLD:
             await self._pass_on(page.sessions)
         else:
-            self.sessions += page.sessions
-        self._committed = len(self.sessions)
+            self._sessions += page.sessions
+        self._committed = len(self._sessions)
         self.irrevocable = False
 
+    def rest(self) -> tuple[SessionSummary, ...]:
+        """All that has not been passed on; raises `ResponseDecodeError` for a deferred answer."""
+        undecoded, self._undecoded = self._undecoded, []
+        for answer in undecoded:
+            self._sessions += decode_sessions(answer, self._workspace_key).sessions
+        return tuple(self._sessions)
+
     async def _pass_on(self, sessions: tuple[SessionSummary, ...]) -> None:
-        self.sessions += sessions
         if self._emit is None:
+            self._sessions += sessions
             _settle()
-            return
-        if not self.sessions:
-            return
-        part, self.sessions, self._committed = tuple(self.sessions), [], 0
-        self.irrevocable = True
-        await self._emit(part)
+        elif part := self.rest() + sessions:
+            self._sessions, self._committed = [], 0
+            self.irrevocable = True
+            await self._emit(part)
 
 
 def _settle() -> None:

@@ -24,10 +24,11 @@ from .models import SessionCollection
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
 
+    from ._call import Call
     from ._delivery import Emit
     from ._operations import Answer, SessionPage
     from ._transport import Transport
-    from .models import WorkspaceSummary
+    from .models import SessionSummary, WorkspaceSummary
     from .policies import Sleep
     from .responses import Response
 
@@ -57,35 +58,45 @@ class Listing:
         opc_request_id: str | None = None,
         sleep: Sleep | None = None,
         known: SessionCollection | None = None,
-        emit: Emit | None = None,
         responses: list[Response] | None = None,
     ) -> SessionCollection:
-        """List a workspace; with *emit*, pass on to that what does not fit into an answer decoded whole.
-
-        *responses* takes in the raw answers; then none is decoded before it is whole.
-        """
-        target = sessions_target(self.workspaces_path, workspace_key, query)
-        call = self.transport.call("list_sessions", workspace_key, opc_request_id=opc_request_id, sleep=sleep)
-        delivery = Delivery(workspace_key, emit and (lambda sessions: call.unhurried(emit(sessions))))
+        """List a workspace. *responses* takes in the raw answers; then none is decoded before it is whole."""
+        delivery = Delivery(workspace_key)
         sink, decode = (delivery, delivery.decode) if responses is None else (None, _keeping(responses, delivery))
-        async with call:
-            etag = known.etag if known and known.etag and known.etag.isascii() else None
+        target = sessions_target(self.workspaces_path, workspace_key, query)
+        etag = known.etag if known and known.etag and known.etag.isascii() else None
+        async with self.transport.call(
+            "list_sessions", workspace_key, opc_request_id=opc_request_id, sleep=sleep
+        ) as call:
             request = Request(target, {"if-none-match": etag} if etag else {}, sink)
             first = await call.send(request, unless_unchanged(decode))
             if first is None:
                 return cast("SessionCollection", known)
-            page, seen = first, set[str]()
-            await delivery.add(page)
-            while token := next_token(page.next_page, seen):
-                page = await call.send(Request(with_page(target, token), sink=sink), decode)
-                await delivery.add(page)
+            last = await _rest(call, request, first, delivery, decode)
         return SessionCollection(
-            items=tuple(delivery.sessions),
-            etag=None if seen else first.etag,
-            opc_request_id=page.opc_request_id,
+            items=delivery.rest(),
+            etag=first.etag if last is first else None,
+            opc_request_id=last.opc_request_id,
             extra=first.extra,
             responses=() if responses is None else tuple(responses),
         )
+
+    async def deliver(
+        self, workspace_key: str, query: str, sleep: Sleep, emit: Emit
+    ) -> Callable[[], tuple[SessionSummary, ...]]:
+        """List a workspace: emit the sessions of a large answer as they come, and return a way to get the others.
+
+        Those are decoded when they are got, so that a workspace's sessions come to life when somebody wants them, and
+        not while those of many others wait. A listener hears of a call when it is over, so then they are decoded here.
+        """
+        call = self.transport.call("list_sessions", workspace_key, sleep=sleep)
+        delivery = Delivery(workspace_key, lambda sessions: call.unhurried(emit(sessions)))
+        decode = delivery.defer if self.transport.observer is None else delivery.decode
+        target = sessions_target(self.workspaces_path, workspace_key, query)
+        async with call:
+            request = Request(target, sink=delivery)
+            await _rest(call, request, await call.send(request, decode), delivery, decode)
+        return lambda: call.afterwards(delivery.rest)
 
     async def workspaces(self, queries: Iterable[str]) -> AsyncGenerator[WorkspaceSummary]:
         """The workspaces that any of *queries* finds, each once."""
@@ -118,6 +129,18 @@ class Listing:
 
     def _skew(self, answer: Answer) -> float | None:
         return clock_skew(answer.headers, self.transport.clock.time())
+
+
+async def _rest(
+    call: Call, first: Request, page: SessionPage, delivery: Delivery, decode: Callable[[Answer], SessionPage]
+) -> SessionPage:
+    """Add *page*, the answer to *first*, and those after it to *delivery*; returns the last."""
+    seen = set[str]()
+    await delivery.add(page)
+    while token := next_token(page.next_page, seen):
+        page = await call.send(Request(with_page(first.target, token), sink=first.sink), decode)
+        await delivery.add(page)
+    return page
 
 
 def _keeping(responses: list[Response], delivery: Delivery) -> Callable[[Answer], SessionPage]:

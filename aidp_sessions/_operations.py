@@ -195,7 +195,11 @@ def sessions_target(workspaces: str, workspace_key: str, query: str) -> str:
 
 def decode_sessions(answer: Answer, workspace_key: str) -> SessionPage:
     """A page of sessions; the array may be bare, as version 20240831 sends it."""
-    return session_page(answer, *decode_collection(answer.body, workspace_key))
+    try:
+        return session_page(answer, *decode_collection(answer.body, workspace_key))
+    except ResponseDecodeError as error:
+        attach_answer(error, answer)
+        raise
 
 
 def session_page(answer: Answer, sessions: tuple[SessionSummary, ...], extra: Mapping[str, object]) -> SessionPage:

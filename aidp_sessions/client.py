@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .events import Listener
     from .models import SessionCollection, WorkspaceSummary
     from .responses import Response
-    from .streams import OnError
+    from .streams import OnError, Part
 
 
 class SessionsClient:
@@ -247,9 +247,8 @@ class SessionsClient:
         async def fetch(workspace_key: str, sleep: Sleep, known: SessionCollection | None) -> SessionCollection:
             return await listing.sessions(workspace_key, query, sleep=sleep, known=known)
 
-        async def deliver(workspace_key: str, sleep: Sleep, emit: Emit) -> None:
-            rest = await listing.sessions(workspace_key, query, sleep=sleep, emit=emit)
-            await emit(rest.items)
+        async def deliver(workspace_key: str, sleep: Sleep, emit: Emit) -> Part:
+            return await listing.deliver(workspace_key, query, sleep, emit)
 
         limit = self._transport.gate.limit
         return SessionStream(

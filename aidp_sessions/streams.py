@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Literal, NoReturn, Self, TypeVar
 
 import attrs
 
@@ -30,8 +30,10 @@ Predicate = Callable[[SessionSummary], bool]
 Fetch = Callable[[str, Sleep, SessionCollection | None], Awaitable[SessionCollection]]
 """``fetch(workspace_key, sleep, known)``: all sessions of a workspace; *known* itself, if nothing has changed since."""
 Emit = Callable[[tuple[SessionSummary, ...]], Awaitable[None]]
-Deliver = Callable[[str, Sleep, Emit], Awaitable[None]]
-"""``deliver(workspace_key, sleep, emit)``: the same sessions, emitted all at once or, if they are many, in parts."""
+Part = Callable[[], Iterable[SessionSummary]]
+"""Sessions that are there, but not decoded before somebody calls for them; then they may raise an `AidpError`."""
+Deliver = Callable[[str, Sleep, Emit], Awaitable[Part]]
+"""``deliver(workspace_key, sleep, emit)``: the same sessions; if they are many, some are emitted before the rest."""
 
 _LONGEST_HEAD_START = 1.0
 _log = logging.getLogger("aidp_sessions")
@@ -86,10 +88,14 @@ class SessionStream:
         async with aclosing(self._merged(self._asking_for_parts())) as parts:
             try:
                 async for part in parts:
-                    if isinstance(part, AidpError):
-                        self._note(part, failures)
+                    try:
+                        sessions = part()
+                    except AidpError as error:
+                        if self._on_error == "raise":
+                            raise
+                        self._note(error, failures)
                         continue
-                    for session in part:
+                    for session in sessions:
                         yield session
             except AidpError as error:
                 if self._on_error != "defer":
@@ -98,25 +104,26 @@ class SessionStream:
         if failures:
             raise FanOutError.of(failures)
 
-    def _asking_for_parts(self) -> Source[str, tuple[SessionSummary, ...] | AidpError]:
+    def _asking_for_parts(self) -> Source[str, Part]:
         holds = self._predicate() if self._conditions else None
 
-        async def ask(key: str, slot: Slot[tuple[SessionSummary, ...] | AidpError]) -> None:
+        async def ask(key: str, slot: Slot[Part]) -> None:
             delivered = 0
 
             async def emit(sessions: tuple[SessionSummary, ...]) -> None:
                 nonlocal delivered
                 if kept := sessions if holds is None else tuple(filter(holds, sessions)):
-                    await slot.emit(kept)
+                    await slot.emit(lambda: kept)
                     delivered += len(kept)
 
             try:
-                await self._deliver(key, slot.pause, emit)
+                rest = await self._deliver(key, slot.pause, emit)
             except AidpError as error:
                 error.delivered = delivered
                 if self._on_error == "raise":
                     raise
-                await slot.emit(error)
+                rest = _raising(error)
+            await slot.emit(rest if holds is None else lambda: filter(holds, rest()))
 
         return ask
 
@@ -227,3 +234,10 @@ class SessionStream:
 
     def _merged(self, ask: Source[str, T]) -> AsyncGenerator[T]:
         return merge(self._keys.begin(), ask, limit=self._limit, sleep=self._clock.sleep)
+
+
+def _raising(error: AidpError) -> Part:
+    def fail() -> NoReturn:
+        raise error
+
+    return fail
