@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 from ._incremental import PIECE, SessionParser
-from ._operations import THRESHOLD, SessionPage, decode_sessions, session_page
+from ._operations import THRESHOLD, SessionPage, decode_sessions, session_page, sessions_of
 
 if TYPE_CHECKING:
     from ._operations import Answer
@@ -81,7 +81,7 @@ class Delivery:
         """All that has not been passed on; raises `ResponseDecodeError` for a deferred answer."""
         undecoded, self._undecoded = self._undecoded, []
         for answer in undecoded:
-            self._sessions += decode_sessions(answer, self._workspace_key).sessions
+            self._sessions += sessions_of(answer, self._workspace_key)[0]
         return tuple(self._sessions)
 
     async def _pass_on(self, sessions: tuple[SessionSummary, ...]) -> None:

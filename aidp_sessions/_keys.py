@@ -36,7 +36,7 @@ def keys_of(workspaces: str | Iterable[str] | AsyncIterable[str], check: Callabl
         keys = tuple(dict.fromkeys(workspaces))
         for key in keys:
             check(key)
-        return Keys(lambda: _enumerate(keys, check))
+        return Keys(lambda: _checked(keys))
     if isinstance(workspaces, Iterator | AsyncIterator):
         rest = [workspaces]
 
@@ -49,6 +49,11 @@ def keys_of(workspaces: str | Iterable[str] | AsyncIterable[str], check: Callabl
     if not isinstance(workspaces, Iterable | AsyncIterable):
         raise TypeError(f"workspaces must be a key or an iterable of keys, not {type(workspaces).__name__}")
     return Keys(lambda: _enumerate(workspaces, check))
+
+
+async def _checked(keys: tuple[str, ...]) -> AsyncGenerator[str]:
+    for key in keys:
+        yield key
 
 
 async def _enumerate(

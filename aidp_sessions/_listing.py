@@ -82,7 +82,7 @@ class Listing:
         )
 
     async def deliver(
-        self, workspace_key: str, query: str, sleep: Sleep, emit: Emit
+        self, query: str, workspace_key: str, sleep: Sleep, emit: Emit
     ) -> Callable[[], tuple[SessionSummary, ...]]:
         """List a workspace: emit the sessions of a large answer as they come, and return a way to get the others.
 

@@ -75,7 +75,7 @@ class _Buffer(Generic[T]):
         self.items: deque[T] = deque()
         self._limit = limit
         self._room = asyncio.Event()
-        self._filled = asyncio.Event()
+        self._consumer: asyncio.Future[None] | None = None
 
     async def put(self, item: T) -> None:
         self.items.append(item)
@@ -92,11 +92,12 @@ class _Buffer(Generic[T]):
 
     async def filled(self) -> None:
         """Wait for the next item, or for `wake`; only the one consumer calls it."""
-        self._filled.clear()
-        await self._filled.wait()
+        self._consumer = asyncio.get_running_loop().create_future()
+        await self._consumer
 
     def wake(self) -> None:
-        self._filled.set()
+        if self._consumer is not None and not self._consumer.done():
+            self._consumer.set_result(None)
 
 
 class _Workers(Generic[K, T]):

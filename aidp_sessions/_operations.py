@@ -195,8 +195,13 @@ def sessions_target(workspaces: str, workspace_key: str, query: str) -> str:
 
 def decode_sessions(answer: Answer, workspace_key: str) -> SessionPage:
     """A page of sessions; the array may be bare, as version 20240831 sends it."""
+    return session_page(answer, *sessions_of(answer, workspace_key))
+
+
+def sessions_of(answer: Answer, workspace_key: str) -> tuple[tuple[SessionSummary, ...], Mapping[str, object]]:
+    """The sessions in an answer, and its unknown fields; raises `ResponseDecodeError` with the evidence."""
     try:
-        return session_page(answer, *decode_collection(answer.body, workspace_key))
+        return decode_collection(answer.body, workspace_key)
     except ResponseDecodeError as error:
         attach_answer(error, answer)
         raise

@@ -224,6 +224,9 @@ class Transport:
     ssl: ssl.SSLContext | bool
     proxy: str | None = attrs.field(repr=False)
     observer: Observer | None = None
+    scheme: str = attrs.field(
+        init=False, default=attrs.Factory(lambda self: self.base_url.partition("://")[0], takes_self=True)
+    )
     host: str = attrs.field(init=False, default=attrs.Factory(lambda self: _host(self.base_url), takes_self=True))
     headers: Mapping[str, str] = attrs.field(
         init=False, default=attrs.Factory(lambda self: _headers(self.retry), takes_self=True), repr=False
@@ -291,7 +294,7 @@ class Transport:
         try:
             async with self.pool.session().request(
                 request.method,
-                URL(self.base_url + request.target, encoded=True),
+                self._url(request.target),
                 data=BytesIO(request.body) if request.body else None,
                 headers={**self.headers, "opc-request-id": opc_request_id, **request.headers, **sent},
                 allow_redirects=False,
@@ -313,6 +316,10 @@ class Transport:
         if isinstance(outcome, AidpError):  # raised out here, where no aiohttp exception with our headers is attached
             raise outcome
         return outcome
+
+    def _url(self, target: str) -> URL:
+        path, _, query = target.partition("?")
+        return URL.build(scheme=self.scheme, authority=self.host, path=path, query_string=query, encoded=True)
 
     def correct_clock(self, received: Mapping[str, str], sent: Mapping[str, str]) -> bool:
         """After a 401: was the date in *sent* too far from that in *received*? Then sign with theirs from now on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn, Self, Unpack, cast
 
 import attrs
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from ._delivery import Emit
     from ._generic import Query
     from ._merge import Sleep
     from ._options import CopyOptions, Options
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .events import Listener
     from .models import SessionCollection, WorkspaceSummary
     from .responses import Response
-    from .streams import OnError, Part
+    from .streams import OnError
 
 
 class SessionsClient:
@@ -247,14 +247,11 @@ class SessionsClient:
         async def fetch(workspace_key: str, sleep: Sleep, known: SessionCollection | None) -> SessionCollection:
             return await listing.sessions(workspace_key, query, sleep=sleep, known=known)
 
-        async def deliver(workspace_key: str, sleep: Sleep, emit: Emit) -> Part:
-            return await listing.deliver(workspace_key, query, sleep, emit)
-
         limit = self._transport.gate.limit
         return SessionStream(
             keys=Keys(listing.workspace_keys) if workspaces is None else _checked_keys(workspaces),
             fetch=fetch,
-            deliver=deliver,
+            deliver=partial(listing.deliver, query),
             limit=limit if max_concurrency is None else min(limit, max_concurrency),
             clock=self._transport.clock,
             on_error=on_error,
