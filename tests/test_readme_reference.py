@@ -81,7 +81,7 @@ def test_the_table_of_limits_states_the_constants() -> None:
     assert [limit for _, limit, _ in table("Limits", "what")] == [
         str(defaults["max_concurrency"]),
         f"{PARKED_PER_SLOT} × `max_concurrency`",
-        "`max_concurrency`",
+        "2 × `max_concurrency`",
         f"{THRESHOLD // MIB} MiB",
         f"{defaults['max_response_bytes'] // MIB} MiB",
         f"{Timeout().total:g} s",
