@@ -52,6 +52,7 @@ ORDER = (
         "auth.token",
         "auth.fetching",
         "auth.turns",
+        "auth.threads",
         "auth.renewal",
         "auth.realm",
     ),

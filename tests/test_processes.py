@@ -110,6 +110,38 @@ async def test_a_forked_child_gets_a_clear_answer_and_leaves_the_parent_its_conn
     assert server.connections == connections
 
 
+LONG_KEY: Final = """
+import asyncio, os, signal
+from aidp_sessions import ApiKeySigner
+from aidp_sessions.auth.signing import PrivateKey, SigningRequest
+
+key = PrivateKey.generate(3072)
+user = dict(tenancy="ocid1.tenancy.oc1..aaaa", user="ocid1.user.oc1..aaaa", fingerprint=key.fingerprint)
+signer = ApiKeySigner(**user, private_key=key)
+
+async def sign():
+    return await signer.sign(SigningRequest("GET", "h", "/", "d"))
+
+expected = asyncio.run(sign())
+child = os.fork()
+if child == 0:
+    signal.alarm(20)  # nobody else would end a child that waits for a thread that is not there
+    os._exit(0 if asyncio.run(sign()) == expected else 1)
+os._exit(os.waitpid(child, 0)[1])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="for systems that fork")
+async def test_a_forked_child_signs_with_a_long_key_that_its_parent_has_used() -> None:
+    """Though the threads that the parent signed in did not come along."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "ignore::DeprecationWarning", "-c", LONG_KEY),  # Python 3.12 warns of such forks
+        env={"PYTHONPATH": os.pathsep.join(sys.path), "PATH": os.environ["PATH"]},
+    )
+
+    assert await process.wait() == 0
+
+
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
 def test_pickling_a_client_is_refused_in_clear_words(protocol: int) -> None:
     client = RawServer().client(endpoint="https://aidp.example.com")

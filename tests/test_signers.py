@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from aidp_sessions.auth.api_key import ApiKeySigner
 from aidp_sessions.auth.oci_adapter import from_oci_signer
 from aidp_sessions.auth.session_token import SessionTokenSigner
-from aidp_sessions.auth.signing import Signer, signed_headers
+from aidp_sessions.auth.signing import PrivateKey, Signer, signed_headers
 from aidp_sessions.errors import AidpError, ConfigError, CredentialsError
 
 from .credentials import GET, POST, TENANCY, USER, fingerprint, jwt, key, pem
@@ -610,3 +610,25 @@ def test_no_error_of_a_signer_shows_a_secret(files: SessionFiles) -> None:
         shown = f"{caught.value!r} {caught.value} {pickle.dumps(caught.value)!r}"
         secrets = [SECRET, "canary-token", jwt(canary="canary-token"), *private_lines()]
         assert [secret for secret in secrets if secret in shown] == []
+
+
+async def test_the_loop_goes_on_while_a_long_key_signs() -> None:
+    """A signature of a short one is done before anything else has its turn."""
+    long_key, turns = PrivateKey.generate(3072), 0
+    long_signer = api_key_signer(fingerprint=long_key.fingerprint, private_key=long_key)
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    short = await api_key_signer().sign(GET)
+    turns_of_the_short, long = turns, await long_signer.sign(GET)
+    counting.cancel()
+
+    assert turns_of_the_short == 0
+    assert turns > 0
+    assert short == signed_headers(GET, key(), f"{TENANCY}/{USER}/{fingerprint()}")
+    assert long == signed_headers(GET, long_key, f"{TENANCY}/{USER}/{long_key.fingerprint}")

@@ -13,15 +13,14 @@ import attrs
 import pytest
 
 import aidp_sessions
-from aidp_sessions import ApiKeySigner, ConfigError, CredentialsError, InstancePrincipalSigner, SessionTokenSigner
+from aidp_sessions import ConfigError, CredentialsError, InstancePrincipalSigner, SessionTokenSigner
 from aidp_sessions.auth.fetching import TryAgainError
 from aidp_sessions.auth.renewal import Renewal, TokenSigner
-from aidp_sessions.auth.signing import PrivateKey
 from aidp_sessions.auth.token import Credentials, Token
 from aidp_sessions.auth.turns import Turns
 from aidp_sessions.testing import Fault, LocalMetadata, LocalService, LocalTokenService
 
-from .credentials import GET, TENANCY, USER, jwt, key
+from .credentials import GET, jwt, key
 from .principals import NOW, HandClock, background_tasks, client_of, settled
 
 if TYPE_CHECKING:
@@ -323,15 +322,12 @@ class TestTurns:
         asyncio.run(leave())
         asyncio.run(asyncio.wait_for(turns.take(), 5))
 
-    async def test_signing_takes_turns_with_every_signer_of_a_token_and_with_large_keys(self) -> None:
-        large = PrivateKey.generate(3072)
-        api_key = ApiKeySigner(tenancy=TENANCY, user=USER, fingerprint=large.fingerprint, private_key=large)
-        session = SessionTokenSigner(token=jwt(exp=4_000_000_000), private_key=key())
-        for signer in (api_key, session):
-            tasks = [asyncio.create_task(signer.sign(GET)) for _ in range(3)]
-            await asyncio.sleep(0)
-            assert [task.done() for task in tasks] == [True, False, False]
-            await asyncio.gather(*tasks)
+    async def test_signing_with_a_token_takes_turns(self) -> None:
+        signer = SessionTokenSigner(token=jwt(exp=4_000_000_000), private_key=key())
+        tasks = [asyncio.create_task(signer.sign(GET)) for _ in range(3)]
+        await asyncio.sleep(0)
+        assert [task.done() for task in tasks] == [True, False, False]
+        await asyncio.gather(*tasks)
 
 
 class TestRefusals:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from ..errors import CredentialsError
 from .config import read_key
 from .signing import Signer, signed_headers
-from .turns import Turns
+from .threads import Threads
 
 if TYPE_CHECKING:
     from .config import KeySource
@@ -69,7 +69,7 @@ class ApiKeySigner(Signer):
         self.fingerprint: Final = check_fingerprint(fingerprint)
         self._key_id: Final = f"{tenancy}/{user}/{fingerprint}"
         self._key: Final = read_key(private_key, pass_phrase)
-        self._turns: Final = Turns()
+        self._threads: Final = Threads()
         if verify_fingerprint and self._key.fingerprint != fingerprint:
             raise CredentialsError(
                 f"fingerprint {fingerprint} is not that of the private key, which is {self._key.fingerprint}; change "
@@ -77,9 +77,9 @@ class ApiKeySigner(Signer):
             )
 
     async def sign(self, request: SigningRequest) -> dict[str, str]:
-        if self._key.bits > _QUICK_BITS:
-            await self._turns.take()
-        return signed_headers(request, self._key, self._key_id)
+        if self._key.bits <= _QUICK_BITS:
+            return signed_headers(request, self._key, self._key_id)
+        return await self._threads.run(signed_headers, request, self._key, self._key_id)
 
     def __repr__(self) -> str:
         return f"ApiKeySigner(tenancy={self.tenancy!r}, user={self.user!r}, fingerprint={self.fingerprint!r})"
