@@ -100,6 +100,6 @@ def _settle() -> None:
     Left alone, it walks every object that is alive, several times while a hundred thousand sessions pile up, and holds
     the loop for dozens of milliseconds each time. Where somebody has frozen objects, they are to stay so.
     """
-    if gc.get_freeze_count() == _FROZEN:
+    if gc.get_freeze_count() <= _FROZEN:
         gc.freeze()
         gc.unfreeze()
