@@ -16,7 +16,6 @@ from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, cast
-from urllib.parse import urlsplit
 
 import aiohttp
 import attrs
@@ -185,10 +184,6 @@ def _date(second: int) -> str:
     return formatdate(second, usegmt=True)
 
 
-def _host(url: str) -> str:
-    return urlsplit(url).netloc
-
-
 def _headers(retry: RetryPolicy) -> dict[str, str]:
     return {**_HEADERS, "opc-client-retries": "true" if retry.attempts > 1 else "false"}
 
@@ -205,13 +200,14 @@ class Transport:
     """Everything that the calls of one client have in common.
 
     Attributes:
-        base_url: scheme, host and port; the path belongs to the requests.
+        host: with the port, unless it is that of *scheme*.
         max_response_bytes: the largest body accepted, counted after decompression.
         corrects_clock: sign with the service's time once it has turned out that ours is wrong.
         observer: is told of every call.
     """
 
-    base_url: str
+    scheme: str
+    host: str
     signer: Signer
     pool: Pool
     gate: Gate
@@ -224,16 +220,17 @@ class Transport:
     ssl: ssl.SSLContext | bool
     proxy: str | None = attrs.field(repr=False)
     observer: Observer | None = None
-    scheme: str = attrs.field(
-        init=False, default=attrs.Factory(lambda self: self.base_url.partition("://")[0], takes_self=True)
-    )
-    host: str = attrs.field(init=False, default=attrs.Factory(lambda self: _host(self.base_url), takes_self=True))
     headers: Mapping[str, str] = attrs.field(
         init=False, default=attrs.Factory(lambda self: _headers(self.retry), takes_self=True), repr=False
     )
     limits: aiohttp.ClientTimeout = attrs.field(
         init=False, default=attrs.Factory(lambda self: self.pool.limits(self.timeout), takes_self=True)
     )
+
+    @property
+    def base_url(self) -> str:
+        """Where requests go; the path belongs to them."""
+        return f"{self.scheme}://{self.host}"
 
     def call(
         self,

@@ -115,7 +115,8 @@ class SessionsClient:
         self._platform_route = f"{self._workspaces_path.rsplit('/', 2)[0]}/{{aiDataPlatformId}}"
         self._owns_pool = True
         self._transport = Transport(
-            base_url=f"{scheme}://{host}",
+            scheme=scheme,
+            host=host,
             signer=signer,
             pool=Pool(http_session),
             gate=Gate(max_concurrency),
