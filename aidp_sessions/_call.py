@@ -6,8 +6,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from ._operations import annotate, attach_answer
-from .errors import AidpError, RequestTimeoutError, ResponseDecodeError, UnauthorizedError
+from ._operations import annotate, decoded
+from .errors import AidpError, RequestTimeoutError, UnauthorizedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -103,11 +103,7 @@ class Call:
         except AttemptFailedError as failed:
             error = failed.error
         else:
-            try:
-                return decode(answer)
-            except ResponseDecodeError as undecodable:
-                attach_answer(undecodable, answer)
-                raise
+            return decoded(answer, decode)
         raise error
 
     async def unhurried(self, waiting: Awaitable[None]) -> None:

@@ -1,9 +1,9 @@
 """JSON bytes to models and back: the only importer of `cattrs`, and of the JSON decoder beside `_wire`.
 
 Strict where coercion would lie (``None`` or ``5`` is never a string), open where the service may grow (unknown fields
-go to ``extra``). Sessions exactly as documented are decoded by `_wire` in one pass. What that refuses goes through a
-converter, and what the converter refuses through one that collects paths: unknown fields are kept, a failure names its
-place in the document. The usual answer pays for neither: `cattrs` is imported when it is needed.
+go to ``extra``). Sessions whose documented fields are as documented are decoded by `_wire`. What that refuses goes
+through a converter, and what the converter refuses through one that collects paths, so that a failure names its place
+in the document. The usual answer pays for neither: `cattrs` is imported when it is needed.
 """
 
 from __future__ import annotations

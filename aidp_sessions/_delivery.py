@@ -11,8 +11,9 @@ import gc
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
+from ._convert import decode_collection
 from ._incremental import PIECE, SessionParser
-from ._operations import THRESHOLD, SessionPage, decode_sessions, session_page, sessions_of
+from ._operations import THRESHOLD, SessionPage, decode_sessions, decoded, session_page
 
 if TYPE_CHECKING:
     from ._operations import Answer
@@ -81,8 +82,11 @@ class Delivery:
         """All that has not been passed on; raises `ResponseDecodeError` for a deferred answer."""
         undecoded, self._undecoded = self._undecoded, []
         for answer in undecoded:
-            self._sessions += sessions_of(answer, self._workspace_key)[0]
+            self._sessions += decoded(answer, self._sessions_of)
         return tuple(self._sessions)
+
+    def _sessions_of(self, answer: Answer) -> tuple[SessionSummary, ...]:
+        return decode_collection(answer.body, self._workspace_key)[0]
 
     async def _pass_on(self, sessions: tuple[SessionSummary, ...]) -> None:
         if self._emit is None:

@@ -195,16 +195,7 @@ def sessions_target(workspaces: str, workspace_key: str, query: str) -> str:
 
 def decode_sessions(answer: Answer, workspace_key: str) -> SessionPage:
     """A page of sessions; the array may be bare, as version 20240831 sends it."""
-    return session_page(answer, *sessions_of(answer, workspace_key))
-
-
-def sessions_of(answer: Answer, workspace_key: str) -> tuple[tuple[SessionSummary, ...], Mapping[str, object]]:
-    """The sessions in an answer, and its unknown fields; raises `ResponseDecodeError` with the evidence."""
-    try:
-        return decode_collection(answer.body, workspace_key)
-    except ResponseDecodeError as error:
-        attach_answer(error, answer)
-        raise
+    return session_page(answer, *decode_collection(answer.body, workspace_key))
 
 
 def session_page(answer: Answer, sessions: tuple[SessionSummary, ...], extra: Mapping[str, object]) -> SessionPage:
@@ -255,6 +246,15 @@ def _shown_headers(answer: Answer) -> dict[str, str]:
         if name not in _PRIVATE_HEADERS:
             shown[name] = f"{shown[name]}, {redact(value)}" if name in shown else redact(value)
     return shown
+
+
+def decoded(answer: Answer, decode: Callable[[Answer], T]) -> T:
+    """Decode *answer*; a `ResponseDecodeError` keeps it as the evidence."""
+    try:
+        return decode(answer)
+    except ResponseDecodeError as error:
+        attach_answer(error, answer)
+        raise
 
 
 def attach_answer(error: AidpError, answer: Answer) -> None:
