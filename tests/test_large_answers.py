@@ -24,6 +24,7 @@ from aidp_sessions._convert import decode_json, envelope, structure_sessions
 from aidp_sessions._operations import THRESHOLD
 from aidp_sessions.testing import Fault, LocalService
 
+from .raw_server import RawServer, answer
 from .strategies import wire_sessions
 
 PATIENT = RetryPolicy(base=0.001, cap=0.001)
@@ -181,6 +182,16 @@ async def test_pages_count_together_and_a_page_that_was_not_begun_is_asked_again
         service.fail("w", *[Fault()] * 7, Fault(status=500))
         async with service.client(retry=PATIENT) as client:
             assert names(await client.sessions("w").collect()) == [each["id"] for each in LARGE]
+
+
+async def test_a_small_page_before_a_large_one_comes_first_and_once() -> None:
+    """The small one is held back undecoded while the large one arrives in pieces."""
+    small, large = ({"items": part} for part in (LARGE[:3], LARGE[3:]))
+    pages = answer(json.dumps(small).encode(), opc_next_page="t"), answer(json.dumps(large).encode())
+    async with RawServer(*pages) as server, server.client() as client:
+        found = names(await client.sessions("w").collect())
+
+    assert found == [each["id"] for each in LARGE]
 
 
 async def test_the_time_that_a_slow_consumer_takes_is_not_counted() -> None:
