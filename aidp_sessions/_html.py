@@ -12,7 +12,7 @@ from html import escape
 from typing import TYPE_CHECKING, TypeVar
 
 from ._page import SCRIPT, STYLE, policy
-from ._words import age, count, printable, state_of, title_of
+from ._words import age, count, longest_idle_first, printable, state_of, title_of
 from .activity import Activity, activity_of, idle_for
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def page(
     """
     if taken.utcoffset() is None:
         raise ValueError(f"taken={taken!r} has no time zone; pass e.g. datetime.now(UTC)")
-    rows = sorted(sessions, key=lambda session: _longest_idle_first(session, taken))
+    rows = sorted(sessions, key=lambda session: longest_idle_first(idle_for(session, taken), session))
     failed = {error.workspace_key for error in failures}
     asked = {key: Counter[str]() for key in workspaces if key not in failed}
     for session in rows:
@@ -111,11 +111,6 @@ def _minute(moment: datetime) -> str:
 def _group(session: SessionSummary) -> str:
     activity = activity_of(session)
     return activity.value if activity in (Activity.IDLE, Activity.BUSY) else "other"
-
-
-def _longest_idle_first(session: SessionSummary, now: datetime) -> tuple[timedelta, str, str]:
-    idle = idle_for(session, now)
-    return timedelta(1) if idle is None else -idle, session.workspace_key or "", title_of(session)
 
 
 def _figures(sessions: Sequence[SessionSummary], failed: int) -> str:

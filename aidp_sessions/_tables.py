@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ._words import age, count, printable, state_of, title_of
+from ._words import age, count, longest_idle_first, printable, state_of, title_of
 from .activity import Activity, activity_of, idle_for
 
 if TYPE_CHECKING:
@@ -51,7 +51,6 @@ _GIVING_WAY = ("Id", "Kernel", "Conn.", _BAR)  # an id is shown whole or not at 
 _GAP = 2
 _COMFORTABLE = 30
 _SHRINKING = {"Session": 12, "Workspace": 6, "State": 4}
-_NOT_IDLE = timedelta(-1)
 _UNBOUNDED = 100_000
 
 
@@ -100,7 +99,9 @@ def sessions_table(
     sessions: Iterable[SessionSummary], now: datetime, console: Console, *, most: int | None = None
 ) -> Table:
     """One row per session, those idle for longest first, at most *most*; where it is narrow, columns give way."""
-    ages = sorted(((idle_for(session, now), session) for session in sessions), key=lambda pair: _order(*pair))
+    ages = sorted(
+        ((idle_for(session, now), session) for session in sessions), key=lambda pair: longest_idle_first(*pair)
+    )
     rows = [_cells(session, idle, ascii_only=console.options.ascii_only) for idle, session in ages[:most]]
     return _fitted(rows, console.width, _GIVING_WAY, _SHRINKING)
 
@@ -157,10 +158,6 @@ def _fitted(rows: Sequence[Cells], room: int, giving_way: Iterable[str], shrinki
 
 def _taken(widths: Mapping[str, int]) -> int:
     return sum(widths.values()) + _GAP * len(widths)
-
-
-def _order(idle: timedelta | None, session: SessionSummary) -> tuple[timedelta, str, str]:
-    return -(_NOT_IDLE if idle is None else idle), session.workspace_key or "", title_of(session)
 
 
 def _cells(session: SessionSummary, idle: timedelta | None, *, ascii_only: bool) -> Cells:

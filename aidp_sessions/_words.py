@@ -1,14 +1,13 @@
-"""How times, names and states are worded for people; knows neither terminal nor HTML."""
+"""How times, names and states are worded, and sessions are ordered, for people; knows neither terminal nor HTML."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from .activity import activity_of
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     from .models import SessionSummary
 
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -35,6 +34,11 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else " " if char.isspace() else _REPLACEMENT for char in text)
+
+
+def longest_idle_first(idle: timedelta | None, session: SessionSummary) -> tuple[timedelta, str, str]:
+    """A key to sort by; those that are not idle come last."""
+    return timedelta(1) if idle is None else -idle, session.workspace_key or "", title_of(session)
 
 
 def title_of(session: SessionSummary) -> str:
