@@ -23,6 +23,7 @@ from aidp_sessions import (
     TransportError,
 )
 
+from .chains import chain
 from .raw_server import RawServer, Received, Step, Times, answer, close, drip, eventually, reset, send
 
 if TYPE_CHECKING:
@@ -262,14 +263,3 @@ async def test_no_error_of_a_call_holds_the_signature_or_an_exception_of_the_net
     assert secret not in shown
     assert secret.encode() not in pickle.dumps(error)
     assert [type(link).__module__ for link in chain(error) if type(link).__module__.startswith("aiohttp")] == []
-
-
-def chain(error: BaseException) -> list[BaseException]:
-    links: list[BaseException] = []
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        link = waiting.pop()
-        if link is not None and link not in links:
-            links.append(link)
-            waiting += [link.__cause__, link.__context__]
-    return links

@@ -37,6 +37,7 @@ from aidp_sessions import (
 from aidp_sessions._redact import redact
 
 from . import credentials
+from .chains import chain
 from .raw_server import PLATFORM, PREFIX, RawServer, Times, answer, close, send
 
 if TYPE_CHECKING:
@@ -116,18 +117,6 @@ class Everything:
     def leaked(self) -> list[str]:
         spellings = {form for needle in self.needles for form in (needle, quote(needle, safe=""), json.dumps(needle))}
         return sorted({form for form in spellings if any(form in text for text in self.shown)})
-
-
-def chain(error: BaseException) -> list[BaseException]:
-    links: list[BaseException] = []
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        link = waiting.pop()
-        if link is not None and link not in links:
-            links.append(link)
-            waiting += [link.__cause__, link.__context__]
-            waiting += cast("ExceptionGroup[Exception]", link).exceptions if isinstance(link, ExceptionGroup) else ()
-    return links
 
 
 def locals_of_ours(error: BaseException) -> Iterator[str]:
