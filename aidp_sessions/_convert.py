@@ -3,7 +3,8 @@
 Strict where coercion would lie (``None`` or ``5`` is never a string), open where the service may grow (unknown fields
 go to ``extra``). Sessions whose documented fields are as documented are decoded by `_wire`. What that refuses goes
 through a converter, and what the converter refuses through one that collects paths, so that a failure names its place
-in the document. The usual answer pays for neither: `cattrs` is imported when it is needed.
+in the document. The usual answer pays for neither: `cattrs` is imported when it is needed, and the JSON decoder when a
+client is made.
 """
 
 from __future__ import annotations
@@ -13,9 +14,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import attrs
-import msgspec
 
-from ._wire import NOT_ON_THE_WIRE, decode_sessions, parse_timestamp, wire_name
+from ._spelling import NOT_ON_THE_WIRE, parse_timestamp, wire_name
 from .errors import ResponseDecodeError
 from .models import KernelSummary, SessionSummary, WorkspaceSummary
 
@@ -129,6 +129,8 @@ _fill_in = object.__setattr__
 
 def decode_json(body: bytes) -> object:
     """Parse *body*; raises `ResponseDecodeError` with an excerpt if it is not one JSON document in UTF-8."""
+    import msgspec  # noqa: PLC0415  # as in `decode_collection`
+
     try:
         return msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -163,6 +165,8 @@ def envelope(document: object, *, bare_array: bool = False) -> tuple[list[object
 
 def decode_collection(body: bytes, workspace_key: str) -> tuple[tuple[SessionSummary, ...], dict[str, object]]:
     """The sessions in *body*, an object with ``items`` or a bare array, and the object's unknown fields."""
+    from ._wire import decode_sessions  # noqa: PLC0415  # with the decoder, a sixth of this package's import time
+
     decoded = decode_sessions(body, workspace_key)
     if decoded is not None:
         return decoded
@@ -218,24 +222,6 @@ def _first_leaf(error: ClassValidationError, path: str) -> ResponseDecodeError:
     if isinstance(cause, type(error)):
         return _first_leaf(cause, path)
     return ResponseDecodeError("required field missing" if isinstance(cause, KeyError) else str(cause), path)
-
-
-class ErrorBody(msgspec.Struct):
-    """The documented body of an error answer (schema ``Error``): for programs, and for people."""
-
-    code: str
-    message: str
-
-
-_decode_error: Final = msgspec.json.Decoder(ErrorBody).decode
-
-
-def decode_error(body: bytes) -> ErrorBody | None:
-    """The documented error body, or ``None`` if *body* is anything else, such as a gateway's HTML page."""
-    try:
-        return _decode_error(body)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return None
 
 
 def to_wire(model: KernelSummary | SessionSummary | WorkspaceSummary) -> dict[str, object]:

@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 from ._convert import decode_collection
-from ._incremental import PIECE, SessionParser
 from ._operations import THRESHOLD, SessionPage, decode_sessions, decoded, session_page
 
 if TYPE_CHECKING:
+    from ._incremental import SessionParser
     from ._operations import Answer
     from .models import SessionSummary
 
@@ -49,6 +49,8 @@ class Delivery:
 
     async def take(self, chunk: bytes) -> None:
         """Decode a piece of a large answer, letting others run in between."""
+        from ._incremental import PIECE, SessionParser  # noqa: PLC0415  # few answers are large
+
         if self._parser is None:
             self._parser = SessionParser(self._workspace_key)
         for start in range(0, len(chunk), PIECE):

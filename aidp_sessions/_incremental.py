@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PIECE: Final = 64 * 1024
 """Bytes to collect before looking for complete sessions: about a millisecond of decoding."""
 
-_BEGINNING = re.compile(rb'\s*(?:\{\s*"items"\s*:\s*)?\[\s*(?=\{)')
+_BEGINNING: Final = rb'\s*(?:\{\s*"items"\s*:\s*)?\[\s*(?=\{)'
 _GUESSES: Final = 16
 
 
@@ -55,7 +55,7 @@ class SessionParser:
         return self._structured(items), extra
 
     def _read_head(self) -> None:
-        beginning = _BEGINNING.match(self._buffer)
+        beginning = re.match(_BEGINNING, self._buffer)
         self._head = beginning[0] if beginning else b""
         del self._buffer[: len(self._head)]
 

@@ -38,6 +38,18 @@ class Observer:
     platform_id: str
     platform_route: str
 
+    def call(  # noqa: PLR0917  # as `Transport.call`
+        self,
+        transport: Transport,
+        operation: str,
+        workspace_key: str | None,
+        root: str,
+        sleep: Sleep,
+        method: str,
+        route: str | None,
+    ) -> Call:
+        return ObservedCall(transport, operation, workspace_key, root, sleep, self, method, route)
+
     def tell(self, event: Event) -> None:
         """Call the listener; what it raises goes where asyncio reports the exceptions of other callbacks."""
         try:

@@ -10,12 +10,12 @@ import math
 import re
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
 from urllib.parse import quote
 
 import attrs
 
-from ._convert import decode_collection, decode_error, decode_json, envelope, excerpt, structure_workspaces
+from ._convert import decode_collection, decode_json, envelope, excerpt, structure_workspaces
 from ._redact import redact, shortened
 from .errors import SERVICE_ERRORS, AidpError, ResponseDecodeError, ServiceError, TransportError
 from .responses import Response
@@ -108,8 +108,7 @@ class Answer:
     size: int = attrs.field(default=attrs.Factory(lambda self: len(self.body), takes_self=True))
 
 
-@attrs.frozen
-class SessionPage:
+class SessionPage(NamedTuple):
     sessions: tuple[SessionSummary, ...]
     next_page: str | None
     etag: str | None
@@ -118,8 +117,7 @@ class SessionPage:
     size: int
 
 
-@attrs.frozen
-class WorkspacePage:
+class WorkspacePage(NamedTuple):
     workspaces: tuple[WorkspaceSummary, ...]
     next_page: str | None
 
@@ -268,6 +266,8 @@ def attach_answer(error: AidpError, answer: Answer) -> None:
 
 
 def _service_error(answer: Answer, now: float) -> ServiceError:
+    from ._wire import decode_error  # noqa: PLC0415  # as in `decode_collection`
+
     details = decode_error(answer.body)
     if 300 <= answer.status < 400 and answer.status != 304:
         location = answer.headers.get("location", "")

@@ -22,7 +22,6 @@ import attrs
 from yarl import URL
 
 from ._call import AttemptFailedError, Call
-from ._observed import ObservedCall
 from ._operations import (
     MAX_CLOCK_SKEW,
     THRESHOLD,
@@ -250,7 +249,7 @@ class Transport:
         sleep = sleep or self.clock.sleep
         if self.observer is None:
             return Call(self, operation, workspace_key, root, sleep)
-        return ObservedCall(self, operation, workspace_key, root, sleep, self.observer, method, route)
+        return self.observer.call(self, operation, workspace_key, root, sleep, method, route)
 
     async def until_answered(self, call: Call, request: Request) -> Answer:
         """Attempt *request* until it is answered with 200; raises the last `AttemptFailedError`."""

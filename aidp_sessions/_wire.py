@@ -1,4 +1,4 @@
-"""Sessions as they are documented, from bytes to models in one pass. Explains nothing: what is not so is left alone.
+"""Documented bodies, from bytes to models in one pass. Explains nothing: what is not as documented is left alone.
 
 The decoder checks and fills classes of its own; their values then go into drafts of our models, which are frozen last.
 A frozen class stores each field through ``object.__setattr__``, by name, which alone costs as much as the decoding.
@@ -6,26 +6,15 @@ A frozen class stores each field through ``object.__setattr__``, by name, which 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from ._spelling import parse_timestamp, wire_name
 from .models import NO_FIELDS, KernelSummary, SessionSummary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-NOT_ON_THE_WIRE: Final = frozenset({"extra", "workspace_key"})
-_SNAKE_CASE_ON_THE_WIRE: Final = frozenset({"cluster_id", "last_activity", "execution_state"})
-_SHOWN = 200
-
-
-def wire_name(field: str) -> str:
-    if field in _SNAKE_CASE_ON_THE_WIRE:
-        return field
-    head, *tail = field.split("_")
-    return head + "".join(map(str.capitalize, tail))
 
 
 class _Kernel(msgspec.Struct, forbid_unknown_fields=True, rename=wire_name, gc=False):
@@ -68,7 +57,6 @@ _decode_array: Final = msgspec.json.Decoder(list[_Session]).decode
 _decode_open_collection: Final = msgspec.json.Decoder(_OpenCollection).decode
 _decode_open_array: Final = msgspec.json.Decoder(list[_OpenSession]).decode
 _decode_anything: Final = msgspec.json.Decoder().decode
-_from_iso: Final = datetime.fromisoformat
 
 
 def _draft(cls: type) -> Any:  # noqa: ANN401  # mypy knows the fields of *cls* as frozen
@@ -141,27 +129,19 @@ def _kernel(wire: _Kernel, item: Mapping[str, object]) -> Any:  # noqa: ANN401  
     return kernel
 
 
-def parse_timestamp(text: str) -> datetime:
-    """Read an ISO 8601 date and time as aware UTC; one without an offset is UTC already.
+class ErrorBody(msgspec.Struct):
+    """The documented body of an error answer (schema ``Error``): for programs, and for people."""
 
-    Any number of fraction digits will do; those beyond microseconds are cut off. Raises `ValueError` for what is no
-    date with a time.
-    """
+    code: str
+    message: str
+
+
+_decode_error: Final = msgspec.json.Decoder(ErrorBody).decode
+
+
+def decode_error(body: bytes) -> ErrorBody | None:
+    """The documented error body, or ``None`` if *body* is anything else, such as a gateway's HTML page."""
     try:
-        moment = _from_iso(text)
-    except ValueError:
-        return _parse_unusual(text)
-    return moment if moment.tzinfo is UTC and text[10] == "T" else _parse_unusual(text)
-
-
-def _parse_unusual(text: str) -> datetime:
-    """Lower case, a space, an offset or none; what Python takes for a moment but nobody sends is refused."""
-    moment: datetime | None
-    try:
-        moment = _from_iso(text.upper())
-        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        moment = None
-    if moment is None or text[10:11] not in ("T", "t", " "):
-        raise ValueError(f"expected an ISO 8601 timestamp, not {text[:_SHOWN]!r}")
-    return moment
+        return _decode_error(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import inspect
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn, Self, Unpack, cast
 
 import attrs
 
 from . import endpoints
 from ._gate import Gate
-from ._generic import prepare
 from ._keys import Keys, keys_of
 from ._listing import Listing
-from ._observed import Observer
 from ._operations import path_segment, query_string, raw_response, workspaces_path, workspaces_queries
 from ._transport import Pool, Transport
-from .auth import config, principal
+from .auth import config
 from .policies import Clock, RetryPolicy, Timeout
 from .streams import SessionStream
 
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 
     from ._generic import Query
     from ._merge import Sleep
+    from ._observed import Observer
     from ._options import CopyOptions, Options
     from .auth.signing import Signer
     from .events import Listener
@@ -114,6 +114,7 @@ class SessionsClient:
         self._workspaces_path = workspaces_path(slash + base_path, api_version, platform_id)
         self._platform_route = f"{self._workspaces_path.rsplit('/', 2)[0]}/{{aiDataPlatformId}}"
         self._owns_pool = True
+        import_module("._wire", __package__)  # the decoder: now, or the first answer would hold the loop to import it
         self._transport = Transport(
             scheme=scheme,
             host=host,
@@ -127,8 +128,13 @@ class SessionsClient:
             max_response_bytes=max_response_bytes,
             ssl=ssl,
             proxy=config.environment_proxy(url) if proxy is None and trust_env else proxy,
-            observer=None if on_event is None else Observer(on_event, platform_id, self._platform_route),
+            observer=None if on_event is None else self._observer(on_event),
         )
+
+    def _observer(self, listener: Listener) -> Observer:
+        from ._observed import Observer  # noqa: PLC0415  # most clients have no listener
+
+        return Observer(listener, self.platform_id, self._platform_route)
 
     @classmethod
     def from_config(
@@ -148,9 +154,9 @@ class SessionsClient:
         goes before an endpoint from the environment. Raises `ConfigError` or `CredentialsError`, naming the file,
         profile and key, and `ValueError` for a bad argument.
         """
-        settings = principal.load_settings(
-            platform_id, profile=profile, config_file=config_file, auth=auth, endpoint=endpoint
-        )
+        from .auth.principal import load_settings  # noqa: PLC0415  # most programs build few clients, some none this way
+
+        settings = load_settings(platform_id, profile=profile, config_file=config_file, auth=auth, endpoint=endpoint)
         found: dict[str, object] = {"signer": settings.signer, "default_region": settings.region, "region": region}
         found["endpoint"] = settings.endpoint if region is None else endpoint
         return cls(settings.platform_id, **{**found, **options})  # type: ignore[arg-type]  # checked by __init__
@@ -317,6 +323,8 @@ class SessionsClient:
 
         Returns any 2xx, and a 304 to an ``if-none-match``. Raises what `list_sessions` raises.
         """
+        from ._generic import prepare  # noqa: PLC0415  # most programs need only the listings
+
         platform = self._workspaces_path.removesuffix("/workspaces"), self._platform_route
         segments = segments or {}
         request, route = prepare(platform, method, path, segments, query or {}, json, body, headers or {})

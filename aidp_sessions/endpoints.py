@@ -9,10 +9,8 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 from urllib.parse import urlsplit
-
-import attrs
 
 from .errors import ConfigError
 
@@ -62,8 +60,7 @@ oc52 oraclecloud52.com hnw=sa-riodejaneiro-1
 """
 
 
-@attrs.frozen
-class Region:
+class Region(NamedTuple):
     """One region, all in lower case: ``us-ashburn-1``, its short code ``iad``, ``oc1``, ``oraclecloud.com``."""
 
     identifier: str

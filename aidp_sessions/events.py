@@ -5,7 +5,7 @@ A call is one operation from its first attempt to its result. Its events come in
     CallStarted  (AttemptStarted AttemptEnded [RetryScheduled])*  CallEnded
 
 An attempt follows another for a retry, after a 401 that better credentials or a corrected clock may cure, or for the
-next page; in the last case the one before ended without an error.
+next page; in the last case the one before ended without an error. Events are equal only to themselves.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ class CallInfo:
     opc_request_id: str
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class CallStarted:
     """A call begins; it may have to wait for a slot before its first attempt. One `CallEnded` will follow."""
 
     call: CallInfo
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class AttemptStarted:
     """A request got its slot and is about to be signed and sent.
 
@@ -64,7 +64,7 @@ class AttemptStarted:
     opc_request_id: str
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class AttemptEnded:
     """A request was answered, or failed, or was broken off: then it has neither status nor error.
 
@@ -85,7 +85,7 @@ class AttemptEnded:
     error: AidpError | None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class RetryScheduled:
     """The request will be sent again.
 
@@ -101,7 +101,7 @@ class RetryScheduled:
     error: AidpError
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class CallEnded:
     """The call is over.
 

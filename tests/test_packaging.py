@@ -33,6 +33,7 @@ ORDER = (
         "models",
         "activity",
         "policies",
+        "_spelling",
         "_wire",
         "_convert",
         "_redact",
@@ -182,17 +183,31 @@ def test_every_error_can_be_caught_by_name() -> None:
 def test_importing_the_package_loads_no_extra_no_sdk_and_no_server() -> None:
     unwanted = {"click", "rich", "oci", "requests", "opentelemetry", "pytest", "uvloop"}
     unwanted |= {"aidp_sessions.testing", "aidp_sessions._html"}
-    code = f"import sys, aidp_sessions; print(sorted({unwanted!r} & sys.modules.keys()))"
 
-    printed = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
+    assert printed(f"import sys, aidp_sessions; print(sorted({unwanted!r} & sys.modules.keys()))") == "[]\n"
+
+
+def test_the_decoder_is_imported_with_the_first_client_and_other_libraries_when_there_is_work_for_them() -> None:
+    libraries = {"msgspec", "cattrs", "cryptography", "backoff"}
+    program = f"""
+import sys, aidp_sessions
+print(sorted({libraries!r} & sys.modules.keys()))
+aidp_sessions.SessionsClient("ocid1.aidataplatform.oc1.iad.a", signer=aidp_sessions.Signer)
+print(sorted({libraries!r} & sys.modules.keys()))
+"""
+
+    assert printed(program) == "[]\n['msgspec']\n"
+
+
+def printed(program: str) -> str:
+    """What a new interpreter prints that runs *program*, with warnings as errors."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
         env={"PYTHONPATH": str(PACKAGE.parent)},
         capture_output=True,
         text=True,
         check=True,
     ).stdout
-
-    assert printed == "[]\n"
 
 
 def test_the_types_are_shipped() -> None:
