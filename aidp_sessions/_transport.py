@@ -12,10 +12,12 @@ import logging
 import math
 import os
 import platform
+import socket
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, cast
+from weakref import WeakSet
 
 import aiohttp
 import attrs
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncGenerator, Generator, Mapping
 
+    from aiohttp import AddrInfoType
     from aiohttp.connector import Connection
 
     from ._gate import Gate
@@ -64,7 +67,7 @@ _log = logging.getLogger("aidp_sessions")
 
 _LONGEST_REASON: Final = 500
 _MOST_STALE: Final = 100
-_LAST_TURNS: Final = 3  # in which aborted transports close their sockets, should the loop end with us
+_LAST_TURNS: Final = 5  # in which aborted transports close their sockets, should the loop end with us
 _MOST_REMEMBERED: Final = 1000
 _HEADERS: Final = {
     "accept": "application/json",
@@ -361,14 +364,27 @@ class _Connector(aiohttp.TCPConnector):
     """Gives up kept connections on which something came unasked: it would pass for the answer to the next request."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401  # aiohttp's
-        super().__init__(**options)  # pyright: ignore[reportUnknownMemberType]  # likewise
+        super().__init__(socket_factory=self._open_socket, **options)  # pyright: ignore[reportUnknownMemberType]  # likewise
         self._used: set[asyncio.Transport] = set()
+        self._sockets = WeakSet[socket.socket]()
+
+    def _open_socket(self, address: AddrInfoType) -> socket.socket:  # pyright: ignore[reportUnknownParameterType]
+        opened = socket.socket(*address[:3])
+        self._sockets.add(opened)
+        return opened
 
     def abort_all(self) -> None:
-        """End the connections that, broken off under TLS, still wait for the service to say goodbye."""
+        """End the connections that, broken off under TLS, still wait for the service to say goodbye.
+
+        A request that is given up while its connection is just about to stand leaves one that we know by its socket
+        only; its transport closes itself once it finds that shut down.
+        """
         for transport in self._used:
             transport.abort()
         self._used.clear()
+        for opened in self._sockets:
+            with contextlib.suppress(OSError):  # closed already, or never connected
+                opened.shutdown(socket.SHUT_RDWR)
 
     async def connect(self, *args: Any, **options: Any) -> Connection:  # noqa: ANN401  # aiohttp's types, which vary
         for _ in range(_MOST_STALE):

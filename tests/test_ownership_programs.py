@@ -6,7 +6,7 @@ import asyncio
 import os
 import ssl
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import pytest
 import trustme
@@ -54,6 +54,23 @@ async def main():
 run(main())
 """,
 }
+IN_ANY_TURN: Final = """
+import time
+
+class Slow(asyncio.SelectorEventLoop):  # whatever the service has to say in a turn has arrived by then
+    def _run_once(self):
+        time.sleep(0.002)
+        super()._run_once()
+
+async def main(turns):
+    call = asyncio.create_task(client.list_sessions("k"))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+for turns in range(14):
+    with asyncio.Runner(loop_factory=Slow) as runner:
+        runner.run(main(turns))
+"""
 PREAMBLE: Final = """
 import asyncio, logging, ssl
 from asyncio import run
@@ -80,20 +97,54 @@ client = SessionsClient.from_config({platform!r}, config_file={config!r}, endpoi
 async def test_a_program_that_never_closes_its_client_ends_without_a_warning(
     tmp_path: Path, script: str, secure: bool
 ) -> None:
+    context, trust = certified(tmp_path)
+    async with RawServer(answer(), tls=context if secure else None) as server:
+        ended = await run_to_its_end(SCRIPTS[script], tmp_path, server.url, trust if secure else "True")
+
+    assert ended == (0, ["()", "()"], "")
+
+
+async def test_a_call_given_up_in_any_turn_of_a_handshake_leaves_no_socket_to_a_service_that_says_no_goodbye(
+    tmp_path: Path,
+) -> None:
+    context, trust = certified(tmp_path)
+    held: list[asyncio.StreamWriter] = []
+
+    async def hold(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        cast("asyncio.Transport", writer.transport).pause_reading()
+        held.append(writer)
+
+    server = await asyncio.start_server(hold, "127.0.0.1", 0, ssl=context)
+    try:
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        ended = await run_to_its_end(IN_ANY_TURN, tmp_path, url, trust)
+    finally:
+        server.close()
+        for writer in held:
+            writer.transport.abort()
+
+    assert held
+    assert ended == (0, [], "")
+
+
+def certified(tmp_path: Path) -> tuple[ssl.SSLContext, str]:
+    """The context of a server, and the source of one that trusts it."""
     authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     authority.cert_pem.write_to_path(tmp_path / "authority.pem")
-    trust = f"ssl.create_default_context(cafile={str(tmp_path / 'authority.pem')!r})" if secure else "True"
+    return context, f"ssl.create_default_context(cafile={str(tmp_path / 'authority.pem')!r})"
+
+
+async def run_to_its_end(script: str, tmp_path: Path, url: str, trust: str) -> tuple[int | None, list[str], str]:
+    """Exit status, words printed and complaints of a program that finds a client for *url* ready made."""
     service = LocalService()
     config = str(service.write_config(tmp_path))
-    async with RawServer(answer(), tls=context if secure else None) as server:
-        preamble = PREAMBLE.format(platform=service.platform_id, config=config, endpoint=server.url, ssl=trust)
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-X", "dev", "-W", "error", "-c", preamble + SCRIPTS[script]),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={"PYTHONPATH": os.pathsep.join(sys.path), "PATH": os.environ["PATH"]},
-        )
-        output, complaints = await process.communicate()
-
-    assert (process.returncode, output.decode().split(), complaints.decode()) == (0, ["()", "()"], "")
+    preamble = PREAMBLE.format(platform=service.platform_id, config=config, endpoint=url, ssl=trust)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-X", "dev", "-W", "error", "-c", preamble + script),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={"PYTHONPATH": os.pathsep.join(sys.path), "PATH": os.environ["PATH"]},
+    )
+    output, complaints = await process.communicate()
+    return process.returncode, output.decode().split(), complaints.decode()
