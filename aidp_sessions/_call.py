@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from ._operations import annotate, decoded
@@ -61,20 +62,28 @@ class Call:
         self._clock_corrected = False
         self._refreshed = False
         self._request: Request | None = None
-        self._deadline = asyncio.timeout(transport.timeout.total)
+        self._scope = asyncio.timeout(None)
+        self.due = math.inf
 
     async def __aenter__(self) -> Self:
-        self._transport.pool.session()  # on a wrong loop, fail before waiting for anything that belongs to another
-        await self._deadline.__aenter__()
+        pool = self._transport.pool
+        pool.session()  # on a wrong loop, fail before waiting for anything that belongs to another
+        await self._scope.__aenter__()
+        total = self._transport.timeout.total
+        pool.deadlines.start(self, math.inf if total is None else total)
         return self
+
+    def expire(self) -> None:
+        self._scope.reschedule(self.due)
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._transport.pool.deadlines.stop(self)
         self._request = None  # its sink may lead back to this call: a cycle would keep both until the next collection
         error = exc if isinstance(exc, AidpError) else None
         try:
-            await self._deadline.__aexit__(exc_type, exc, traceback)
+            await self._scope.__aexit__(exc_type, exc, traceback)
         except TimeoutError:
             total, count = self._transport.timeout.total, len(self._request_ids)
             error = RequestTimeoutError(f"the total of {total:g} s for the call ran out, in attempt {count}", "total")
@@ -108,13 +117,12 @@ class Call:
 
     async def unhurried(self, waiting: Awaitable[None]) -> None:
         """Await something that takes its time for reasons of the consumer's, which the deadline does not count."""
-        deadline, time = self._deadline.when(), asyncio.get_running_loop().time
-        began = time()
-        self._deadline.reschedule(None)
+        deadlines, left = self._transport.pool.deadlines, self.due - asyncio.get_running_loop().time()
+        deadlines.stop(self)
         try:
             await waiting
         finally:
-            self._deadline.reschedule(None if deadline is None else deadline + time() - began)
+            deadlines.start(self, left)
 
     async def attempt(self, request: Request) -> Answer:
         """Send once; after a 401, again with the clock corrected or with better credentials, each once per call."""
@@ -167,9 +175,8 @@ class Call:
         """Decide whether to try again after *error*, and how long to pause before; never beyond the deadline."""
         if self._request is not None and not self._request.may_be_repeated(error):
             return False
-        deadline = self._deadline.when()
         delay = self._transport.retry.delay(error, self._attempts, self._transport.clock.random)
-        if delay is None or (deadline is not None and asyncio.get_running_loop().time() + delay > deadline):
+        if delay is None or asyncio.get_running_loop().time() + delay > self.due:
             return False
         _log.debug("%s: attempt %d failed, next in %.3f s: %s", self._operation, self._attempts, delay, error)
         self._delay = delay

@@ -14,6 +14,7 @@ import os
 import platform
 import socket
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from email.utils import formatdate
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -24,6 +25,7 @@ import attrs
 from yarl import URL
 
 from ._call import AttemptFailedError, Call
+from ._deadlines import Deadlines
 from ._operations import (
     MAX_CLOCK_SKEW,
     THRESHOLD,
@@ -107,6 +109,7 @@ class Pool:
         self._lifetime: AsyncGenerator[None] | None = None
         self._process = 0
         self._signers: dict[int, Signer] = {}
+        self.deadlines = Deadlines()
         self.closed = False
 
     def session(self) -> aiohttp.ClientSession:
@@ -124,6 +127,7 @@ class Pool:
             if self._loop is not None and not self._loop.is_closed():
                 raise RuntimeError("this SessionsClient is in use on another event loop; create one client per loop")
             self._loop, self._session, self._process = loop, self._given, os.getpid()
+            self.deadlines = Deadlines()
         if self._session is None:
             self._session = self._open()
         return self._session
@@ -132,9 +136,13 @@ class Pool:
         return self._loop is not None and self._process != os.getpid() and not self._loop.is_closed()
 
     def limits(self, timeout: Timeout) -> aiohttp.ClientTimeout:
-        """*timeout* for one attempt. A queue inside a session that was brought along must not run its clock down."""
-        connect = timeout.connect if self._given is None else None
-        return aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=timeout.connect, sock_read=timeout.read)
+        """*timeout* for one attempt, as far as it is aiohttp's business.
+
+        A queue inside a session that was brought along must not run its clock down; and only in our own do we see when
+        a connection stands, from which on its silence counts.
+        """
+        connect, read = (timeout.connect, None) if self._given is None else (None, timeout.read)
+        return aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=timeout.connect, sock_read=read)
 
     def _open(self) -> aiohttp.ClientSession:
         # No limit of its own: our gate bounds the requests, so none waits inside aiohttp with its clock running.
@@ -168,6 +176,7 @@ class Pool:
         lifetime, self._lifetime = self._lifetime, None
         if lifetime is not None:
             await lifetime.aclose()
+        self.deadlines.tidy()
 
 
 async def _close_with_loop(session: aiohttp.ClientSession, connector: _Connector) -> AsyncGenerator[None]:
@@ -289,6 +298,8 @@ class Transport:
         content_type = request.headers.get("content-type", "application/json")
         signing = SigningRequest(request.method, self.host, request.target, date, request.body, content_type)
         sent.update(await self.pool.adopt(self.signer).sign(signing))
+        silence = _Silence(self.pool.deadlines, self.timeout.read)
+        _silence.set(silence)
         outcome: Answer | AidpError
         try:
             async with self.pool.session().request(
@@ -302,11 +313,15 @@ class Transport:
                 ssl=self.ssl,
                 proxy=self.proxy,
             ) as response:
-                outcome = await _read(response, self.max_response_bytes, request.sink)
+                outcome = await _read(response, self.max_response_bytes, request.sink, silence)
         except _ConsumerFailedError as failed:
             raise failed.error from None
         except (aiohttp.ClientError, OSError) as caught:
             outcome = _translate(caught, self.timeout)
+        finally:
+            silence.end()
+        if silence.broken:  # in a body without a length that passes for its end
+            outcome = _fell_silent(self.timeout)
         if isinstance(outcome, Answer):
             conditional, now = "if-none-match" in request.headers, self.clock.time()
             limit, any_success = self.max_response_bytes, request.any_success
@@ -352,7 +367,7 @@ async def fetch(request: FetchRequest) -> Answer:
                 ssl=request.ssl,
             ) as response,
         ):
-            outcome = await _read(response, MAX_ANSWER, None)
+            outcome = await _read(response, MAX_ANSWER, None, _Silence(Deadlines(), None))
     except (aiohttp.ClientError, OSError) as caught:
         outcome = _translate(caught, timeout)
     if isinstance(outcome, AidpError):  # out here, where no aiohttp exception with our headers is attached
@@ -394,9 +409,46 @@ class _Connector(aiohttp.TCPConnector):
                     self._used = {transport for transport in self._used if not transport.is_closing()}
                 self._used.add(connection.transport)
             if connection.protocol is not None and not connection.protocol.should_close:
+                _silence.get().begin(connection.transport)
                 return connection
             connection.close()
         raise aiohttp.ClientConnectionError("the service spoke before it was asked")
+
+
+class _Silence:
+    """Ends a connection on which the service has said nothing for *seconds*. Does nothing before it has begun."""
+
+    def __init__(self, deadlines: Deadlines, seconds: float | None) -> None:
+        self._deadlines = deadlines
+        self._seconds = math.inf if seconds is None else seconds
+        self._transport: asyncio.Transport | None = None
+        self.due = math.inf
+        self.broken = False
+
+    def begin(self, transport: asyncio.Transport | None) -> None:
+        self._transport = transport
+        self.listen()
+
+    def listen(self) -> None:
+        """The service has been heard, or is to be heard from now on."""
+        if self._transport is not None:
+            self._deadlines.start(self, self._seconds)
+
+    def pause(self) -> None:
+        self._deadlines.stop(self)
+
+    def end(self) -> None:
+        self._transport = None
+        self._deadlines.stop(self)
+
+    def expire(self) -> None:
+        if self._transport is not None:
+            self.broken = True
+            self._transport.abort()
+
+
+_silence: ContextVar[_Silence] = ContextVar("_silence")
+"""That of the attempt under way: aiohttp does not say for whom it connects."""
 
 
 class _ConsumerFailedError(Exception):
@@ -421,7 +473,7 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
         raise _BrokenConnectionError(_reason(caught)) from None
 
 
-async def _read(response: aiohttp.ClientResponse, limit: int, sink: Sink | None) -> Answer:
+async def _read(response: aiohttp.ClientResponse, limit: int, sink: Sink | None, silence: _Silence) -> Answer:
     """Read the body, decompressed, but not on after the chunk that makes it longer than *limit*.
 
     A 200 that turns out large goes to *sink* from its first byte on.
@@ -431,12 +483,14 @@ async def _read(response: aiohttp.ClientResponse, limit: int, sink: Sink | None)
     if sink is not None and response.status == 200:
         sink.begin()
         large = THRESHOLD
+    silence.listen()
     while chunk := await response.content.readany():
         size += len(chunk)
         chunks.append(chunk)
         if size > limit:
             break
         if sink is not None and size > large:
+            silence.pause()
             try:
                 for piece in chunks:
                     await sink.take(piece)
@@ -446,6 +500,7 @@ async def _read(response: aiohttp.ClientResponse, limit: int, sink: Sink | None)
                 attach_answer(error, Answer(response.status, response.headers, b""))
                 raise
             chunks.clear()
+        silence.listen()
     body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
     return Answer(response.status, response.headers, body, size)
 
@@ -456,7 +511,7 @@ def _translate(caught: aiohttp.ClientError | OSError, timeout: Timeout) -> AidpE
         return ResponseDecodeError("the body is larger than max_response_bytes, or than aiohttp inflates at once")
     error: TransportError
     if isinstance(caught, aiohttp.SocketTimeoutError):
-        error = RequestTimeoutError(f"the read timeout of {timeout.read:g} s ran out: the service fell silent", "read")
+        error = _fell_silent(timeout)
     elif isinstance(caught, TimeoutError):
         error = RequestTimeoutError(f"the connect timeout of {timeout.connect:g} s ran out", "connect")
     else:
@@ -466,6 +521,10 @@ def _translate(caught: aiohttp.ClientError | OSError, timeout: Timeout) -> AidpE
     cause = getattr(caught, "os_error", None)
     error.__cause__ = cause if isinstance(cause, OSError) else None
     return error
+
+
+def _fell_silent(timeout: Timeout) -> RequestTimeoutError:
+    return RequestTimeoutError(f"the read timeout of {timeout.read:g} s ran out: the service fell silent", "read")
 
 
 def _reason(caught: aiohttp.ClientError | OSError) -> str:

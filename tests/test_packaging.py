@@ -40,6 +40,7 @@ ORDER = (
         "_operations",
         "endpoints",
         "_gate",
+        "_deadlines",
         "_merge",
         "_keys",
         "_watch",
@@ -61,7 +62,7 @@ ORDER = (
     *("testing", "testing.pytest_plugin", "otel", "_words", "_page", "_html", "_report", "_tables", "_formats"),
     *("_arguments", "_running", "_progress", "_asking", "_board", "cli", "__main__"),
 )
-ON_THEIR_OWN = ("_version", "errors", "events", "_gate", "_merge")
+ON_THEIR_OWN = ("_version", "errors", "events", "_gate", "_deadlines", "_merge")
 DISPLAYED = ("errors", "models")  # their values are laid out by `_html`, which is imported when a notebook asks for it
 UNKNOWN_TO_STREAMS = {"_transport", "_operations", "_convert", "_gate", "endpoints", "auth"}
 DOORS = {

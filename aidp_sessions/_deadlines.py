@@ -1,0 +1,67 @@
+"""Many deadlines on one timer of the event loop. Plain asyncio, no I/O.
+
+Nearly every deadline is met, so nearly every timer is set only to be cancelled; two or three of them in every request
+cost a twentieth of all its CPU time. One timer for all goes off when the earliest could be due, and mostly finds that
+it is met by now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import Protocol
+
+
+class Deadline(Protocol):
+    """Whoever does not want to wait for ever.
+
+    Attributes:
+        due: in the time of the loop; set by `Deadlines`.
+    """
+
+    due: float
+
+    def expire(self) -> None:
+        """It is *due*: called once, by the loop."""
+
+
+class Deadlines:
+    """The deadlines of one event loop that run at the moment."""
+
+    def __init__(self) -> None:
+        self._running: set[Deadline] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._next = math.inf
+
+    def start(self, deadline: Deadline, seconds: float) -> None:
+        """Have *deadline* expire in *seconds*, however long it had left before; `math.inf` is for ever."""
+        loop = asyncio.get_running_loop()
+        deadline.due = due = loop.time() + seconds
+        self._running.add(deadline)
+        if due < self._next:
+            self._wake_at(due, loop)
+
+    def stop(self, deadline: Deadline) -> None:
+        self._running.discard(deadline)
+
+    def tidy(self) -> None:
+        """Take back the timer if nothing runs."""
+        if not self._running and self._timer is not None:
+            self._timer.cancel()
+            self._timer, self._next = None, math.inf
+
+    def _wake_at(self, due: float, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._next = loop.call_at(due, self._wake), due
+
+    def _wake(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        self._timer, self._next = None, math.inf
+        for deadline in [each for each in self._running if each.due <= now]:
+            self._running.discard(deadline)
+            deadline.expire()
+        due = min((each.due for each in self._running), default=math.inf)
+        if due < self._next:
+            self._wake_at(due, loop)
