@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ._operations import annotate, decoded
 from .errors import AidpError, RequestTimeoutError, UnauthorizedError
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from types import TracebackType
 
+    from ._deadlines import Deadlines
     from ._operations import Answer, Request
     from ._transport import Transport
     from .policies import Sleep
@@ -62,35 +63,44 @@ class Call:
         self._clock_corrected = False
         self._refreshed = False
         self._request: Request | None = None
-        self._scope = asyncio.timeout(None)
+        self._deadlines: Deadlines
+        self._task: asyncio.Task[Any]
+        self._cancellations = 0
+        self._expired = False
         self.due = math.inf
 
     async def __aenter__(self) -> Self:
-        pool = self._transport.pool
-        pool.session()  # on a wrong loop, fail before waiting for anything that belongs to another
-        await self._scope.__aenter__()
+        self._deadlines = deadlines = self._transport.pool.join_loop()
+        task = asyncio.current_task(deadlines.loop)
+        if task is None:
+            raise RuntimeError("calls need a task to run in, such as that of asyncio.run()")
+        self._task, self._cancellations = task, task.cancelling()
         total = self._transport.timeout.total
-        pool.deadlines.start(self, math.inf if total is None else total)
+        deadlines.start(self, math.inf if total is None else total)
         return self
 
     def expire(self) -> None:
-        self._scope.reschedule(self.due)
+        self._expired = True
+        self._task.cancel()
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._transport.pool.deadlines.stop(self)
+        self._deadlines.stop(self)
         self._request = None  # its sink may lead back to this call: a cycle would keep both until the next collection
         error = exc if isinstance(exc, AidpError) else None
-        try:
-            await self._scope.__aexit__(exc_type, exc, traceback)
-        except TimeoutError:
+        if self._gave_up(exc_type):
             total, count = self._transport.timeout.total, len(self._request_ids)
             error = RequestTimeoutError(f"the total of {total:g} s for the call ran out, in attempt {count}", "total")
         if error is not None:
             self._annotate(error)
             if error is not exc:
                 raise error from None
+
+    def _gave_up(self, exc_type: type[BaseException] | None) -> bool:
+        """Was it our own deadline alone that cancelled the task? As in `asyncio.timeout`, which costs twice as much."""
+        expired, self._expired = self._expired, False
+        return expired and self._task.uncancel() <= self._cancellations and exc_type is asyncio.CancelledError
 
     def _annotate(self, error: AidpError) -> None:
         annotate(error, self._operation, self._workspace_key, self._request_ids, self._seconds)
@@ -117,12 +127,12 @@ class Call:
 
     async def unhurried(self, waiting: Awaitable[None]) -> None:
         """Await something that takes its time for reasons of the consumer's, which the deadline does not count."""
-        deadlines, left = self._transport.pool.deadlines, self.due - asyncio.get_running_loop().time()
-        deadlines.stop(self)
+        left = self.due - self._deadlines.loop.time()
+        self._deadlines.stop(self)
         try:
             await waiting
         finally:
-            deadlines.start(self, left)
+            self._deadlines.start(self, left)
 
     async def attempt(self, request: Request) -> Answer:
         """Send once; after a 401, again with the clock corrected or with better credentials, each once per call."""
@@ -148,7 +158,7 @@ class Call:
         return True
 
     async def _exchange(self, request: Request, sent: SentHeaders) -> Answer:
-        time = asyncio.get_running_loop().time
+        time = self._deadlines.loop.time
         request_id, began, outcome = self._next_id(), time(), "broken off"
         try:
             answer = await self._transport.exchange(request, request_id, sent)
@@ -176,7 +186,7 @@ class Call:
         if self._request is not None and not self._request.may_be_repeated(error):
             return False
         delay = self._transport.retry.delay(error, self._attempts, self._transport.clock.random)
-        if delay is None or asyncio.get_running_loop().time() + delay > self.due:
+        if delay is None or self._deadlines.loop.time() + delay > self.due:
             return False
         _log.debug("%s: attempt %d failed, next in %.3f s: %s", self._operation, self._attempts, delay, error)
         self._delay = delay

@@ -7,9 +7,11 @@ it is met by now.
 
 from __future__ import annotations
 
-import asyncio
 import math
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 class Deadline(Protocol):
@@ -28,18 +30,18 @@ class Deadline(Protocol):
 class Deadlines:
     """The deadlines of one event loop that run at the moment."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
         self._running: set[Deadline] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._next = math.inf
 
     def start(self, deadline: Deadline, seconds: float) -> None:
         """Have *deadline* expire in *seconds*, however long it had left before; `math.inf` is for ever."""
-        loop = asyncio.get_running_loop()
-        deadline.due = due = loop.time() + seconds
+        deadline.due = due = self.loop.time() + seconds
         self._running.add(deadline)
         if due < self._next:
-            self._wake_at(due, loop)
+            self._wake_at(due)
 
     def stop(self, deadline: Deadline) -> None:
         self._running.discard(deadline)
@@ -50,18 +52,17 @@ class Deadlines:
             self._timer.cancel()
             self._timer, self._next = None, math.inf
 
-    def _wake_at(self, due: float, loop: asyncio.AbstractEventLoop) -> None:
+    def _wake_at(self, due: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer, self._next = loop.call_at(due, self._wake), due
+        self._timer, self._next = self.loop.call_at(due, self._wake), due
 
     def _wake(self) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+        now = self.loop.time()
         self._timer, self._next = None, math.inf
         for deadline in [each for each in self._running if each.due <= now]:
             self._running.discard(deadline)
             deadline.expire()
         due = min((each.due for each in self._running), default=math.inf)
         if due < self._next:
-            self._wake_at(due, loop)
+            self._wake_at(due)

@@ -74,6 +74,7 @@ class _Buffer(Generic[T]):
     def __init__(self, limit: int) -> None:
         self.items: deque[T] = deque()
         self._limit = limit
+        self._loop = asyncio.get_running_loop()
         self._room = asyncio.Event()
         self._consumer: asyncio.Future[None] | None = None
 
@@ -92,7 +93,7 @@ class _Buffer(Generic[T]):
 
     async def filled(self) -> None:
         """Wait for the next item, or for `wake`; only the one consumer calls it."""
-        self._consumer = asyncio.get_running_loop().create_future()
+        self._consumer = self._loop.create_future()
         await self._consumer
 
     def wake(self) -> None:

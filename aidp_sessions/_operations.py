@@ -41,6 +41,7 @@ _AUTHORITY = r"(?ai)(?:[a-z][a-z0-9+.-]*:)?//([^/?#]*)"
 _CONTROL = r"[\x00-\x1f\x7f-\x9f]"
 _PRIVATE_HEADERS = frozenset({"set-cookie", "cookie", "authorization", "proxy-authorization", "opc-obo-token"})
 _LARGEST_PAGE = "1000"
+_NO_HEADERS: Final[Mapping[str, str]] = {}
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 _REFUSED_BEFOREHAND = frozenset({409, 429})
 _RESOURCE_BEFORE_20260430 = "dataLakes"
@@ -58,7 +59,7 @@ class Request:
     """
 
     target: str
-    headers: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    headers: Mapping[str, str] = attrs.field(default=_NO_HEADERS)
     sink: Sink | None = None
     method: str = attrs.field(default="GET", kw_only=True)
     body: bytes = attrs.field(default=b"", kw_only=True, repr=False)

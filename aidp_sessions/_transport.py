@@ -109,28 +109,38 @@ class Pool:
         self._lifetime: AsyncGenerator[None] | None = None
         self._process = 0
         self._signers: dict[int, Signer] = {}
-        self.deadlines = Deadlines()
+        self.deadlines: Deadlines
         self.closed = False
 
-    def session(self) -> aiohttp.ClientSession:
-        """The session of the running loop. Nothing here awaits, so first calls cannot race.
+    def join_loop(self) -> Deadlines:
+        """Belong to the running loop, whose deadlines are returned.
 
         Raises `RuntimeError` after `aclose`, on a second loop while the first is still open, and in a process that was
         forked meanwhile, whose parent still uses the same sockets.
         """
-        if self.closed:
-            raise RuntimeError("this SessionsClient is closed; create a new one")
-        if self._is_inherited():
-            raise RuntimeError("this SessionsClient was in use when the process forked; create one client per process")
+        self._check_open()
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
+            if self._is_inherited():
+                raise RuntimeError(
+                    "this SessionsClient was in use when the process forked; create one client per process"
+                )
             if self._loop is not None and not self._loop.is_closed():
                 raise RuntimeError("this SessionsClient is in use on another event loop; create one client per loop")
             self._loop, self._session, self._process = loop, self._given, os.getpid()
-            self.deadlines = Deadlines()
+            self.deadlines = Deadlines(loop)
+        return self.deadlines
+
+    def session(self) -> aiohttp.ClientSession:
+        """That of the loop. Nothing here awaits, so first calls cannot race. Raises `RuntimeError` after `aclose`."""
+        self._check_open()
         if self._session is None:
             self._session = self._open()
         return self._session
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise RuntimeError("this SessionsClient is closed; create a new one")
 
     def _is_inherited(self) -> bool:
         return self._loop is not None and self._process != os.getpid() and not self._loop.is_closed()
@@ -176,7 +186,8 @@ class Pool:
         lifetime, self._lifetime = self._lifetime, None
         if lifetime is not None:
             await lifetime.aclose()
-        self.deadlines.tidy()
+        if self._loop is not None:
+            self.deadlines.tidy()
 
 
 async def _close_with_loop(session: aiohttp.ClientSession, connector: _Connector) -> AsyncGenerator[None]:
@@ -367,7 +378,7 @@ async def fetch(request: FetchRequest) -> Answer:
                 ssl=request.ssl,
             ) as response,
         ):
-            outcome = await _read(response, MAX_ANSWER, None, _Silence(Deadlines(), None))
+            outcome = await _read(response, MAX_ANSWER, None, _Silence(Deadlines(asyncio.get_running_loop()), None))
     except (aiohttp.ClientError, OSError) as caught:
         outcome = _translate(caught, timeout)
     if isinstance(outcome, AidpError):  # out here, where no aiohttp exception with our headers is attached

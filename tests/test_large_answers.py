@@ -194,17 +194,17 @@ async def test_a_small_page_before_a_large_one_comes_first_and_once() -> None:
     assert found == [each["id"] for each in LARGE]
 
 
-async def test_the_time_that_a_slow_consumer_takes_is_not_counted() -> None:
-    """The whole body lasts longer than the total, because of the consumer alone."""
+@pytest.mark.parametrize("limits", [Timeout(total=0.3), Timeout(read=0.2)], ids=["total", "read"])
+async def test_the_time_that_a_slow_consumer_takes_is_not_counted(limits: Timeout) -> None:
+    """The whole body lasts longer than the total, and one pause longer than *read*, because of the consumer alone."""
     async with LocalService() as service:
         service.add_workspace("w", LARGE)
-        timeout = Timeout(connect=5, read=5, total=0.3)
-        async with service.client(timeout=timeout, max_concurrency=1, retry=RetryPolicy.none()) as client:
+        async with service.client(timeout=limits, max_concurrency=1, retry=RetryPolicy.none()) as client:
             number = 0
             async for _ in client.sessions("w"):
                 number += 1
                 if number % 500 == 0:
-                    await asyncio.sleep(0.06)
+                    await asyncio.sleep(0.5 if number == 500 else 0.03)
 
     assert number == len(LARGE)
 

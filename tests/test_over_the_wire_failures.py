@@ -197,7 +197,11 @@ async def test_a_name_that_is_never_resolved_runs_into_the_connect_timeout(monke
     assert (type(error), error.message) == (RequestTimeoutError, "the connect timeout of 0.05 s ran out")
 
 
-@pytest.mark.parametrize("sent", CUTS.values(), ids=CUTS.keys())
+@pytest.mark.parametrize(
+    "sent",
+    [*CUTS.values(), b'HTTP/1.1 200 OK\r\n\r\n{"items": []}'],
+    ids=[*CUTS.keys(), "where only the end of the connection ends the body"],
+)
 async def test_an_answer_that_falls_silent_runs_into_the_read_timeout_and_is_asked_for_again(sent: bytes) -> None:
     times = Times()
     timeout = Timeout(connect=5.0, read=0.05, total=5.0)
