@@ -68,6 +68,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("aidp_sessions")
 
 _LONGEST_REASON: Final = 500
+_LARGE_BLOCK: Final = 512 * 1024
 _MOST_STALE: Final = 100
 _LAST_TURNS: Final = 5  # in which aborted transports close their sockets, should the loop end with us
 _MOST_REMEMBERED: Final = 1000
@@ -155,6 +156,9 @@ class Pool:
         return aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=timeout.connect, sock_read=read)
 
     def _open(self) -> aiohttp.ClientSession:
+        # Freed at once, and glibc has learnt to take blocks of this size from the heap. Left alone, it asks the kernel
+        # for new pages for each of asyncio's buffers of 256 KiB, which takes longer than all else about reading.
+        bytes(_LARGE_BLOCK)
         # No limit of its own: our gate bounds the requests, so none waits inside aiohttp with its clock running.
         connector = _Connector(limit=0)
         session = aiohttp.ClientSession(
