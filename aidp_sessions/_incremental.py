@@ -49,10 +49,14 @@ class SessionParser:
 
     def close(self) -> tuple[tuple[SessionSummary, ...], dict[str, object]]:
         """Decode the rest, with the unknown fields beside the items; raises `ResponseDecodeError` if it is no end."""
-        items, path, extra = envelope(decode_json((self._head or b"") + bytes(self._buffer)), bare_array=True)
-        if self._count and not items:
-            raise ResponseDecodeError("the array of items ends with a comma", path)
-        return self._structured(items), extra
+        body = (self._head or b"") + bytes(self._buffer)
+        decoded = decode_sessions(body, self._workspace_key)
+        if decoded is None:
+            items, path, extra = envelope(decode_json(body), bare_array=True)
+            decoded = structure_sessions(items, path, self._workspace_key, first=self._count), extra
+        if self._count and not decoded[0]:
+            raise ResponseDecodeError("the array of items ends with a comma", self._path)
+        return decoded
 
     def _read_head(self) -> None:
         beginning = re.match(_BEGINNING, self._buffer)
@@ -79,16 +83,17 @@ class SessionParser:
         """The sessions of *array*, ``None`` if it is no JSON; raises if they are not as they should be."""
         decoded = decode_sessions(array, self._workspace_key)
         if decoded is not None:
-            self._count += len(decoded[0])
-            return decoded[0]
-        try:
-            items, _, _ = envelope(decode_json(array), bare_array=True)
-        except ResponseDecodeError:
-            return None
-        return self._structured(items)
-
-    def _structured(self, items: list[object]) -> tuple[SessionSummary, ...]:
-        path = "$.items" if b"{" in (self._head or b"{") else "$"
-        sessions = structure_sessions(items, path, self._workspace_key, first=self._count)
-        self._count += len(items)
+            sessions = decoded[0]
+        else:
+            try:
+                items, _, _ = envelope(decode_json(array), bare_array=True)
+            except ResponseDecodeError:
+                return None
+            sessions = structure_sessions(items, self._path, self._workspace_key, first=self._count)
+        self._count += len(sessions)
         return sessions
+
+    @property
+    def _path(self) -> str:
+        """Where the items are in a body that is decoded early."""
+        return "$.items" if b"{" in (self._head or b"") else "$"

@@ -83,11 +83,14 @@ def test_pieces_decode_to_what_the_whole_does(
 @given(
     number=st.integers(0, 5),
     wrong=st.sampled_from([{"kernel": {}}, {"name": 5}, {"kernel": {"name": "x", "last_activity": "today"}}, 7, None]),
+    form=st.sampled_from(['{"items": %s}', "%s"]),
     cuts=st.lists(st.integers(0, 10_000), max_size=20),
 )
-def test_a_wrong_session_is_named_by_its_place_in_the_whole(number: int, wrong: object, cuts: list[int]) -> None:
+def test_a_wrong_session_is_named_by_its_place_in_the_whole(
+    number: int, wrong: object, form: str, cuts: list[int]
+) -> None:
     items = [{"id": "},{", "kernel": {"name": "},"}}] * number + [wrong] + [{"id": "after"}] * 2
-    body = json.dumps({"items": items}).encode()
+    body = (form % json.dumps(items)).encode()
 
     with pytest.raises(ResponseDecodeError) as expected:
         whole(body)
