@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from .models import SessionSummary
 
 PIECE: Final = 64 * 1024
-"""Bytes to collect before looking for complete sessions: about a millisecond of decoding."""
+"""Bytes to decode at once: about half a millisecond."""
 
 _BEGINNING: Final = rb'\s*(?:\{\s*"items"\s*:\s*)?\[\s*(?=\{)'
+_ENOUGH: Final = PIECE // 2  # before looking for complete sessions; chunks are as the network cuts them
 _GUESSES: Final = 16
 
 
@@ -30,7 +31,7 @@ class SessionParser:
         self._workspace_key = workspace_key
         self._head: bytes | None = None
         self._buffer = bytearray()
-        self._enough = PIECE
+        self._enough = _ENOUGH
         self._count = 0
 
     def feed(self, chunk: bytes) -> tuple[SessionSummary, ...]:
@@ -44,7 +45,7 @@ class SessionParser:
             self._enough = 2 * len(self._buffer)
             return ()
         del self._buffer[:rest]
-        self._enough = PIECE
+        self._enough = _ENOUGH
         return sessions
 
     def close(self) -> tuple[tuple[SessionSummary, ...], dict[str, object]]:

@@ -176,11 +176,11 @@ def _piecewise(body: bytes, pieces: Sequence[int]) -> tuple[SessionSummary, ...]
 def _small_pieces() -> Iterator[None]:
     """Have the parser try at every piece, rather than once there are enough bytes for it to be worth the time."""
     settings = vars(_incremental)
-    usual, settings["PIECE"] = settings["PIECE"], 1
+    usual, settings["_ENOUGH"] = settings["_ENOUGH"], 1
     try:
         yield
     finally:
-        settings["PIECE"] = usual
+        settings["_ENOUGH"] = usual
 
 
 def _check_against_json(sessions: tuple[SessionSummary, ...], body: bytes) -> None:
