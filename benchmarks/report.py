@@ -23,7 +23,7 @@ class Claim:
     scenario: str
     text: str
     value: Callable[[Callable[[str, str], float]], float]
-    """Computed from a function that gives the median of a row's figure."""
+    """Computed from a function that gives a row's figure in one round."""
     at_least: float | None = None
     at_most: float | None = None
 
@@ -69,7 +69,10 @@ CLAIMS: Final = (
 
 
 def tables(results: Results) -> Iterator[str]:
-    """One table per scenario: medians, half the distance between the extremes, and ratios to the first row."""
+    """One table per scenario: medians, half the distance between the extremes, and ratios to the first row.
+
+    A ratio is the median of those within the rounds, for a machine's mood lasts longer than a round.
+    """
     for scenario, rows in results.items():
         figures = list(dict.fromkeys(figure for row in rows.values() for figure in row))
         width = max(map(len, rows)) + 2
@@ -82,9 +85,10 @@ def tables(results: Results) -> Iterator[str]:
 def _cell(values: list[float] | None, first: list[float] | None) -> str:
     if values is None:
         return " " * _COLUMN
-    middle, base = median(values), median(first) if first else 0
+    middle = median(values)
     spread = f"±{50 * (max(values) - min(values)) / middle:.0f}%" if middle and len(values) > 1 else ""
-    ratio = f"x{middle / base:.2f}" if base else ""
+    ratios = [value / base for value, base in zip(values, first or (), strict=False) if base]
+    ratio = f"x{median(ratios):.2f}" if ratios else ""
     return f"{_short(middle)} {spread:>5}{ratio:>7}".rjust(_COLUMN)
 
 
@@ -93,13 +97,17 @@ def _short(value: float) -> str:
 
 
 def claims(results: Results) -> Iterator[str]:
-    """One line per claim whose scenario has been measured."""
-    yield "\nclaims (medians)"
+    """One line per claim whose scenario has been measured, with the median of what it is in each round."""
+    yield "\nclaims (medians of the rounds)"
     for claim in CLAIMS:
         rows = results.get(claim.scenario)
         if rows is None:
             continue
-        value = claim.value(lambda row, figure, rows=rows: median(rows[row][figure]))  # type: ignore[misc]
+        rounds = len(next(iter(next(iter(rows.values())).values())))
+        value = median(
+            claim.value(lambda row, figure, turn=turn, rows=rows: rows[row][figure][turn])  # type: ignore[misc]
+            for turn in range(rounds)
+        )
         bound = f">= {claim.at_least:g}" if claim.at_least is not None else f"<= {claim.at_most:g}"
         verdict = "holds" if claim.holds(value) else "FAILS"
         yield f"  ({claim.scenario}) {verdict}  {claim.text}: {_short(value)} ({bound})"
