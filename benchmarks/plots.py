@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Final
@@ -41,24 +42,24 @@ def draw(url: str, *, quick: bool) -> None:
 
 def _draw_throughput(target: Target, *, quick: bool) -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), sharey=True, layout="constrained")
-    count = 300 if quick else 2000
+    count, times = (300, 1) if quick else (2000, 3)
     for latency, style in ((0, "-"), (50, "--")):
-        for peer in (OURS, SAME_WORK, OCI_ASYNC):
 
-            def rate(concurrency: int, peer: str = peer, latency: int = latency) -> float:
-                enough = min(count, 40 * concurrency) if latency else count
-                return _rate(target, peer, max(enough, _ROUNDS_OF_EACH * concurrency), concurrency, latency)
+        def rate(peer: str, concurrency: int, latency: int = latency) -> float:
+            enough = min(count, 40 * concurrency) if latency else count
+            return _rate(target, peer, max(enough, _ROUNDS_OF_EACH * concurrency), concurrency, latency)
 
-            _curve(left, _CONCURRENCY, rate, f"{peer}, {latency} ms", style)
+        labels = {peer: f"{peer}, {latency} ms" for peer in (OURS, SAME_WORK, OCI_ASYNC)}
+        _curves(left, dict.fromkeys(_CONCURRENCY, times), rate, labels, style)
     left.axhline(_rate(target, OFFICIAL, count // 4, 1, 0), color="grey", linestyle=":", label=f"{OFFICIAL}, 1 thread")
     _label(left, "requests in flight", "requests/s")
-    for peer in (OURS, SAME_WORK):
+    figure.legend(loc="outside lower center", ncols=4, fontsize=7, handlelength=3)
 
-        def rate_of_many(workspaces: int, peer: str = peer) -> float:
-            times = 5 if workspaces <= 1000 else 1  # a run of milliseconds says little
-            return median(_rate(target, peer, workspaces, 32, 0) for _ in range(times))
+    def rate_of_many(peer: str, workspaces: int) -> float:
+        return _rate(target, peer, workspaces, 32, 0)
 
-        _curve(right, _WORKSPACES, rate_of_many, peer, "-")
+    often_enough = {number: max(1, min(5, 5000 // number) * times) for number in _WORKSPACES}  # milliseconds say little
+    _curves(right, often_enough, rate_of_many, {OURS: OURS, SAME_WORK: SAME_WORK}, "-")
     _label(right, "workspaces, 32 requests in flight", "")
     figure.savefig(_FOLDER / "throughput.svg", metadata={"Date": None})
 
@@ -75,6 +76,7 @@ def _draw_memory(target: Target, url: str) -> None:
         megabytes = [sessions * _BYTES_PER_SESSION / 1e6 for sessions in _SESSIONS]
         axes.plot(megabytes, [growth(sessions) for sessions in _SESSIONS], marker=".", label=reader)
     axes.set_yscale("log")
+    axes.legend(fontsize=7)
     _label(axes, "size of the answer, MB", "growth of the peak, MB")
     figure.savefig(_FOLDER / "memory.svg", metadata={"Date": None})
 
@@ -84,12 +86,21 @@ def _rate(target: Target, peer: str, workspaces: int, concurrency: int, latency_
     return run(job)["per_second"]
 
 
-def _curve(axes: Axes, numbers: tuple[int, ...], measure: Callable[[int], float], label: str, style: str) -> None:
-    axes.plot(numbers, [measure(number) for number in numbers], style, marker=".", label=label)
+def _curves(
+    axes: Axes, numbers: dict[int, int], measure: Callable[[str, int], float], labels: dict[str, str], style: str
+) -> None:
+    """Plot medians of as many measurements as *numbers* says; the peers take turns, for the machine has its moods."""
+    found: dict[tuple[str, int], list[float]] = {each: [] for each in product(labels, numbers)}
+    for turn in range(max(numbers.values())):
+        for number, peer in product(numbers, labels):
+            if turn < numbers[number]:
+                found[peer, number].append(measure(peer, number))
+    for colour, (peer, label) in enumerate(labels.items()):
+        medians = [median(found[peer, number]) for number in numbers]
+        axes.plot(list(numbers), medians, style, color=f"C{colour}", marker=".", label=label)
 
 
 def _label(axes: Axes, x: str, y: str) -> None:
     axes.set_xscale("log")
     axes.set_xlabel(x)
     axes.set_ylabel(y)
-    axes.legend(fontsize=7)
