@@ -57,7 +57,7 @@ class Throttling:
     workspaces: int
     throttled: bool
     concurrency: int = 32
-    latency_ms: int = 20
+    latency_ms: int = 50
 
 
 Job = FanningOut | Reading | Decoding | Throttling
