@@ -82,16 +82,20 @@ class Delivery:
 
     def rest(self) -> tuple[SessionSummary, ...]:
         """All that has not been passed on; raises `ResponseDecodeError` for a deferred answer."""
+        self._decode_deferred()
+        return tuple(self._sessions)
+
+    def _decode_deferred(self) -> None:
         undecoded, self._undecoded = self._undecoded, []
         for answer in undecoded:
             self._sessions += decoded(answer, self._sessions_of)
-        return tuple(self._sessions)
 
     def _sessions_of(self, answer: Answer) -> tuple[SessionSummary, ...]:
         return decode_collection(answer.body, self._workspace_key)[0]
 
     async def _pass_on(self, sessions: tuple[SessionSummary, ...]) -> None:
         if self._emit is None:
+            self._decode_deferred()
             self._sessions += sessions
             _settle()
         elif part := self.rest() + sessions:

@@ -82,15 +82,15 @@ class Listing:
         )
 
     async def deliver(
-        self, query: str, workspace_key: str, sleep: Sleep, emit: Emit
+        self, query: str, workspace_key: str, sleep: Sleep, emit: Emit | None
     ) -> Callable[[], tuple[SessionSummary, ...]]:
-        """List a workspace: emit the sessions of a large answer as they come, and return a way to get the others.
+        """List a workspace: return a way to get its sessions, but *emit* those of a large answer as they come.
 
         Those are decoded when they are got, so that a workspace's sessions come to life when somebody wants them, and
         not while those of many others wait. A listener hears of a call when it is over, so then they are decoded here.
         """
         call = self.transport.call("list_sessions", workspace_key, sleep=sleep)
-        delivery = Delivery(workspace_key, lambda sessions: call.unhurried(emit(sessions)))
+        delivery = Delivery(workspace_key, emit and (lambda sessions: call.unhurried(emit(sessions))))
         decode = delivery.defer if self.transport.observer is None else delivery.decode
         target = sessions_target(self.workspaces_path, workspace_key, query)
         async with call:

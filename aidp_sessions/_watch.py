@@ -28,10 +28,10 @@ class Watch:
         self._selected: dict[str, dict[Identity, SessionSummary]] = {}
         self._failing: set[str | None] = set()
         self._seen: set[str] = set()
-        self._holds: Callable[[SessionSummary], bool] = bool
+        self._holds: Callable[[SessionSummary], bool] | None = None
 
-    def begin(self, holds: Callable[[SessionSummary], bool]) -> None:
-        """Start a round in which the selection is what *holds*."""
+    def begin(self, holds: Callable[[SessionSummary], bool] | None) -> None:
+        """Start a round in which the selection is what *holds*, or everything."""
         self._holds = holds
         self._seen = set()
 
@@ -42,7 +42,7 @@ class Watch:
             return
         self._recovers(key)
         self.collections[key] = answer
-        selected = {_identity(session): session for session in answer if self._holds(session)}
+        selected = {_identity(session): session for session in filter(self._holds, answer)}
         yield from self._replace(key, selected)
 
     def end(self, failure: AidpError | None) -> Iterator[SessionChange]:

@@ -32,7 +32,7 @@ Fetch = Callable[[str, Sleep, SessionCollection | None], Awaitable[SessionCollec
 Emit = Callable[[tuple[SessionSummary, ...]], Awaitable[None]]
 Part = Callable[[], Iterable[SessionSummary]]
 """Sessions that are there, but not decoded before somebody calls for them; then they may raise an `AidpError`."""
-Deliver = Callable[[str, Sleep, Emit], Awaitable[Part]]
+Deliver = Callable[[str, Sleep, Emit | None], Awaitable[Part]]
 """``deliver(workspace_key, sleep, emit)``: the same sessions; if they are many, some are emitted before the rest."""
 
 _LONGEST_HEAD_START = 1.0
@@ -105,7 +105,7 @@ class SessionStream:
             raise FanOutError.of(failures)
 
     def _asking_for_parts(self) -> Source[str, Part]:
-        holds = self._predicate() if self._conditions else None
+        holds = self._predicate()
 
         async def ask(key: str, slot: Slot[Part]) -> None:
             delivered = 0
@@ -158,12 +158,25 @@ class SessionStream:
 
     async def _outcomes(self) -> AsyncGenerator[WorkspaceOutcome]:
         holds = self._predicate()
-        async with aclosing(self._answers({})) as answers:
-            async for key, answer in answers:
-                if isinstance(answer, AidpError):
-                    yield WorkspaceOutcome(workspace_key=key, error=answer)
-                else:
-                    yield WorkspaceOutcome(workspace_key=key, sessions=tuple(filter(holds, answer)))
+
+        async def ask(key: str, slot: Slot[tuple[str, Part]]) -> None:
+            try:
+                part = await self._deliver(key, slot.pause, None)
+            except AidpError as error:
+                if self._on_error == "raise":
+                    raise
+                part = _raising(error)
+            await slot.emit((key, part))
+
+        async with aclosing(self._merged(ask)) as parts:
+            async for key, part in parts:
+                try:
+                    outcome = WorkspaceOutcome(workspace_key=key, sessions=tuple(filter(holds, part())))
+                except AidpError as error:
+                    if self._on_error == "raise":
+                        raise
+                    outcome = WorkspaceOutcome(workspace_key=key, error=error)
+                yield outcome
 
     def watch(self, every: timedelta = timedelta(minutes=5)) -> AsyncGenerator[SessionChange]:
         """Ask again and again, and yield what changed; the first round yields every session as ``appeared``.
@@ -208,11 +221,11 @@ class SessionStream:
             first = False
             await self._clock.sleep(max(0.0, wait - (loop.time() - began)))
 
-    def _predicate(self) -> Predicate:
-        """The conditions as they stand now: a timedelta among them starts to count here."""
+    def _predicate(self) -> Predicate | None:
+        """The conditions as they stand now, for `filter`: a timedelta among them starts to count here."""
         predicates = [condition() for condition in self._conditions]
-        if len(predicates) == 1:
-            return predicates[0]
+        if len(predicates) < 2:
+            return predicates[0] if predicates else None
         return lambda session: all(holds(session) for holds in predicates)
 
     async def _answers(

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 from contextlib import aclosing
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -16,16 +17,21 @@ from aidp_sessions import (
     FanOutError,
     ResponseDecodeError,
     RetryPolicy,
+    SessionsClient,
     SessionSummary,
     Timeout,
+    _delivery,
 )
 from aidp_sessions import _incremental as incremental
-from aidp_sessions._convert import decode_json, envelope, structure_sessions
+from aidp_sessions._convert import decode_collection, decode_json, envelope, structure_sessions
 from aidp_sessions._operations import THRESHOLD
 from aidp_sessions.testing import Fault, LocalService
 
 from .raw_server import RawServer, answer
 from .strategies import wire_sessions
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 PATIENT = RetryPolicy(base=0.001, cap=0.001)
 
@@ -131,13 +137,13 @@ async def test_every_way_to_ask_gives_the_same_sessions() -> None:
     async with LocalService() as service:
         service.add_workspace("w", LARGE)
         async with service.client() as client:
-            listed = await client.list_sessions("w")
+            collection = await client.list_sessions("w")
             streamed = await client.sessions("w").collect()
-            (outcome,) = [each async for each in client.sessions("w").by_workspace()]
+            outcome = await in_an_outcome(client)
 
     assert names(streamed) == [each["id"] for each in LARGE]
-    assert list(listed.items) == streamed == list(outcome.sessions)
-    assert listed.etag is not None
+    assert list(collection.items) == streamed == outcome
+    assert collection.etag is not None
 
 
 async def test_what_broke_after_its_first_session_is_not_asked_again_and_says_how_many_were_delivered() -> None:
@@ -157,15 +163,47 @@ async def test_what_broke_after_its_first_session_is_not_asked_again_and_says_ho
     assert service.request_count == 1
 
 
-async def test_a_whole_one_that_broke_is_asked_again_and_nothing_comes_twice() -> None:
+async def listed(client: SessionsClient) -> list[SessionSummary]:
+    return list(await client.list_sessions("w"))
+
+
+async def in_an_outcome(client: SessionsClient) -> list[SessionSummary]:
+    (outcome,) = [each async for each in client.sessions("w").by_workspace()]
+    return list(outcome.sessions)
+
+
+@pytest.mark.parametrize("gathered", [listed, in_an_outcome])
+async def test_a_whole_one_that_broke_is_asked_again_and_nothing_comes_twice(
+    gathered: Callable[[SessionsClient], Awaitable[list[SessionSummary]]],
+) -> None:
     async with LocalService() as service:
         service.add_workspace("w", LARGE)
         service.fail("w", Fault(cut="in_body", times=2))
         async with service.client(retry=PATIENT) as client:
-            listed = await client.list_sessions("w")
+            found = await gathered(client)
 
-    assert names(list(listed)) == [each["id"] for each in LARGE]
+    assert names(found) == [each["id"] for each in LARGE]
     assert service.request_count == 3
+
+
+async def test_pages_that_are_large_together_are_not_left_to_be_decoded_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first four wait until the fifth makes them more than is decoded in one go; then none waits any more."""
+    asked_when_decoded: list[int] = []
+
+    def decode(body: bytes, workspace_key: str) -> tuple[tuple[SessionSummary, ...], dict[str, object]]:
+        asked_when_decoded.append(service.request_count)
+        return decode_collection(body, workspace_key)
+
+    monkeypatch.setattr(_delivery, "decode_collection", decode)
+    page = LARGE[: len(LARGE) // 10]
+    async with LocalService(session_page_size=len(page)) as service:
+        service.add_workspace("w", 8 * page)
+        async with service.client() as client:
+            assert len(await in_an_outcome(client)) == 8 * len(page)
+
+    assert asked_when_decoded == [5, 5, 5, 5, 5, 6, 7, 8]
 
 
 async def test_below_the_threshold_a_broken_answer_shows_nothing_and_is_asked_again() -> None:
