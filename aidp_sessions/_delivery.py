@@ -89,6 +89,8 @@ class Delivery:
         undecoded, self._undecoded = self._undecoded, []
         for answer in undecoded:
             self._sessions += decoded(answer, self._sessions_of)
+        if undecoded:  # whole pages, which outlive a failure of the one that is arriving
+            self._committed = len(self._sessions)
 
     def _sessions_of(self, answer: Answer) -> tuple[SessionSummary, ...]:
         return decode_collection(answer.body, self._workspace_key)[0]

@@ -512,7 +512,8 @@ async def _read(response: aiohttp.ClientResponse, limit: int, sink: Sink | None,
             except OSError as error:  # of the consumer's own; out there it would pass for one of the network
                 raise _ConsumerFailedError(error) from None
             except ResponseDecodeError as error:
-                attach_answer(error, Answer(response.status, response.headers, b""))
+                if error.status is None:  # it is not about a page that was left for later
+                    attach_answer(error, Answer(response.status, response.headers, b""))
                 raise
             chunks.clear()
         silence.listen()

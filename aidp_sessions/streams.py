@@ -171,11 +171,13 @@ class SessionStream:
         async with aclosing(self._merged(ask)) as parts:
             async for key, part in parts:
                 try:
-                    outcome = WorkspaceOutcome(workspace_key=key, sessions=tuple(filter(holds, part())))
+                    sessions = part()
                 except AidpError as error:
                     if self._on_error == "raise":
                         raise
                     outcome = WorkspaceOutcome(workspace_key=key, error=error)
+                else:
+                    outcome = WorkspaceOutcome(workspace_key=key, sessions=tuple(filter(holds, sessions)))
                 yield outcome
 
     def watch(self, every: timedelta = timedelta(minutes=5)) -> AsyncGenerator[SessionChange]:

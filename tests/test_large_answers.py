@@ -27,7 +27,7 @@ from aidp_sessions._convert import decode_collection, decode_json, envelope, str
 from aidp_sessions._operations import THRESHOLD
 from aidp_sessions.testing import Fault, LocalService
 
-from .raw_server import RawServer, answer
+from .raw_server import RawServer, answer, reset
 from .strategies import wire_sessions
 
 if TYPE_CHECKING:
@@ -184,6 +184,32 @@ async def test_a_whole_one_that_broke_is_asked_again_and_nothing_comes_twice(
 
     assert names(found) == [each["id"] for each in LARGE]
     assert service.request_count == 3
+
+
+@pytest.mark.parametrize("gathered", [listed, in_an_outcome])
+async def test_a_large_page_that_broke_takes_none_before_it_along(
+    gathered: Callable[[SessionsClient], Awaitable[list[SessionSummary]]],
+) -> None:
+    small, large = ({"items": part} for part in (LARGE[:3], LARGE[3:]))
+    first, second = answer(json.dumps(small).encode(), opc_next_page="t"), answer(json.dumps(large).encode())
+    async with RawServer(first, reset(second[:-1000]), second) as server, server.client(retry=PATIENT) as client:
+        found = names(await gathered(client))
+
+    assert found == [each["id"] for each in LARGE]
+    assert len(server.received) == 3
+
+
+async def test_a_page_that_cannot_be_decoded_is_its_own_evidence_even_if_a_large_one_follows() -> None:
+    wrong = b'{"items": [{"id": 5}]}'
+    large = answer(json.dumps({"items": LARGE}).encode(), opc_request_id="LARGE")
+    async with (
+        RawServer(answer(wrong, opc_next_page="t", opc_request_id="WRONG"), large) as server,
+        server.client() as client,
+    ):
+        (outcome,) = [each async for each in client.sessions("w").by_workspace()]
+
+    assert isinstance(outcome.error, ResponseDecodeError)
+    assert (outcome.error.opc_request_id, outcome.error.body_excerpt) == ("WRONG", wrong.decode())
 
 
 async def test_pages_that_are_large_together_are_not_left_to_be_decoded_at_once(

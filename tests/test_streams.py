@@ -314,6 +314,17 @@ async def test_an_exception_in_the_body_or_in_a_predicate_ends_everything(servic
         assert ours() == set()
 
 
+async def test_an_error_that_a_predicate_raises_is_not_the_workspace_s(service: LocalService) -> None:
+    add(service, ["a"])
+
+    def fussy(each: SessionSummary) -> bool:
+        raise NotFoundError(f"no owner of {each.id}")
+
+    async with service.client() as client:
+        with pytest.raises(NotFoundError, match="no owner of a-0"):
+            [outcome async for outcome in client.sessions("a", on_error="skip").where(fussy).by_workspace()]
+
+
 async def test_cancelling_the_consumer_leaves_nothing_behind(service: LocalService) -> None:
     keys = add(service, (f"w{number}" for number in range(50)))
     service.fail("w3", Fault(delay=float("inf"), times=None))
