@@ -121,7 +121,7 @@ class Pool:
         """
         self._check_open()
         loop = asyncio.get_running_loop()
-        if self._loop is not loop:
+        if self._loop is not loop or self._process != os.getpid():
             if self._is_inherited():
                 raise RuntimeError(
                     "this SessionsClient was in use when the process forked; create one client per process"

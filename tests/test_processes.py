@@ -27,11 +27,11 @@ client = SessionsClient.from_config({platform!r}, config_file={config!r}, endpoi
 def say(*words):
     os.write(1, " ".join(map(str, (*words, ""))).encode())
 
-def child(work):
+def child(work, run=asyncio.run):
     pid = os.fork()
     if pid == 0:
         try:
-            asyncio.run(work())
+            run(work())
         except RuntimeError as error:
             say(str(error).replace(" ", "_"))
         finally:
@@ -71,6 +71,14 @@ child(ask)
 child(ask)
 asyncio.run(ask())
 """,
+    "in use, and its loop used on": """
+loop = asyncio.new_event_loop()
+loop.run_until_complete(ask())
+child(ask, loop.run_until_complete)
+loop.run_until_complete(ask())
+loop.run_until_complete(client.aclose())
+loop.close()
+""",
     "no longer in use": """
 asyncio.run(ask())
 child(ask)
@@ -87,6 +95,7 @@ REFUSAL: Final = "this_SessionsClient_was_in_use_when_the_process_forked;_create
         ("in use", ["1", REFUSAL, "1"], 1),
         ("in use and closed by the child", ["1", "1"], 1),
         ("a copy in use", [REFUSAL, "1"], 1),
+        ("in use, and its loop used on", ["1", REFUSAL, "1"], 1),
         ("not in use yet", ["1", "1", "1"], 3),
         ("no longer in use", ["1", "1", "1"], 3),
     ],
