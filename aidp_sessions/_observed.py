@@ -93,7 +93,11 @@ class ObservedCall(Call):
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         self._began = asyncio.get_running_loop().time()
-        self._tell(CallStarted(call=self._info))
+        try:
+            self._tell(CallStarted(call=self._info))
+        except BaseException:  # the listener ends the program, which may think better of it
+            self._deadlines.stop(self)
+            raise
         return self
 
     async def __aexit__(
