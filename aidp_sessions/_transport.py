@@ -146,13 +146,15 @@ class Pool:
     def _is_inherited(self) -> bool:
         return self._loop is not None and self._process != os.getpid() and not self._loop.is_closed()
 
-    def limits(self, timeout: Timeout) -> aiohttp.ClientTimeout:
+    def limits(self, timeout: Timeout, *, sends_body: bool = False) -> aiohttp.ClientTimeout:
         """*timeout* for one attempt, as far as it is aiohttp's business.
 
         A queue inside a session that was brought along must not run its clock down; and only in our own do we see when
-        a connection stands, from which on its silence counts.
+        a connection stands, from which on its silence counts. But a service may be silent while a body is sent to it,
+        and aiohttp alone knows when that is done.
         """
-        connect, read = (timeout.connect, None) if self._given is None else (None, timeout.read)
+        connect = timeout.connect if self._given is None else None
+        read = timeout.read if sends_body or self._given is not None else None
         return aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=timeout.connect, sock_read=read)
 
     def _open(self) -> aiohttp.ClientSession:
@@ -313,7 +315,7 @@ class Transport:
         content_type = request.headers.get("content-type", "application/json")
         signing = SigningRequest(request.method, self.host, request.target, date, request.body, content_type)
         sent.update(await self.pool.adopt(self.signer).sign(signing))
-        silence = _Silence(self.pool.deadlines, self.timeout.read)
+        silence = _Silence(self.pool.deadlines, None if request.body else self.timeout.read)
         _silence.set(silence)
         outcome: Answer | AidpError
         try:
@@ -324,7 +326,7 @@ class Transport:
                 headers={**self.headers, "opc-request-id": opc_request_id, **request.headers, **sent},
                 allow_redirects=False,
                 raise_for_status=False,
-                timeout=self.limits,
+                timeout=self.pool.limits(self.timeout, sends_body=True) if request.body else self.limits,
                 ssl=self.ssl,
                 proxy=self.proxy,
             ) as response:

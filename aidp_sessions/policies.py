@@ -54,7 +54,7 @@ class Timeout:
 
     Attributes:
         connect: per attempt, for name resolution, TCP and TLS together.
-        read: per attempt, the longest silence while an answer arrives.
+        read: per attempt, the longest silence while an answer arrives; its head counts as one piece.
         total: per call, everything included: waiting for a slot, every attempt, every page, every pause.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import attrs
@@ -48,6 +49,11 @@ class HandLoop:
     def time(self) -> float:
         return self.now
 
+    def call_soon(self, callback: Callable[..., None], *args: object) -> Timer:
+        turn = Timer(self.now, partial(callback, *args), self.timers)
+        self.timers.add(turn)
+        return turn
+
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
         timer = Timer(when, callback, self.timers)
         self.timers.add(timer)
@@ -56,9 +62,10 @@ class HandLoop:
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
-        for timer in [each for each in self.timers if each.when <= self.now]:
-            self.timers.discard(timer)
-            timer.callback()
+        while due := [each for each in self.timers if each.when <= self.now]:
+            for timer in due:
+                self.timers.discard(timer)
+                timer.callback()
 
     def deadlines(self) -> Deadlines:
         return Deadlines(cast("Any", self))
@@ -111,3 +118,27 @@ def test_deadlines_that_are_met_need_no_timer_of_their_own() -> None:
         deadlines.stop(waiting)
 
     assert loop.armed == 1
+
+
+def test_whoever_is_met_a_few_turns_after_the_loop_stood_still_is_not_late() -> None:
+    """Each has turns of its own: those who come due while others are let go first are not taken along."""
+    loop = HandLoop()
+    deadlines = loop.deadlines()
+    late, met = Waiting(), Waiting()
+
+    def after(turns: int, action: Callable[[], None]) -> None:
+        if turns:
+            loop.call_soon(after, turns - 1, action)
+        else:
+            action()
+
+    def stand_still() -> None:
+        loop.now = 3.0
+        after(2, lambda: deadlines.stop(met))
+
+    deadlines.start(late, 1.0)
+    deadlines.start(met, 2.0)
+    loop.call_at(1.0, lambda: after(2, stand_still))
+    loop.sleep(1.0)
+
+    assert (late.expired, met.expired) == (1, 0)
