@@ -69,7 +69,10 @@ async def _compare(options: argparse.Namespace, latency_ms: int, config: dict[st
     async with (
         SessionsClient.from_config(**config, max_concurrency=in_flight) as client,  # type: ignore[arg-type]  # checked
         LocalCluster(  # type: ignore[no-untyped-call]
-            n_workers=options.processes, threads_per_worker=SHARDS_AT_A_TIME, dashboard_address=None, asynchronous=True
+            n_workers=options.processes,
+            threads_per_worker=SHARDS_AT_A_TIME,
+            dashboard_address="127.0.0.1:0",
+            asynchronous=True,
         ) as local,
         Client(local, asynchronous=True) as cluster,  # type: ignore[no-untyped-call]
     ):

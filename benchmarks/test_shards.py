@@ -59,7 +59,7 @@ async def cluster(service: LocalService, tmp_path: Path) -> AsyncIterator[Client
     )
     async with (
         LocalCluster(  # type: ignore[no-untyped-call]
-            n_workers=2, threads_per_worker=SHARDS_AT_A_TIME, dashboard_address=None, asynchronous=True
+            n_workers=2, threads_per_worker=SHARDS_AT_A_TIME, dashboard_address="127.0.0.1:0", asynchronous=True
         ) as local,
         Client(local, asynchronous=True) as cluster,  # type: ignore[no-untyped-call]
     ):
