@@ -18,7 +18,6 @@ from .errors import AidpError, FanOutError
 from .models import SessionChange, SessionCollection, SessionSummary, WorkspaceOutcome
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
 
     from ._keys import Keys
@@ -158,18 +157,9 @@ class SessionStream:
 
     async def _outcomes(self) -> AsyncGenerator[WorkspaceOutcome]:
         holds = self._predicate()
-
-        async def ask(key: str, slot: Slot[tuple[str, Part]]) -> None:
-            try:
-                part = await self._deliver(key, slot.pause, None)
-            except AidpError as error:
-                if self._on_error == "raise":
-                    raise
-                part = _raising(error)
-            await slot.emit((key, part))
-
-        async with aclosing(self._merged(ask)) as parts:
-            async for key, part in parts:
+        async with aclosing(self._answers(lambda key, sleep: self._deliver(key, sleep, None))) as answers:
+            async for key, answer in answers:
+                part = _raising(answer) if isinstance(answer, AidpError) else answer
                 try:
                     sessions = part()
                 except AidpError as error:
@@ -208,7 +198,9 @@ class SessionStream:
             began = loop.time()
             watch.begin(self._predicate())
             failure: AidpError | None = None
-            async with aclosing(self._answers(watch.collections)) as answers:
+            async with aclosing(
+                self._answers(lambda key, sleep: self._fetch(key, sleep, watch.collections.get(key)))
+            ) as answers:
                 try:
                     async for key, answer in answers:
                         for change in watch.update(key, answer):
@@ -231,12 +223,14 @@ class SessionStream:
         return lambda session: all(holds(session) for holds in predicates)
 
     async def _answers(
-        self, known: Mapping[str, SessionCollection]
-    ) -> AsyncGenerator[tuple[str, SessionCollection | AidpError]]:
-        async def ask(key: str, slot: Slot[tuple[str, SessionCollection | AidpError]]) -> None:
-            answer: SessionCollection | AidpError
+        self, ask_one: Callable[[str, Sleep], Awaitable[T]]
+    ) -> AsyncGenerator[tuple[str, T | AidpError]]:
+        """What *ask_one* gives for each workspace, or the error that it failed with."""
+
+        async def ask(key: str, slot: Slot[tuple[str, T | AidpError]]) -> None:
+            answer: T | AidpError
             try:
-                answer = await self._fetch(key, slot.pause, known.get(key))
+                answer = await ask_one(key, slot.pause)
             except AidpError as error:
                 if self._on_error == "raise":
                     raise
