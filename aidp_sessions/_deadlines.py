@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 if TYPE_CHECKING:
     import asyncio
 
-_TURNS: Final = (
-    3  # from bytes in the kernel to the task that waits for them; uvloop looks at its timers before all else
-)
+# From bytes in the kernel to the task that waits for them; uvloop looks at its timers before all else.
+_TURNS: Final = 3
 
 
 class Deadline(Protocol):
@@ -62,12 +61,15 @@ class Deadlines:
         self._timer, self._next = self.loop.call_at(due, self._wake), due
 
     def _wake(self) -> None:
-        self._let_go_first(self.loop.time(), _TURNS)
+        self._expire(self.loop.time(), _TURNS)
 
-    def _let_go_first(self, now: float, turns: int) -> None:
-        """What has arrived by *now*, while the loop stood still, is noticed in a few turns: then nobody was silent."""
+    def _expire(self, now: float, turns: int) -> None:
+        """Expire what was due *now*, but some *turns* later.
+
+        What has arrived while the loop stood still is noticed meanwhile: then nobody was silent.
+        """
         if turns:
-            self._timer = self.loop.call_soon(self._let_go_first, now, turns - 1)
+            self._timer = self.loop.call_soon(self._expire, now, turns - 1)
             return
         self._timer, self._next = None, math.inf
         for deadline in [each for each in self._running if each.due <= now]:
