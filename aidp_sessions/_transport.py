@@ -121,11 +121,9 @@ class Pool:
         """
         self._check_open()
         loop = asyncio.get_running_loop()
-        if self._loop is not loop or self._process != os.getpid():
-            if self._is_inherited():
-                raise RuntimeError(
-                    "this SessionsClient was in use when the process forked; create one client per process"
-                )
+        if self._is_inherited():
+            raise RuntimeError("this SessionsClient was in use when the process forked; create one client per process")
+        if self._loop is not loop:
             if self._loop is not None and not self._loop.is_closed():
                 raise RuntimeError("this SessionsClient is in use on another event loop; create one client per loop")
             self._loop, self._session, self._process = loop, self._given, os.getpid()
