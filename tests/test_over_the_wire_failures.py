@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import pickle
 import socket
 import time
@@ -29,9 +28,10 @@ from .chains import chain
 from .raw_server import RawServer, Received, Step, Times, answer, close, drip, eventually, reset, send
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
 ONCE: Final = RetryPolicy.none()
+IMPATIENT: Final = Timeout(connect=5.0, read=0.2, total=30.0)
 WHOLE: Final = answer(b'{"items": []}')
 CUTS: Final = {
     "before the headers": b"",
@@ -220,53 +220,29 @@ async def test_an_answer_that_falls_silent_runs_into_the_read_timeout_and_is_ask
 
 
 async def test_an_answer_that_came_while_the_loop_stood_still_was_no_silence() -> None:
-    async with listening() as (listener, client):
-        asking = asyncio.create_task(client.list_sessions("k"))
-        connection = await taken(listener)
-        with connection:
-            connection.sendall(WHOLE)
-            time.sleep(0.4)  # noqa: ASYNC251  # the application's own fault
+    def stand_still(transport: asyncio.Transport) -> None:
+        transport.write(WHOLE)
+        time.sleep(0.4)
 
-            assert (await asking).items == ()
+    async with RawServer(stand_still) as server, server.client(timeout=IMPATIENT, retry=ONCE) as client:
+        assert (await client.list_sessions("k")).items == ()
 
 
 async def test_the_service_may_be_silent_while_a_long_body_is_sent_to_it() -> None:
     body = bytes(16_000_000)
-    async with listening() as (listener, client):
-        asking = asyncio.create_task(client.request("PUT", "files/x", body=body))
-        connection = await taken(listener)
-        left = len(body)
-        with connection:
-            await asyncio.sleep(0.5)
-            while left > 0:
-                received = len(await asyncio.get_running_loop().sock_recv(connection, left))
-                assert received, "the client hung up"
-                left -= received
-            connection.sendall(WHOLE)
 
-            assert (await asking).status == 200
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(0.5)
+        await reader.readexactly(len(body))
+        writer.write(WHOLE)
+        writer.close()
+        await writer.wait_closed()
 
-
-@contextlib.asynccontextmanager
-async def listening() -> AsyncIterator[tuple[socket.socket, SessionsClient]]:
-    """A socket and a client of it, which suffers no more than a fifth of a second of silence."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.setblocking(False)
-        limits = Timeout(connect=5.0, read=0.2, total=30.0)
-        server = RawServer()
-        server.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        async with server.client(timeout=limits, retry=ONCE) as client:
-            yield listener, client
-
-
-async def taken(listener: socket.socket) -> socket.socket:
-    """The connection of a client that has sent the head of a request."""
-    loop = asyncio.get_running_loop()
-    connection, _ = await loop.sock_accept(listener)
-    head = b""
-    while not head.endswith(b"\r\n\r\n"):
-        head += await loop.sock_recv(connection, 1)
-    return connection
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with RawServer().client(endpoint=endpoint, timeout=IMPATIENT, retry=ONCE) as client:
+            assert (await client.request("PUT", "files/x", body=body)).status == 200
 
 
 @pytest.mark.parametrize("step", [drip(answer(b"x" * 10_000), every=0.01), send(b"")], ids=["drip", "silence"])
