@@ -103,7 +103,7 @@ def claims(results: Results) -> Iterator[str]:
         rows = results.get(claim.scenario)
         if rows is None:
             continue
-        rounds = len(next(iter(next(iter(rows.values())).values())))
+        rounds = min(len(values) for row in rows.values() for values in row.values())
         value = median(
             claim.value(lambda row, figure, turn=turn, rows=rows: rows[row][figure][turn])  # type: ignore[misc]
             for turn in range(rounds)
