@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import math
 import re
+import socket
 from base64 import b64encode
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import formatdate, parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -604,6 +607,21 @@ async def test_closing_ends_what_is_in_flight_and_leaves_nothing() -> None:
 
     assert service.in_flight == 0
     assert asyncio.all_tasks() == before
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_whoever_connects_while_the_service_closes_is_hung_up_on(turns: int) -> None:
+    """Whichever turn of the event loop it closes in; no socket is left, which would be a warning."""
+    service = LocalService()
+    await service.start()
+    with socket.create_connection(("127.0.0.1", yarl.URL(service.url).port)) as caller:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await service.aclose()
+        gc.collect()
+        caller.settimeout(10.0)
+        with suppress(ConnectionResetError):
+            assert caller.recv(1) == b""
 
 
 async def test_a_service_runs_once_at_a_time_and_says_so() -> None:

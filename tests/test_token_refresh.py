@@ -511,11 +511,10 @@ class TestThroughTheClient:
 
 
 PROGRAM = """
-import asyncio, logging, sys
+import asyncio, sys
 from aidp_sessions import Clock, InstancePrincipalSigner, OkeWorkloadIdentitySigner, SessionsClient
 from aidp_sessions.testing import LocalMetadata, LocalProxymux, LocalService, LocalTokenService
 
-logging.getLogger("asyncio").setLevel(logging.ERROR)  # not how slow the servers make their keys
 now = [2_000_000_000.0]
 clock = lambda: now[0]
 
@@ -554,7 +553,7 @@ print("done")
 
 def test_signers_work_on_two_loops_in_turn_and_leave_nothing_behind(tmp_path: Path) -> None:
     finished = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", PROGRAM, str(tmp_path)],
+        [sys.executable, "-W", "error", "-c", PROGRAM, str(tmp_path)],
         env={"PYTHONPATH": str(Path(aidp_sessions.__file__).parents[1])},
         capture_output=True,
         text=True,

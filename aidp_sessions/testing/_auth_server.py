@@ -14,15 +14,13 @@ from aiohttp import web
 
 from ._answers import Answer, RefusedError
 from ._faults import Fault, FaultQueue
-from ._server import broken_off
+from ._server import HOST, Listener, broken_off
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
-_HOST: Final = "127.0.0.1"
-_BACKLOG: Final = 4096
 _LONGEST_DELAY_S: Final = 86_400.0
 _SECRETS: Final = frozenset({"authorization", "opc-obo-token"})
 _KEY_ID: Final = re.compile(r'keyId="([^"]*)"')
@@ -62,9 +60,8 @@ class AuthServer:
     def __init__(self, *, clock: Callable[[], float], tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[RecordedAuthRequest] = []
         self._clock = clock
-        self._tls = tls
         self._faults = FaultQueue()
-        self._runner: web.ServerRunner | None = None
+        self._listener = Listener(self._handle, what="server", tls=tls)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -77,32 +74,23 @@ class AuthServer:
 
     async def start(self) -> None:
         """Listen on a free port of 127.0.0.1."""
-        server = web.Server(self._handle, handler_cancellation=True, access_log=None)
-        runner = web.ServerRunner(server, shutdown_timeout=0.1)
-        await runner.setup()
-        await web.TCPSite(runner, _HOST, 0, backlog=_BACKLOG, ssl_context=self._tls).start()
-        self._runner = runner
+        await self._listener.start()
 
     async def aclose(self) -> None:
         """Close every connection and stop listening; idempotent."""
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            await runner.cleanup()
+        await self._listener.aclose()
 
     @property
     def host(self) -> str:
-        return _HOST
+        return HOST
 
     @property
     def port(self) -> int:
-        if self._runner is None:
-            raise RuntimeError("the server is not running; enter `async with` or await start()")
-        port: int = self._runner.addresses[0][1]
-        return port
+        return self._listener.port
 
     @property
     def origin(self) -> str:
-        return f"{'https' if self._tls else 'http'}://{_HOST}:{self.port}"
+        return self._listener.origin
 
     def fail(self, *faults: Fault) -> None:
         """Let the next requests meet *faults*, in this order, after those that wait already."""

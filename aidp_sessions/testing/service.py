@@ -99,7 +99,7 @@ class LocalService:
     @property
     def url(self) -> str:
         """What to pass as ``endpoint``."""
-        return self._server.url
+        return self._server.origin
 
     @property
     def signer(self) -> ApiKeySigner:
