@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Mapping
 
     from aiohttp import AddrInfoType
+    from aiohttp.client_proto import ResponseHandler
     from aiohttp.connector import Connection
 
     from ._gate import Gate
@@ -161,11 +162,7 @@ class Pool:
         bytes(_LARGE_BLOCK)
         # No limit of its own: our gate bounds the requests, so none waits inside aiohttp with its clock running.
         connector = _Connector(limit=0)
-        session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            middlewares=(_send_once,),
-        )
+        session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         self._lifetime = _close_with_loop(session, connector)
         with contextlib.suppress(StopIteration):  # to its first yield, and into the loop's care, without awaiting
             self._lifetime.__anext__().__await__().__next__()
@@ -366,10 +363,12 @@ class Transport:
 async def fetch(request: FetchRequest) -> Answer:
     """Send a signer's request over a connection of its own: no proxy, no redirects; raises `TransportError`."""
     timeout = Timeout(connect=request.connect, read=request.read)
+    silence = _Silence(Deadlines(asyncio.get_running_loop()), None)
+    _silence.set(silence)
     outcome: Answer | AidpError
     try:
         async with (
-            aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), middlewares=(_send_once,)) as session,
+            aiohttp.ClientSession(connector=_Connector(), cookie_jar=aiohttp.DummyCookieJar()) as session,
             session.request(
                 request.method,
                 URL(request.url, encoded=True),
@@ -382,7 +381,7 @@ async def fetch(request: FetchRequest) -> Answer:
                 ssl=request.ssl,
             ) as response,
         ):
-            outcome = await _read(response, MAX_ANSWER, None, _Silence(Deadlines(asyncio.get_running_loop()), None))
+            outcome = await _read(response, MAX_ANSWER, None, silence)
     except (aiohttp.ClientError, OSError) as caught:
         outcome = _translate(caught, timeout)
     if isinstance(outcome, AidpError):  # out here, where no aiohttp exception with our headers is attached
@@ -417,6 +416,11 @@ class _Connector(aiohttp.TCPConnector):
                 opened.shutdown(socket.SHUT_RDWR)
 
     async def connect(self, *args: Any, **options: Any) -> Connection:  # noqa: ANN401  # aiohttp's types, which vary
+        silence = _silence.get()
+        if silence.protocol is not None:
+            # Left alone, aiohttp sends once more when a connection breaks: unseen, with the old date and request id.
+            broken = silence.protocol.exception()
+            raise aiohttp.ClientConnectionError("it broke" if broken is None else _reason(broken))
         for _ in range(_MOST_STALE):
             connection = await super().connect(*args, **options)
             if connection.transport is not None:
@@ -424,42 +428,46 @@ class _Connector(aiohttp.TCPConnector):
                     self._used = {transport for transport in self._used if not transport.is_closing()}
                 self._used.add(connection.transport)
             if connection.protocol is not None and not connection.protocol.should_close:
-                _silence.get().begin(connection.transport)
+                silence.begin(connection.protocol)
                 return connection
             connection.close()
         raise aiohttp.ClientConnectionError("the service spoke before it was asked")
 
 
 class _Silence:
-    """Ends a connection on which the service has said nothing for *seconds*. Does nothing before it has begun."""
+    """Ends a connection on which the service has said nothing for *seconds*. Does nothing before it has begun.
+
+    Attributes:
+        protocol: that of the connection, once there is one.
+    """
 
     def __init__(self, deadlines: Deadlines, seconds: float | None) -> None:
         self._deadlines = deadlines
         self._seconds = math.inf if seconds is None else seconds
-        self._transport: asyncio.Transport | None = None
+        self.protocol: ResponseHandler | None = None
         self.due = math.inf
         self.broken = False
 
-    def begin(self, transport: asyncio.Transport | None) -> None:
-        self._transport = transport
+    def begin(self, protocol: ResponseHandler) -> None:
+        self.protocol = protocol
         self.listen()
 
     def listen(self) -> None:
         """The service has been heard, or is to be heard from now on."""
-        if self._transport is not None:
+        if self.protocol is not None:
             self._deadlines.start(self, self._seconds)
 
     def pause(self) -> None:
         self._deadlines.stop(self)
 
     def end(self) -> None:
-        self._transport = None
+        self.protocol = None
         self._deadlines.stop(self)
 
     def expire(self) -> None:
-        if self._transport is not None:
+        if self.protocol is not None and self.protocol.transport is not None:
             self.broken = True
-            self._transport.abort()
+            self.protocol.transport.abort()
 
 
 _silence: ContextVar[_Silence] = ContextVar("_silence")
@@ -472,20 +480,6 @@ class _ConsumerFailedError(Exception):
     def __init__(self, error: OSError) -> None:
         super().__init__(error)
         self.error = error
-
-
-class _BrokenConnectionError(aiohttp.ClientError):
-    """A connection that broke under a request, as something that aiohttp does not retry."""
-
-
-async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Keep aiohttp from sending a request again by itself: unseen, with the old date and the old request id."""
-    try:
-        return await handler(request)
-    except aiohttp.ClientConnectorError:
-        raise
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as caught:
-        raise _BrokenConnectionError(_reason(caught)) from None
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int, sink: Sink | None, silence: _Silence) -> Answer:
@@ -543,7 +537,7 @@ def _fell_silent(timeout: Timeout) -> RequestTimeoutError:
     return RequestTimeoutError(f"the read timeout of {timeout.read:g} s ran out: the service fell silent", "read")
 
 
-def _reason(caught: aiohttp.ClientError | OSError) -> str:
+def _reason(caught: BaseException) -> str:
     # The text of a ClientResponseError would repeat the request, headers and all.
     text = caught.message if isinstance(caught, aiohttp.ClientResponseError) else str(caught)
     return redact(" ".join(text.split()))[:_LONGEST_REASON] or type(caught).__name__

@@ -105,6 +105,15 @@ class TestMetadata:
         assert message.startswith(f"the metadata service cannot be reached at {url}/identity/cert.pem: ")
         assert message.endswith(f"; {ONLY_THERE} (4 attempts)")
 
+    async def test_a_question_that_was_cut_off_is_put_again_after_a_pause_and_never_before(
+        self, instance: Instance
+    ) -> None:
+        instance.metadata.fail(Fault(cut="before_headers"))
+
+        await instance.signer().sign(GET)
+
+        assert instance.clock.sleeps == [1.0]
+
     async def test_a_certificate_that_names_no_tenancy_is_refused(self, instance: Instance) -> None:
         nameless = certificate("opc-instance:ocid1")
         instance.metadata.contents["/identity/cert.pem"] = nameless
