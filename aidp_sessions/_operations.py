@@ -47,7 +47,7 @@ _REFUSED_BEFOREHAND = frozenset({409, 429})
 _RESOURCE_BEFORE_20260430 = "dataLakes"
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.define(eq=False, repr=False)
 class Request:
     """One request, before it is signed.
 
@@ -94,7 +94,7 @@ class Sink(Protocol):
         """Use a piece; raises `ResponseDecodeError` if it cannot be right."""
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.define(eq=False, repr=False)
 class Answer:
     """A complete answer; *headers* must look names up regardless of case.
 
