@@ -42,7 +42,7 @@ class SentHeaders(dict[str, str]):
 
 
 class Call:
-    """``async with transport.call(…) as call: value = await call.send(request, decode)``.
+    """``with transport.call(…) as call: value = await call.send(request, decode)``.
 
     Several requests (pages) may be sent in one call; they share its deadline. Every `AidpError` that leaves the block
     says which call it ended. Requests carry the ids ``root``, ``root-2``, ``root-3``….
@@ -69,7 +69,7 @@ class Call:
         self._expired = False
         self.due = math.inf
 
-    async def __aenter__(self) -> Self:
+    def __enter__(self) -> Self:
         self._deadlines = deadlines = self._transport.pool.join_loop()
         task = asyncio.current_task(deadlines.loop)
         if task is None:
@@ -83,7 +83,7 @@ class Call:
         self._expired = True
         self._task.cancel()
 
-    async def __aexit__(
+    def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._deadlines.stop(self)

@@ -65,7 +65,7 @@ class Listing:
         sink, decode = (delivery, delivery.decode) if responses is None else (None, _keeping(responses, delivery))
         target = sessions_target(self.workspaces_path, workspace_key, query)
         etag = known.etag if known and known.etag and known.etag.isascii() else None
-        async with self.transport.call(
+        with self.transport.call(
             "list_sessions", workspace_key, opc_request_id=opc_request_id, sleep=sleep
         ) as call:
             request = Request(target, {"if-none-match": etag} if etag else {}, sink)
@@ -93,7 +93,7 @@ class Listing:
         delivery = Delivery(workspace_key, emit and (lambda sessions: call.unhurried(emit(sessions))))
         decode = delivery.defer if self.transport.observer is None else delivery.decode
         target = sessions_target(self.workspaces_path, workspace_key, query)
-        async with call:
+        with call:
             request = Request(target, sink=delivery)
             await _rest(call, request, await call.send(request, decode), delivery, decode)
         return lambda: call.afterwards(delivery.rest)
@@ -106,7 +106,7 @@ class Listing:
             token: str | None = None
             seen: set[str] = set()
             while True:
-                async with self.transport.call("list_workspaces") as call:
+                with self.transport.call("list_workspaces") as call:
                     page = await call.send(Request(with_page(target, token)), decode_workspaces)
                     token = next_token(page.next_page, seen)
                 for workspace in page.workspaces:
@@ -123,7 +123,7 @@ class Listing:
                 yield workspace.key
 
     async def clock_skew(self) -> timedelta | None:
-        async with self.transport.call("list_workspaces") as call:
+        with self.transport.call("list_workspaces") as call:
             skew = await call.send(Request(f"{self.workspaces_path}?limit=1"), self._skew)
         return None if skew is None else timedelta(seconds=skew)
 

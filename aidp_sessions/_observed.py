@@ -90,8 +90,8 @@ class ObservedCall(Call):
             opc_request_id=root,
         )
 
-    async def __aenter__(self) -> Self:
-        await super().__aenter__()
+    def __enter__(self) -> Self:
+        super().__enter__()
         self._began = asyncio.get_running_loop().time()
         try:
             self._tell(CallStarted(call=self._info))
@@ -100,12 +100,12 @@ class ObservedCall(Call):
             raise
         return self
 
-    async def __aexit__(
+    def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         error = exc
         try:
-            await super().__aexit__(exc_type, exc, traceback)
+            super().__exit__(exc_type, exc, traceback)
         except BaseException as raised:
             error = raised
             raise

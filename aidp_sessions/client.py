@@ -329,7 +329,7 @@ class SessionsClient:
         segments = segments or {}
         request, route = prepare(platform, method, path, segments, query or {}, json, body, headers or {})
         key = segments.get("workspaceKey")
-        async with self._transport.call(
+        with self._transport.call(
             "request", key, opc_request_id=opc_request_id, method=method, route=route
         ) as call:
             return await call.send(request, raw_response)
