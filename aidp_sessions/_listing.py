@@ -65,9 +65,7 @@ class Listing:
         sink, decode = (delivery, delivery.decode) if responses is None else (None, _keeping(responses, delivery))
         target = sessions_target(self.workspaces_path, workspace_key, query)
         etag = known.etag if known and known.etag and known.etag.isascii() else None
-        with self.transport.call(
-            "list_sessions", workspace_key, opc_request_id=opc_request_id, sleep=sleep
-        ) as call:
+        with self.transport.call("list_sessions", workspace_key, opc_request_id=opc_request_id, sleep=sleep) as call:
             request = Request(target, {"if-none-match": etag} if etag else {}, sink)
             first = await call.send(request, unless_unchanged(decode))
             if first is None:

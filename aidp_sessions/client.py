@@ -329,9 +329,7 @@ class SessionsClient:
         segments = segments or {}
         request, route = prepare(platform, method, path, segments, query or {}, json, body, headers or {})
         key = segments.get("workspaceKey")
-        with self._transport.call(
-            "request", key, opc_request_id=opc_request_id, method=method, route=route
-        ) as call:
+        with self._transport.call("request", key, opc_request_id=opc_request_id, method=method, route=route) as call:
             return await call.send(request, raw_response)
 
     async def clock_skew(self) -> timedelta | None:
