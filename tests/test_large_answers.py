@@ -261,7 +261,7 @@ async def test_a_small_page_before_a_large_one_comes_first_and_once() -> None:
     assert found == [each["id"] for each in LARGE]
 
 
-@pytest.mark.parametrize("limits", [Timeout(total=0.3), Timeout(read=0.2)], ids=["total", "read"])
+@pytest.mark.parametrize("limits", [Timeout(total=0.6), Timeout(read=0.4)], ids=["total", "read"])
 async def test_the_time_that_a_slow_consumer_takes_is_not_counted(limits: Timeout) -> None:
     """The whole body lasts longer than the total, and one pause longer than *read*, because of the consumer alone."""
     async with LocalService() as service:
@@ -271,7 +271,7 @@ async def test_the_time_that_a_slow_consumer_takes_is_not_counted(limits: Timeou
             async for _ in client.sessions("w"):
                 number += 1
                 if number % 500 == 0:
-                    await asyncio.sleep(0.5 if number == 500 else 0.03)
+                    await asyncio.sleep(0.8 if number == 500 else 0.03)
 
     assert number == len(LARGE)
 
