@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 
 class Gate:
-    """A first-come-first-served semaphore whose width answers to throttling; ``async with gate:`` holds a slot.
+    """A first-come-first-served semaphore whose width answers to throttling.
+
+    Whoever wants a slot may `take` one, or has to `wait` for it, and must `release` it in the end. Mostly nobody has
+    to wait, and then there is nothing to await.
 
     `narrow` halves the width, `widen` adds a slot: multiplicative decrease once per round trip, additive increase with
     every success, so that a few throttled requests among many hardly slow the others down. The width stays between one
@@ -28,27 +27,27 @@ class Gate:
         self.width = limit
         self._waiters: deque[asyncio.Future[None]] = deque()
 
-    async def __aenter__(self) -> None:
-        if self.in_use < self.width and not self._waiters:
+    def take(self) -> bool:
+        """Take a slot if one is free and nobody waits for it."""
+        free = self.in_use < self.width and not self._waiters
+        if free:
             self.in_use += 1
-            return
+        return free
+
+    async def wait(self) -> None:
+        """Wait for the next slot, and take it."""
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:
             await waiter
         except asyncio.CancelledError:
             if not waiter.cancelled():  # the slot came, and the cancellation after it
-                self._release()
+                self.release()
             elif waiter in self._waiters:
                 self._waiters.remove(waiter)
             raise
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._release()
-
-    def _release(self) -> None:
+    def release(self) -> None:
         self.in_use -= 1
         self._hand_out()
 

@@ -290,17 +290,21 @@ class Transport:
         return await self._attempt(call, request)
 
     async def _attempt(self, call: Call, request: Request) -> Answer:
-        async with self.gate:
-            round_trip = self.gate.round_trip
-            try:
-                answer = await call.attempt(request)
-            except AidpError as error:
-                if isinstance(error, TooManyRequestsError):
-                    self.gate.narrow(round_trip)
-                failed = AttemptFailedError(call, error)
-            else:
-                self.gate.widen()
-                return answer
+        gate = self.gate
+        if not gate.take():
+            await gate.wait()
+        round_trip = gate.round_trip
+        try:
+            answer = await call.attempt(request)
+        except AidpError as error:
+            if isinstance(error, TooManyRequestsError):
+                gate.narrow(round_trip)
+            failed = AttemptFailedError(call, error)
+        else:
+            gate.widen()
+            return answer
+        finally:
+            gate.release()
         raise failed
 
     async def exchange(self, request: Request, opc_request_id: str, sent: dict[str, str]) -> Answer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, Literal
 
 import attrs
@@ -14,13 +15,23 @@ from hypothesis import strategies as st
 from aidp_sessions._gate import Gate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncGenerator, Iterator
 
 Action = tuple[Literal["enter", "leave", "cancel", "narrow", "widen", "turn"], int]
 ACTIONS: Final = st.tuples(
     st.sampled_from(["enter", "enter", "leave", "cancel", "narrow", "widen", "turn", "turn"]),
     st.integers(0, 3),
 )
+
+
+@asynccontextmanager
+async def slot_of(gate: Gate) -> AsyncGenerator[None]:
+    if not gate.take():
+        await gate.wait()
+    try:
+        yield
+    finally:
+        gate.release()
 
 
 @attrs.define
@@ -37,7 +48,7 @@ class Crowd:
 
     async def _visit(self, number: int) -> None:
         self.waiting.append(number)
-        async with self.gate:
+        async with slot_of(self.gate):
             self.waiting.remove(number)
             self.holding.append(number)
             # Whoever came earlier may wake up later, but must have been given a slot by now.
@@ -144,10 +155,10 @@ async def test_a_waiter_cancelled_in_the_same_turn_in_which_a_slot_is_freed_is_j
     gate = Gate(1)
 
     async def visit() -> None:
-        async with gate:
+        async with slot_of(gate):
             pass
 
-    async with gate:
+    async with slot_of(gate):
         waiter = asyncio.create_task(visit())
         await asyncio.sleep(0)
         waiter.cancel()
@@ -161,7 +172,7 @@ async def test_an_exception_inside_gives_the_slot_back() -> None:
     gate = Gate(1)
     for _ in range(3):
         with pytest.raises(KeyError):
-            async with gate:
+            async with slot_of(gate):
                 raise KeyError
 
     assert gate.in_use == 0
