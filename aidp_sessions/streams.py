@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
 from contextlib import aclosing
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Literal, NoReturn, Self, TypeVar
 
 import attrs
@@ -85,21 +86,25 @@ class SessionStream:
     async def _sessions(self) -> AsyncGenerator[SessionSummary]:
         failures: list[AidpError] = []
         async with aclosing(self._merged(self._asking_for_parts())) as parts:
-            try:
-                async for part in parts:
-                    try:
-                        sessions = part()
-                    except AidpError as error:
-                        if self._on_error == "raise":
-                            raise
-                        self._note(error, failures)
-                        continue
+            while True:
+                try:
+                    part = await anext(parts)
+                except StopAsyncIteration:
+                    break
+                except AidpError as error:
+                    if self._on_error != "defer":
+                        raise
+                    failures.append(error)
+                    break
+                try:
+                    sessions = part()
+                except AidpError as error:
+                    if self._on_error == "raise":
+                        raise
+                    self._note(error, failures)
+                else:
                     for session in sessions:
                         yield session
-            except AidpError as error:
-                if self._on_error != "defer":
-                    raise
-                failures.append(error)
         if failures:
             raise FanOutError.of(failures)
 
@@ -109,19 +114,23 @@ class SessionStream:
         async def ask(key: str, slot: Slot[Part]) -> None:
             delivered = 0
 
-            async def emit(sessions: tuple[SessionSummary, ...]) -> None:
+            def counted(sessions: Iterable[SessionSummary]) -> Generator[SessionSummary]:
                 nonlocal delivered
-                if kept := sessions if holds is None else tuple(filter(holds, sessions)):
-                    await slot.emit(lambda: kept)
-                    delivered += len(kept)
+                for session in filter(holds, sessions):
+                    yield session
+                    delivered += 1
+
+            def fail(error: AidpError) -> NoReturn:
+                error.delivered = delivered
+                raise error
+
+            async def emit(sessions: tuple[SessionSummary, ...]) -> None:
+                await slot.emit(lambda: counted(sessions))
 
             try:
                 rest = await self._deliver(key, slot.pause, emit)
             except AidpError as error:
-                error.delivered = delivered
-                if self._on_error == "raise":
-                    raise
-                rest = _raising(error)
+                rest = partial(fail, error)
             await slot.emit(rest if holds is None else lambda: filter(holds, rest()))
 
         return ask
@@ -201,14 +210,18 @@ class SessionStream:
             async with aclosing(
                 self._answers(lambda key, sleep: self._fetch(key, sleep, watch.collections.get(key)))
             ) as answers:
-                try:
-                    async for key, answer in answers:
-                        for change in watch.update(key, answer):
-                            yield change
-                except AidpError as error:
-                    if first or self._on_error == "raise":
-                        raise
-                    failure = error
+                while True:
+                    try:
+                        key, answer = await anext(answers)
+                    except StopAsyncIteration:
+                        break
+                    except AidpError as error:
+                        if first or self._on_error == "raise":
+                            raise
+                        failure = error
+                        break
+                    for change in watch.update(key, answer):
+                        yield change
             for change in watch.end(failure):
                 yield change
             wait = period * self._clock.random() if first else period

@@ -30,6 +30,8 @@ from aidp_sessions.testing import Fault, LocalService
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
 
+    from aidp_sessions.streams import OnError
+
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 IMPATIENT = RetryPolicy(base=0.001, cap=0.002)
 
@@ -314,15 +316,44 @@ async def test_an_exception_in_the_body_or_in_a_predicate_ends_everything(servic
         assert ours() == set()
 
 
-async def test_an_error_that_a_predicate_raises_is_not_the_workspace_s(service: LocalService) -> None:
+@pytest.mark.parametrize("on_error", ["defer", "raise", "skip"])
+@pytest.mark.parametrize("sessions", [2, 10_000], ids=["whole", "in pieces"])
+async def test_an_error_that_a_predicate_raises_is_not_the_workspace_s(
+    service: LocalService, sessions: int, on_error: OnError
+) -> None:
+    """Nor that of the listing of workspaces: it ends the iteration, whatever kind of iteration that is."""
+    add(service, ["a"], sessions=sessions)
+    raised = NotFoundError("who owns it?")
+
+    def fussy(_: SessionSummary) -> bool:
+        raise raised
+
+    async with service.client(clock=Clock(sleep=lambda _: asyncio.sleep(0))) as client:
+        stream = client.sessions(on_error=on_error).where(fussy)
+        for found in (aiter(stream), stream.by_workspace(), stream.watch()):
+            async with aclosing(found):
+                with pytest.raises(NotFoundError) as caught:
+                    await anext(found)
+            assert caught.value is raised
+    assert (raised.operation, raised.workspace_key) == (None, None)
+
+
+async def test_an_error_that_a_predicate_raises_later_is_not_taken_for_an_outage(service: LocalService) -> None:
     add(service, ["a"])
+    asked = 0
 
     def fussy(each: SessionSummary) -> bool:
-        raise NotFoundError(f"no owner of {each.id}")
+        nonlocal asked
+        asked += 1
+        if asked > 2:
+            raise NotFoundError(f"who owns {each.id}?")
+        return True
 
-    async with service.client() as client:
-        with pytest.raises(NotFoundError, match="no owner of a-0"):
-            [outcome async for outcome in client.sessions("a", on_error="skip").where(fussy).by_workspace()]
+    async with service.client(clock=Clock(sleep=lambda _: asyncio.sleep(0))) as client:
+        async with aclosing(client.sessions("a").where(fussy).watch()) as changes:
+            with pytest.raises(NotFoundError, match="who owns a-0"):
+                [change async for change in changes]
+    assert asked == 3
 
 
 async def test_cancelling_the_consumer_leaves_nothing_behind(service: LocalService) -> None:
