@@ -86,7 +86,7 @@ class SessionStream:
     async def _sessions(self) -> AsyncGenerator[SessionSummary]:
         failures: list[AidpError] = []
         async with aclosing(self._merged(self._asking_for_parts())) as parts:
-            while True:
+            while True:  # rather than `async for` in a `try`, which would catch the errors of filters too
                 try:
                     part = await anext(parts)
                 except StopAsyncIteration:
@@ -210,7 +210,7 @@ class SessionStream:
             async with aclosing(
                 self._answers(lambda key, sleep: self._fetch(key, sleep, watch.collections.get(key)))
             ) as answers:
-                while True:
+                while True:  # as in `_sessions`
                     try:
                         key, answer = await anext(answers)
                     except StopAsyncIteration:
