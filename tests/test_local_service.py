@@ -624,6 +624,21 @@ async def test_whoever_connects_while_the_service_closes_is_hung_up_on(turns: in
             assert caller.recv(1) == b""
 
 
+@pytest.mark.parametrize("turns", range(1, 5))
+async def test_a_service_whose_closing_is_cancelled_listens_no_more(turns: int) -> None:
+    service = LocalService()
+    await service.start()
+    port = yarl.URL(service.url).port
+    closing = asyncio.create_task(service.aclose())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.wait([closing])
+
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+
+
 async def test_a_service_runs_once_at_a_time_and_says_so() -> None:
     """Its address exists only while it runs; started again, it knows its workspaces."""
     service = LocalService()

@@ -77,14 +77,17 @@ class Listener:
         listener, runner = listening
         # asyncio takes two turns over a connection that it has accepted, and loses its socket if the server is closed
         # meanwhile.
-        asyncio.get_running_loop().remove_reader(listener)
-        for _ in range(2):
-            await asyncio.sleep(0)
-        for site in tuple(runner.sites):
-            await site.stop()
-        for handler in self._handlers:
-            handler.cancel()
-        await runner.cleanup()
+        with suppress(NotImplementedError):  # by the loop that is the default on Windows
+            asyncio.get_running_loop().remove_reader(listener)
+        try:
+            for _ in range(2):
+                await asyncio.sleep(0)
+        finally:
+            for site in tuple(runner.sites):
+                await site.stop()
+            for handler in self._handlers:
+                handler.cancel()
+            await runner.cleanup()
 
     async def _count(self, request: web.BaseRequest) -> web.StreamResponse:
         handler = asyncio.current_task()
