@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Literal, NoReturn, Self, TypeVar
 
 import attrs
@@ -63,7 +62,7 @@ class SessionStream:
         """Keep the sessions for which *predicate* holds; its exceptions end the iteration."""
         if not callable(predicate):
             raise TypeError(f"where() takes a function of a session, not {predicate!r}")
-        return self._narrowed(lambda: predicate)
+        return self._narrowed(lambda: _guarded(predicate))
 
     def idle_since(self, since: datetime | timedelta, *, connected: bool | None = None) -> Self:
         """Keep the sessions whose kernel has been idle since *since*; see `is_idle_since`.
@@ -86,25 +85,23 @@ class SessionStream:
     async def _sessions(self) -> AsyncGenerator[SessionSummary]:
         failures: list[AidpError] = []
         async with aclosing(self._merged(self._asking_for_parts())) as parts:
-            while True:  # rather than `async for` in a `try`, which would catch the errors of filters too
-                try:
-                    part = await anext(parts)
-                except StopAsyncIteration:
-                    break
-                except AidpError as error:
-                    if self._on_error != "defer":
-                        raise
-                    failures.append(error)
-                    break
-                try:
-                    sessions = part()
-                except AidpError as error:
-                    if self._on_error == "raise":
-                        raise
-                    self._note(error, failures)
-                else:
+            try:
+                async for part in parts:
+                    try:
+                        sessions = part()
+                    except AidpError as error:
+                        if self._on_error == "raise":
+                            raise
+                        self._note(error, failures)
+                        continue
                     for session in sessions:
                         yield session
+            except _FilterFailedError as failed:
+                raise failed.error from None
+            except AidpError as error:
+                if self._on_error != "defer":
+                    raise
+                failures.append(error)
         if failures:
             raise FanOutError.of(failures)
 
@@ -114,23 +111,19 @@ class SessionStream:
         async def ask(key: str, slot: Slot[Part]) -> None:
             delivered = 0
 
-            def counted(sessions: Iterable[SessionSummary]) -> Generator[SessionSummary]:
-                nonlocal delivered
-                for session in filter(holds, sessions):
-                    yield session
-                    delivered += 1
-
-            def fail(error: AidpError) -> NoReturn:
-                error.delivered = delivered
-                raise error
-
             async def emit(sessions: tuple[SessionSummary, ...]) -> None:
-                await slot.emit(lambda: counted(sessions))
+                nonlocal delivered
+                if kept := sessions if holds is None else tuple(filter(holds, sessions)):
+                    await slot.emit(lambda: kept)
+                    delivered += len(kept)
 
             try:
                 rest = await self._deliver(key, slot.pause, emit)
             except AidpError as error:
-                rest = partial(fail, error)
+                error.delivered = delivered
+                if self._on_error == "raise":
+                    raise
+                rest = _raising(error)
             await slot.emit(rest if holds is None else lambda: filter(holds, rest()))
 
         return ask
@@ -170,13 +163,13 @@ class SessionStream:
             async for key, answer in answers:
                 part = _raising(answer) if isinstance(answer, AidpError) else answer
                 try:
-                    sessions = part()
+                    outcome = WorkspaceOutcome(workspace_key=key, sessions=tuple(filter(holds, part())))
+                except _FilterFailedError as failed:
+                    raise failed.error from None
                 except AidpError as error:
                     if self._on_error == "raise":
                         raise
                     outcome = WorkspaceOutcome(workspace_key=key, error=error)
-                else:
-                    outcome = WorkspaceOutcome(workspace_key=key, sessions=tuple(filter(holds, sessions)))
                 yield outcome
 
     def watch(self, every: timedelta = timedelta(minutes=5)) -> AsyncGenerator[SessionChange]:
@@ -210,18 +203,16 @@ class SessionStream:
             async with aclosing(
                 self._answers(lambda key, sleep: self._fetch(key, sleep, watch.collections.get(key)))
             ) as answers:
-                while True:  # as in `_sessions`
-                    try:
-                        key, answer = await anext(answers)
-                    except StopAsyncIteration:
-                        break
-                    except AidpError as error:
-                        if first or self._on_error == "raise":
-                            raise
-                        failure = error
-                        break
-                    for change in watch.update(key, answer):
-                        yield change
+                try:
+                    async for key, answer in answers:
+                        for change in watch.update(key, answer):
+                            yield change
+                except _FilterFailedError as failed:
+                    raise failed.error from None
+                except AidpError as error:
+                    if first or self._on_error == "raise":
+                        raise
+                    failure = error
             for change in watch.end(failure):
                 yield change
             wait = period * self._clock.random() if first else period
@@ -256,6 +247,24 @@ class SessionStream:
 
     def _merged(self, ask: Source[str, T]) -> AsyncGenerator[T]:
         return merge(self._keys.begin(), ask, limit=self._limit, sleep=self._clock.sleep)
+
+
+class _FilterFailedError(Exception):
+    """Carries what a filter raised past those who would take it for the failure of a workspace."""
+
+    def __init__(self, error: AidpError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+def _guarded(predicate: Predicate) -> Predicate:
+    def holds(session: SessionSummary) -> bool:
+        try:
+            return predicate(session)
+        except AidpError as error:
+            raise _FilterFailedError(error) from None
+
+    return holds
 
 
 def _raising(error: AidpError) -> Part:
