@@ -56,7 +56,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Mapping
 
     from aiohttp import AddrInfoType
-    from aiohttp.client_proto import ResponseHandler
     from aiohttp.connector import Connection
 
     from ._gate import Gate
@@ -73,6 +72,7 @@ _LARGE_BLOCK: Final = 512 * 1024
 _MOST_STALE: Final = 100
 _LAST_TURNS: Final = 5  # in which aborted transports close their sockets, should the loop end with us
 _MOST_REMEMBERED: Final = 1000
+_TRIED_AGAIN: Final = aiohttp.ClientOSError, aiohttp.ServerDisconnectedError  # by aiohttp, if it sees them
 _HEADERS: Final = {
     "accept": "application/json",
     "user-agent": f"aidp-sessions/{__version__} (python {platform.python_version()}; {platform.system()})",
@@ -162,7 +162,9 @@ class Pool:
         bytes(_LARGE_BLOCK)
         # No limit of its own: our gate bounds the requests, so none waits inside aiohttp with its clock running.
         connector = _Connector(limit=0)
-        session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        session = aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), response_class=_Response
+        )
         self._lifetime = _close_with_loop(session, connector)
         with contextlib.suppress(StopIteration):  # to its first yield, and into the loop's care, without awaiting
             self._lifetime.__anext__().__await__().__next__()
@@ -367,12 +369,10 @@ class Transport:
 async def fetch(request: FetchRequest) -> Answer:
     """Send a signer's request over a connection of its own: no proxy, no redirects; raises `TransportError`."""
     timeout = Timeout(connect=request.connect, read=request.read)
-    silence = _Silence(Deadlines(asyncio.get_running_loop()), None)
-    _silence.set(silence)
     outcome: Answer | AidpError
     try:
         async with (
-            aiohttp.ClientSession(connector=_Connector(), cookie_jar=aiohttp.DummyCookieJar()) as session,
+            aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), response_class=_Response) as session,
             session.request(
                 request.method,
                 URL(request.url, encoded=True),
@@ -385,7 +385,7 @@ async def fetch(request: FetchRequest) -> Answer:
                 ssl=request.ssl,
             ) as response,
         ):
-            outcome = await _read(response, MAX_ANSWER, None, silence)
+            outcome = await _read(response, MAX_ANSWER, None, _Silence(Deadlines(asyncio.get_running_loop()), None))
     except (aiohttp.ClientError, OSError) as caught:
         outcome = _translate(caught, timeout)
     if isinstance(outcome, AidpError):  # out here, where no aiohttp exception with our headers is attached
@@ -420,58 +420,54 @@ class _Connector(aiohttp.TCPConnector):
                 opened.shutdown(socket.SHUT_RDWR)
 
     async def connect(self, *args: Any, **options: Any) -> Connection:  # noqa: ANN401  # aiohttp's types, which vary
-        silence = _silence.get()
-        if silence.protocol is not None:
-            # Left alone, aiohttp sends once more when a connection breaks: unseen, with the old date and request id.
-            broken = silence.protocol.exception()
-            raise aiohttp.ClientConnectionError("it broke" if broken is None else _reason(broken))
         for _ in range(_MOST_STALE):
-            connection = await super().connect(*args, **options)
+            try:
+                connection = await super().connect(*args, **options)
+            except aiohttp.ClientConnectorError:
+                raise
+            except _TRIED_AGAIN as broken:  # a proxy hung up
+                raise aiohttp.ClientConnectionError(_reason(broken)) from None
             if connection.transport is not None:
                 if len(self._used) > _MOST_REMEMBERED:
                     self._used = {transport for transport in self._used if not transport.is_closing()}
                 self._used.add(connection.transport)
             if connection.protocol is not None and not connection.protocol.should_close:
-                silence.begin(connection.protocol)
+                _silence.get().begin(connection.transport)
                 return connection
             connection.close()
         raise aiohttp.ClientConnectionError("the service spoke before it was asked")
 
 
 class _Silence:
-    """Ends a connection on which the service has said nothing for *seconds*. Does nothing before it has begun.
-
-    Attributes:
-        protocol: that of the connection, once there is one.
-    """
+    """Ends a connection on which the service has said nothing for *seconds*. Does nothing before it has begun."""
 
     def __init__(self, deadlines: Deadlines, seconds: float | None) -> None:
         self._deadlines = deadlines
         self._seconds = math.inf if seconds is None else seconds
-        self.protocol: ResponseHandler | None = None
+        self._transport: asyncio.Transport | None = None
         self.due = math.inf
         self.broken = False
 
-    def begin(self, protocol: ResponseHandler) -> None:
-        self.protocol = protocol
+    def begin(self, transport: asyncio.Transport | None) -> None:
+        self._transport = transport
         self.listen()
 
     def listen(self) -> None:
         """The service has been heard, or is to be heard from now on."""
-        if self.protocol is not None:
+        if self._transport is not None:
             self._deadlines.start(self, self._seconds)
 
     def pause(self) -> None:
         self._deadlines.stop(self)
 
     def end(self) -> None:
-        self.protocol = None
+        self._transport = None
         self._deadlines.stop(self)
 
     def expire(self) -> None:
-        if self.protocol is not None and self.protocol.transport is not None:
+        if self._transport is not None:
             self.broken = True
-            self.protocol.transport.abort()
+            self._transport.abort()
 
 
 _silence: ContextVar[_Silence] = ContextVar("_silence")
@@ -484,6 +480,16 @@ class _ConsumerFailedError(Exception):
     def __init__(self, error: OSError) -> None:
         super().__init__(error)
         self.error = error
+
+
+class _Response(aiohttp.ClientResponse):
+    """Is given up when its connection breaks; left alone, aiohttp asks again, unseen, with the old date and id."""
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        try:
+            return await super().start(connection)
+        except _TRIED_AGAIN as broken:
+            raise aiohttp.ClientConnectionError(_reason(broken)) from None
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int, sink: Sink | None, silence: _Silence) -> Answer:
@@ -541,7 +547,9 @@ def _fell_silent(timeout: Timeout) -> RequestTimeoutError:
     return RequestTimeoutError(f"the read timeout of {timeout.read:g} s ran out: the service fell silent", "read")
 
 
-def _reason(caught: BaseException) -> str:
+def _reason(caught: aiohttp.ClientError | OSError) -> str:
+    if isinstance(caught, aiohttp.ServerDisconnectedError):  # whose text may be half an answer's headers
+        return "it was closed before an answer came"
     # The text of a ClientResponseError would repeat the request, headers and all.
     text = caught.message if isinstance(caught, aiohttp.ClientResponseError) else str(caught)
     return redact(" ".join(text.split()))[:_LONGEST_REASON] or type(caught).__name__

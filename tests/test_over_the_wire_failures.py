@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import pickle
 import socket
 import time
@@ -132,11 +134,23 @@ async def test_what_is_wrong_with_an_answer_is_told_in_one_short_line(kind: str)
     assert len(error.message) < 500
 
 
-@pytest.mark.parametrize("end", [close(), reset(), close(WHOLE[:50])], ids=["close", "reset", "in the headers"])
-async def test_without_retries_a_request_that_fails_is_sent_once(end: Step) -> None:
+CLOSED: Final = "the connection failed: it was closed before an answer came"
+
+
+@pytest.mark.parametrize(
+    ("end", "message"),
+    [
+        (close(), CLOSED),
+        (close(WHOLE[:50]), CLOSED),
+        (reset(), f"the connection failed: [Errno {errno.ECONNRESET}] {os.strerror(errno.ECONNRESET)}"),
+    ],
+    ids=["close", "in the headers", "reset"],
+)
+async def test_without_retries_a_request_that_fails_is_sent_once(end: Step, message: str) -> None:
     async with RawServer(end) as server, server.client(retry=ONCE) as client:
         error = await failure_of(client)
 
+    assert error.message == message
     assert ids_of(server.received) == error.request_ids
     assert len(server.received) == 1
 

@@ -12,7 +12,7 @@ import trustme
 
 from aidp_sessions import ConnectionFailedError, RetryPolicy
 
-from .raw_server import PREFIX, RawServer, answer
+from .raw_server import PREFIX, RawServer, answer, close
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,6 +96,16 @@ async def test_a_tunnel_is_asked_for_the_host_alone_and_shows_nothing_of_the_req
     assert head.startswith(b"CONNECT aidp.example.invalid:443 HTTP/1.1\r\n")
     assert b"authorization: signature" not in head.lower()
     assert b"workspaces" not in head + proxy.passed
+
+
+async def test_a_proxy_that_hangs_up_is_asked_once_in_each_attempt() -> None:
+    async with RawServer(close()) as proxy:
+        client = proxy.client(endpoint="https://aidp.invalid", proxy=proxy.url, retry=RetryPolicy.none())
+        async with client:
+            with pytest.raises(ConnectionFailedError, match="the connection failed: it was closed before an answer"):
+                await client.list_sessions("k")
+
+    assert [request.line for request in proxy.received] == ["CONNECT aidp.invalid:443 HTTP/1.1"]
 
 
 async def test_a_password_of_the_proxy_is_in_no_error() -> None:
