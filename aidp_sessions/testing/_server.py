@@ -65,7 +65,7 @@ class Listener:
         server = web.Server(self._count, handler_cancellation=True, access_log=None)
         runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_S)
         await runner.setup()
-        listener = socket.create_server((HOST, 0), backlog=_BACKLOG)
+        listener = socket.create_server((HOST, 0))
         await web.SockSite(runner, listener, backlog=_BACKLOG, ssl_context=self._tls).start()
         self._listening = listener, runner
 
