@@ -333,7 +333,7 @@ class Transport:
             ) as response:
                 outcome = await _read(response, self.max_response_bytes, request.sink, silence)
         except _ConsumerFailedError as failed:
-            raise failed.error from None
+            raise failed.error from failed.error.__cause__
         except (aiohttp.ClientError, OSError) as caught:
             outcome = _translate(caught, self.timeout)
         finally:

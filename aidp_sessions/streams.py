@@ -97,7 +97,7 @@ class SessionStream:
                     for session in sessions:
                         yield session
             except _FilterFailedError as failed:
-                raise failed.error from None
+                raise failed.error from failed.error.__cause__
             except AidpError as error:
                 if self._on_error != "defer":
                     raise
@@ -165,7 +165,7 @@ class SessionStream:
                 try:
                     outcome = WorkspaceOutcome(workspace_key=key, sessions=tuple(filter(holds, part())))
                 except _FilterFailedError as failed:
-                    raise failed.error from None
+                    raise failed.error from failed.error.__cause__
                 except AidpError as error:
                     if self._on_error == "raise":
                         raise
@@ -208,7 +208,7 @@ class SessionStream:
                         for change in watch.update(key, answer):
                             yield change
                 except _FilterFailedError as failed:
-                    raise failed.error from None
+                    raise failed.error from failed.error.__cause__
                 except AidpError as error:
                     if first or self._on_error == "raise":
                         raise

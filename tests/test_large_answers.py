@@ -291,16 +291,18 @@ async def test_a_body_over_the_limit_fails_even_in_pieces() -> None:
 
 async def test_an_exception_of_a_predicate_is_never_taken_for_the_network_s() -> None:
     """An OSError in the middle of a large answer comes out as it is, and nothing is asked again."""
+    cause = KeyError("a")
 
     def fussy(each: SessionSummary) -> bool:
-        raise FileNotFoundError(each.id)
+        raise FileNotFoundError(each.id) from cause
 
     async with LocalService() as service:
         service.add_workspace("w", LARGE)
         async with service.client(retry=PATIENT) as client:
-            with pytest.raises(FileNotFoundError, match="00000000"):
+            with pytest.raises(FileNotFoundError, match="00000000") as caught:
                 await client.sessions("w").where(fussy).collect()
 
+    assert caught.value.__cause__ is cause
     assert service.request_count == 1
 
 

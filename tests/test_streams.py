@@ -323,10 +323,10 @@ async def test_an_error_that_a_predicate_raises_is_not_the_workspace_s(
 ) -> None:
     """Nor that of the listing of workspaces: it ends the iteration, whatever kind of iteration that is."""
     add(service, ["a"], sessions=sessions)
-    raised = NotFoundError("who owns it?")
+    raised, cause = NotFoundError("who owns it?"), KeyError("a")
 
     def fussy(_: SessionSummary) -> bool:
-        raise raised
+        raise raised from cause
 
     async with service.client(clock=Clock(sleep=lambda _: asyncio.sleep(0))) as client:
         stream = client.sessions(on_error=on_error).where(fussy)
@@ -334,7 +334,7 @@ async def test_an_error_that_a_predicate_raises_is_not_the_workspace_s(
             async with aclosing(found):
                 with pytest.raises(NotFoundError) as caught:
                     await anext(found)
-            assert caught.value is raised
+            assert (caught.value, caught.value.__cause__) == (raised, cause)
     assert (raised.operation, raised.workspace_key) == (None, None)
 
 
