@@ -612,10 +612,18 @@ def test_no_error_of_a_signer_shows_a_secret(files: SessionFiles) -> None:
         assert [secret for secret in secrets if secret in shown] == []
 
 
-async def test_the_loop_goes_on_while_a_long_key_signs() -> None:
+@pytest.mark.parametrize("kind", ["API key", "token"])
+async def test_the_loop_goes_on_while_a_long_key_signs(kind: str) -> None:
     """A signature of a short one is done before anything else has its turn."""
-    long_key, turns = PrivateKey.generate(3072), 0
-    long_signer = api_key_signer(fingerprint=long_key.fingerprint, private_key=long_key)
+
+    def signer_with(private_key: PrivateKey) -> tuple[Signer, str]:
+        if kind == "token":
+            token = jwt(exp=LATER)
+            return SessionTokenSigner(token=token, private_key=private_key), f"ST${token}"
+        digest = private_key.fingerprint
+        return api_key_signer(fingerprint=digest, private_key=private_key), f"{TENANCY}/{USER}/{digest}"
+
+    turns = 0
 
     async def count() -> None:
         nonlocal turns
@@ -623,12 +631,14 @@ async def test_the_loop_goes_on_while_a_long_key_signs() -> None:
             turns += 1
             await asyncio.sleep(0)
 
+    long_key = PrivateKey.generate(3072)
+    (short_signer, short_id), (long_signer, long_id) = signer_with(key()), signer_with(long_key)
     counting = asyncio.create_task(count())
-    short = await api_key_signer().sign(GET)
+    short = await short_signer.sign(GET)
     turns_of_the_short, long = turns, await long_signer.sign(GET)
     counting.cancel()
 
     assert turns_of_the_short == 0
     assert turns > 0
-    assert short == signed_headers(GET, key(), f"{TENANCY}/{USER}/{fingerprint()}")
-    assert long == signed_headers(GET, long_key, f"{TENANCY}/{USER}/{long_key.fingerprint}")
+    assert short == signed_headers(GET, key(), short_id)
+    assert long == signed_headers(GET, long_key, long_id)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from ..errors import CredentialsError
 from .config import read_key
-from .signing import Signer, signed_headers
-from .threads import Threads
+from .signatures import Signatures
+from .signing import Signer
 
 if TYPE_CHECKING:
     from .config import KeySource
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 # Both today's OCIDs and the older ones with colons.
 _OCID: Final = r"(?a)[\w-]+[.:]([\w-]*[.:]){3,}[\w-]+"
-_QUICK_BITS: Final = 2048
 _FINGERPRINT: Final = r"([0-9a-f]{2}:){15}[0-9a-f]{2}"
 
 
@@ -69,7 +68,7 @@ class ApiKeySigner(Signer):
         self.fingerprint: Final = check_fingerprint(fingerprint)
         self._key_id: Final = f"{tenancy}/{user}/{fingerprint}"
         self._key: Final = read_key(private_key, pass_phrase)
-        self._threads: Final = Threads()
+        self._signatures: Final = Signatures()
         if verify_fingerprint and self._key.fingerprint != fingerprint:
             raise CredentialsError(
                 f"fingerprint {fingerprint} is not that of the private key, which is {self._key.fingerprint}; change "
@@ -77,9 +76,7 @@ class ApiKeySigner(Signer):
             )
 
     async def sign(self, request: SigningRequest) -> dict[str, str]:
-        if self._key.bits <= _QUICK_BITS:
-            return signed_headers(request, self._key, self._key_id)
-        return await self._threads.run(signed_headers, request, self._key, self._key_id)
+        return await self._signatures.make(request, self._key, self._key_id)
 
     def __repr__(self) -> str:
         return f"ApiKeySigner(tenancy={self.tenancy!r}, user={self.user!r}, fingerprint={self.fingerprint!r})"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final, Generic, NoReturn, Protocol, TypeVar, r
 
 from ..errors import AidpError, CredentialsError
 from .fetching import TryAgainError
-from .signing import Signer, signed_headers
+from .signatures import Signatures
+from .signing import Signer
 from .token import TIME, Credentials
 from .turns import Turns
 
@@ -200,6 +201,7 @@ class TokenSigner(Signer):
         self._clock = clock
         self._users = 0
         self._turns = Turns()
+        self._signatures = Signatures()
         self._renewal: Renewal[Credentials] = Renewal(
             self._obtain, what, way_out, clock=clock, sleep=sleep, fresh=fresh
         )
@@ -221,7 +223,7 @@ class TokenSigner(Signer):
         await self._renewal.get()
         await self._turns.take()
         current = await self._renewal.get()
-        return signed_headers(request, current.key, current.key_id)
+        return await self._signatures.make(request, current.key, current.key_id)
 
     async def refresh(self, rejected: Mapping[str, str]) -> bool:
         """Have a new token, unless there is another one than the rejected already."""

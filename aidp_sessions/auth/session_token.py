@@ -131,7 +131,7 @@ class SessionTokenSigner(TokenSigner):
         current: Credentials = self._current
         if self._refresh_url and self._token_file is not None and current.token != self._final:
             current = await self._renewal.get()  # at once, for it is valid
-        return signed_headers(request, current.key, current.key_id)
+        return await self._signatures.make(request, current.key, current.key_id)
 
     async def refresh(self, rejected: Mapping[str, str]) -> bool:
         """Read the files again; worth a second attempt if they now hold another token than the rejected one."""
