@@ -41,6 +41,7 @@ from ._version import __version__
 from .auth.fetching import MAX_ANSWER
 from .auth.renewal import Renewing
 from .auth.signing import SigningRequest
+from .auth.turns import Turns
 from .errors import (
     AidpError,
     ConnectionFailedError,
@@ -111,6 +112,7 @@ class Pool:
         self._lifetime: AsyncGenerator[None] | None = None
         self._process = 0
         self._signers: dict[int, Signer] = {}
+        self.turns = Turns()
         self.deadlines: Deadlines
         self.closed = False
 
@@ -311,6 +313,7 @@ class Transport:
 
     async def exchange(self, request: Request, opc_request_id: str, sent: dict[str, str]) -> Answer:
         """Sign, send and read once; raises an `AidpError` for anything but a 200. *sent* is filled in on the way."""
+        await self.pool.turns.take()
         offset = self.clock_offset.seconds if self.corrects_clock else 0.0
         date = _date(int(self.clock.time() + offset))
         content_type = request.headers.get("content-type", "application/json")

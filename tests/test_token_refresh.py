@@ -13,11 +13,10 @@ import attrs
 import pytest
 
 import aidp_sessions
-from aidp_sessions import ConfigError, CredentialsError, InstancePrincipalSigner, SessionTokenSigner
+from aidp_sessions import ConfigError, CredentialsError, InstancePrincipalSigner
 from aidp_sessions.auth.fetching import TryAgainError
 from aidp_sessions.auth.renewal import Renewal, TokenSigner
 from aidp_sessions.auth.token import Credentials, Token
-from aidp_sessions.auth.turns import Turns
 from aidp_sessions.testing import Fault, LocalMetadata, LocalService, LocalTokenService
 
 from .credentials import GET, jwt, key
@@ -285,49 +284,6 @@ class TestRenewal:
 
         assert asyncio.run(renewal.get()) is not first
         assert source.calls == 3
-
-
-class TestTurns:
-    async def test_those_who_come_at_once_go_one_per_turn_in_order(self) -> None:
-        turns, order, turn = Turns(), list[tuple[int, int]](), 0
-
-        async def go(number: int) -> None:
-            await turns.take()
-            order.append((number, turn))
-
-        tasks = [asyncio.create_task(go(number)) for number in range(5)]
-        tasks[2].cancel()
-        while len(order) < 4:
-            turn += 1
-            await asyncio.sleep(0)
-
-        assert [number for number, _ in order] == [0, 1, 3, 4]
-        assert len({turn for _, turn in order}) == 4
-
-    async def test_who_comes_alone_does_not_wait(self) -> None:
-        turns = Turns()
-        for _ in range(3):
-            with pytest.raises(StopIteration):
-                turns.take().send(None)
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-
-    def test_a_loop_that_was_left_does_not_hold_up_the_next(self) -> None:
-        turns = Turns()
-
-        async def leave() -> None:
-            await turns.take()
-            asyncio.get_running_loop().create_task(turns.take())  # left behind on purpose
-
-        asyncio.run(leave())
-        asyncio.run(asyncio.wait_for(turns.take(), 5))
-
-    async def test_signing_with_a_token_takes_turns(self) -> None:
-        signer = SessionTokenSigner(token=jwt(exp=4_000_000_000), private_key=key())
-        tasks = [asyncio.create_task(signer.sign(GET)) for _ in range(3)]
-        await asyncio.sleep(0)
-        assert [task.done() for task in tasks] == [True, False, False]
-        await asyncio.gather(*tasks)
 
 
 class TestRefusals:

@@ -85,6 +85,7 @@ class Renewal(Generic[C]):
         self._obtained_at = self._due = self._not_before = float("-inf")
         self._failure: AidpError | None = None
         self._failures = 0
+        self._turns = Turns()
 
     @property
     def current(self) -> C | None:
@@ -151,6 +152,7 @@ class Renewal(Generic[C]):
     async def _finished(self, task: asyncio.Task[None] | None) -> None:
         if task is not None:
             await asyncio.wait({task})
+            await self._turns.take()  # all who waited wake up at once, and mostly to sign
             if task.cancelled():
                 raise CredentialsError(f"{self._what} was being renewed when the client was closed")
             task.result()
@@ -200,7 +202,6 @@ class TokenSigner(Signer):
     ) -> None:
         self._clock = clock
         self._users = 0
-        self._turns = Turns()
         self._signatures = Signatures()
         self._renewal: Renewal[Credentials] = Renewal(
             self._obtain, what, way_out, clock=clock, sleep=sleep, fresh=fresh
@@ -220,8 +221,6 @@ class TokenSigner(Signer):
 
     async def sign(self, request: SigningRequest) -> dict[str, str]:
         """As `Signer.sign`; waits for a token if there is no valid one."""
-        await self._renewal.get()
-        await self._turns.take()
         current = await self._renewal.get()
         return await self._signatures.make(request, current.key, current.key_id)
 

@@ -123,7 +123,6 @@ class SessionTokenSigner(TokenSigner):
 
     async def sign(self, request: SigningRequest) -> dict[str, str]:
         """As `Signer.sign`; raises `CredentialsError` if the token has expired, and no newer one is in the file."""
-        await self._turns.take()
         if self._expired() or self._look() not in (self._current.seen, self._unusable):
             await self._follow()
         if self._expired():
