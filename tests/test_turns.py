@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
 PER_TURN: Final = 4
-BETWEEN_TWO_TICKS: Final = 2 * PER_TURN - 1
-"""The ticker's own place in a turn is anywhere, so the time between two ticks may belong to two turns."""
+BETWEEN_TWO_TICKS: Final = 2 * PER_TURN
+"""A ticker has its place anywhere in a turn, so what happens between two ticks may belong to two turns."""
 
 
 @attrs.define
