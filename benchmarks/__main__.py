@@ -30,7 +30,8 @@ def main() -> None:
             return
         settings = Settings(url=url, target=Target.of(url), quick=options.quick)
         results = _measure(settings, names, options.rounds or (1 if options.quick else 5))
-    print(*tables(results), *claims(results), sep="\n")
+    judged = ["\n--quick measures too little to judge the claims by"] if options.quick else claims(results)
+    print(*tables(results), *judged, sep="\n")
     print(f"\n{_machine()}; {time.perf_counter() - began:.0f} s")
     if options.json:
         options.json.write_text(json.dumps({"machine": _machine(), "results": results}, indent=1))
