@@ -24,6 +24,7 @@ from aidp_sessions.auth.signing import PrivateKey, Signer, signed_headers
 from aidp_sessions.errors import AidpError, ConfigError, CredentialsError
 
 from .credentials import GET, POST, TENANCY, USER, fingerprint, jwt, key, pem
+from .ticking import ticking
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -623,22 +624,13 @@ async def test_the_loop_goes_on_while_a_long_key_signs(kind: str) -> None:
         digest = private_key.fingerprint
         return api_key_signer(fingerprint=digest, private_key=private_key), f"{TENANCY}/{USER}/{digest}"
 
-    turns = 0
-
-    async def count() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
     long_key = PrivateKey.generate(3072)
     (short_signer, short_id), (long_signer, long_id) = signer_with(key()), signer_with(long_key)
-    counting = asyncio.create_task(count())
-    short = await short_signer.sign(GET)
-    turns_of_the_short, long = turns, await long_signer.sign(GET)
-    counting.cancel()
+    async with ticking() as ticker:
+        short = await short_signer.sign(GET)
+        turns_of_the_short, long = ticker.now, await long_signer.sign(GET)
 
     assert turns_of_the_short == 0
-    assert turns > 0
+    assert ticker.now > 0
     assert short == signed_headers(GET, key(), short_id)
     assert long == signed_headers(GET, long_key, long_id)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from contextlib import asynccontextmanager
 from itertools import count, groupby
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import attrs
 import pytest
@@ -21,44 +19,11 @@ from aidp_sessions.testing import LocalService
 
 from .credentials import GET, jwt, key
 from .principals import client_of
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+from .ticking import ticking
 
 PER_TURN: Final = 4
 BETWEEN_TWO_TICKS: Final = 2 * PER_TURN
 """A ticker has its place anywhere in a turn, so what happens between two ticks may belong to two turns."""
-
-
-@attrs.define
-class Ticker:
-    """Counts the turns of the loop, and what happens in each."""
-
-    now: int = 0
-    noted: Counter[int] = attrs.field(factory=Counter[int])
-
-    def note(self) -> None:
-        self.noted[self.now] += 1
-
-    @property
-    def most(self) -> int:
-        return max(self.noted.values())
-
-
-@asynccontextmanager
-async def ticking() -> AsyncGenerator[Ticker]:
-    ticker = Ticker()
-
-    async def tick() -> None:
-        while True:
-            ticker.now += 1
-            await asyncio.sleep(0)
-
-    task = asyncio.create_task(tick())
-    try:
-        yield ticker
-    finally:
-        task.cancel()
 
 
 async def test_those_who_come_at_once_go_four_per_turn_in_order() -> None:
