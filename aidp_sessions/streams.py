@@ -74,7 +74,7 @@ class SessionStream:
 
     def busy(self) -> Self:
         """Keep the sessions whose kernel is executing."""
-        return self.where(lambda session: activity_of(session) is Activity.BUSY)
+        return self._narrowed(lambda: _is_busy)
 
     def _narrowed(self, condition: Callable[[], Predicate]) -> Self:
         return attrs.evolve(self, conditions=(*self._conditions, condition))
@@ -255,6 +255,10 @@ class _FilterFailedError(Exception):
     def __init__(self, error: AidpError) -> None:
         super().__init__(error)
         self.error = error
+
+
+def _is_busy(session: SessionSummary) -> bool:
+    return activity_of(session) is Activity.BUSY
 
 
 def _guarded(predicate: Predicate) -> Predicate:
