@@ -1,7 +1,8 @@
 """A session collection that arrives in pieces, decoded as it does: bytes in, sessions out, no I/O.
 
-Each piece goes through the same decoder as a whole body does, so both have the same results and the same errors. Only
-a body that begins with the array of items, as the service's do, is decoded early; any other is decoded at its end.
+Each piece goes through the same decoder as a whole body does, so both have the same results and the same errors, but
+for a body that has ``items`` twice, of which JSON promises nothing (RFC 8259, section 4). Only a body that begins with
+the array of items, as the service's do, is decoded early; any other is decoded at its end.
 """
 
 from __future__ import annotations
