@@ -7,16 +7,9 @@
             print(session.workspace_key, session.path, idle_for(session))
 """
 
-from ._convert import to_wire
+from ._convert.codec import to_wire
 from ._version import __version__
 from .activity import Activity, activity_of, idle_for, is_idle_since
-from .auth.api_key import ApiKeySigner
-from .auth.delegation import DelegationTokenSigner
-from .auth.instance import InstancePrincipalSigner
-from .auth.oci_adapter import from_oci_signer
-from .auth.oke import OkeWorkloadIdentitySigner
-from .auth.resource import ResourcePrincipalSigner
-from .auth.session_token import SessionTokenSigner
 from .auth.signing import Signer, SigningRequest
 from .client import SessionsClient
 from .errors import (
@@ -24,7 +17,6 @@ from .errors import (
     ConfigError,
     ConnectionFailedError,
     CredentialsError,
-    FanOutError,
     InternalServerError,
     NotFoundError,
     RequestTimeoutError,
@@ -35,18 +27,17 @@ from .errors import (
     UnauthorizedError,
 )
 from .events import AttemptEnded, AttemptStarted, CallEnded, CallInfo, CallStarted, Event, RetryScheduled
-from .models import (
-    ExecutionState,
-    KernelSummary,
-    SessionChange,
-    SessionCollection,
-    SessionSummary,
-    WorkspaceOutcome,
-    WorkspaceSummary,
-)
+from .models import ExecutionState, KernelSummary, SessionSummary, WorkspaceSummary
 from .policies import Clock, RetryPolicy, Timeout
-from .responses import Response
-from .streams import SessionStream
+from .principals.api_key import ApiKeySigner
+from .principals.delegation import DelegationTokenSigner
+from .principals.instance import InstancePrincipalSigner
+from .principals.oci_adapter import from_oci_signer
+from .principals.oke import OkeWorkloadIdentitySigner
+from .principals.resource import ResourcePrincipalSigner
+from .principals.session_token import SessionTokenSigner
+from .results import FanOutError, Response, SessionChange, SessionCollection, WorkspaceOutcome
+from .streams.stream import SessionStream
 
 __all__ = [
     "Activity",

@@ -10,7 +10,7 @@ _EXTRA = frozenset({"click", "rich"})
 def main() -> None:
     """Run ``aidp-sessions``; exits with status 1 and one line of advice where the extra ``cli`` is not installed."""
     try:
-        from .cli import command  # noqa: PLC0415  # it may fail
+        from .cli.commands import command  # noqa: PLC0415  # it may fail
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in _EXTRA:

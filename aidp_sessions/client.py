@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, NoReturn, Self, Unpack, cast
 import attrs
 
 from . import endpoints
-from ._gate import Gate
-from ._keys import Keys, keys_of
-from ._listing import Listing
-from ._operations import path_segment, query_string, raw_response, workspaces_path, workspaces_queries
-from ._transport import Pool, Transport
+from ._api import Listing
+from ._operations.encoding import path_segment, query_string
+from ._operations.failures import raw_response
+from ._operations.listings import workspaces_path, workspaces_queries
+from ._transport.exchange import Transport
+from ._transport.limiter import Gate
+from ._transport.pool import Pool
 from .auth import config
 from .policies import Clock, RetryPolicy, Timeout
-from .streams import SessionStream
+from .streams.keys import Keys, keys_of
+from .streams.stream import SessionStream
 
 if TYPE_CHECKING:
     import os
@@ -28,15 +31,15 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from ._generic import Query
     from ._merge import Sleep
-    from ._observed import Observer
+    from ._operations.generic import Query
     from ._options import CopyOptions, Options
+    from ._transport.observer import Observer
     from .auth.signing import Signer
     from .events import Listener
-    from .models import SessionCollection, WorkspaceSummary
-    from .responses import Response
-    from .streams import OnError
+    from .models import WorkspaceSummary
+    from .results import Response, SessionCollection
+    from .streams.stream import OnError
 
 
 class SessionsClient:
@@ -114,7 +117,9 @@ class SessionsClient:
         self._workspaces_path = workspaces_path(slash + base_path, api_version, platform_id)
         self._platform_route = f"{self._workspaces_path.rsplit('/', 2)[0]}/{{aiDataPlatformId}}"
         self._owns_pool = True
-        import_module("._wire", __package__)  # the decoder: now, or the first answer would hold the loop to import it
+        import_module(
+            "._convert.fast", __package__
+        )  # the decoder: now, or the first answer would hold the loop to import it
         self._transport = Transport(
             scheme=scheme,
             host=host,
@@ -132,7 +137,7 @@ class SessionsClient:
         )
 
     def _observer(self, listener: Listener) -> Observer:
-        from ._observed import Observer  # noqa: PLC0415  # most clients have no listener
+        from ._transport.observer import Observer  # noqa: PLC0415  # most clients have no listener
 
         return Observer(listener, self.platform_id, self._platform_route)
 
@@ -154,7 +159,9 @@ class SessionsClient:
         goes before an endpoint from the environment. Raises `ConfigError` or `CredentialsError`, naming the file,
         profile and key, and `ValueError` for a bad argument.
         """
-        from .auth.principal import load_settings  # noqa: PLC0415  # most programs build few clients, some none this way
+        from .principals.settings import (  # noqa: PLC0415  # most programs build few clients, some none this way
+            load_settings,
+        )
 
         settings = load_settings(platform_id, profile=profile, config_file=config_file, auth=auth, endpoint=endpoint)
         found: dict[str, object] = {"signer": settings.signer, "default_region": settings.region, "region": region}
@@ -323,7 +330,7 @@ class SessionsClient:
 
         Returns any 2xx, and a 304 to an ``if-none-match``. Raises what `list_sessions` raises.
         """
-        from ._generic import prepare  # noqa: PLC0415  # most programs need only the listings
+        from ._operations.generic import prepare  # noqa: PLC0415  # most programs need only the listings
 
         platform = self._workspaces_path.removesuffix("/workspaces"), self._platform_route
         segments = segments or {}

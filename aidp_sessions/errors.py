@@ -21,14 +21,10 @@ Misuse by the caller is a plain ``ValueError`` or ``TypeError``, raised before a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from .models import SessionSummary
-
-_NAMED_WORKSPACES = 5
+    from collections.abc import Mapping
 
 
 class AidpError(Exception):
@@ -163,51 +159,3 @@ SERVICE_ERRORS: Mapping[int, type[ServiceError]] = {
     500: InternalServerError,
 }
 """Class by status; every other error status is a `ServiceError` itself."""
-
-
-class FanOutError(AidpError, ExceptionGroup[AidpError]):
-    """Some workspaces failed; all the others were delivered. ``except*`` splits it by error class.
-
-    Attributes:
-        exceptions: one error per failed workspace, each with its `workspace_key`.
-        sessions: what `SessionStream.collect` had gathered from the healthy workspaces; empty when the
-            sessions were yielded one by one.
-    """
-
-    if TYPE_CHECKING:
-
-        @property
-        def exceptions(self) -> tuple[AidpError, ...]: ...
-
-    def __new__(cls, message: str, errors: Sequence[AidpError]) -> Self:
-        return super().__new__(cls, message, errors)
-
-    def __init__(self, message: str, errors: Sequence[AidpError]) -> None:
-        super().__init__(message)
-        self.args = (message, tuple(errors))
-        self.sessions: tuple[SessionSummary, ...] = ()
-
-    def __str__(self) -> str:
-        return self.message
-
-    def _repr_html_(self) -> str:
-        """Show it as a table in a notebook: the first hundred failures."""
-        from ._html import failures_table  # noqa: PLC0415  # only a notebook needs it
-
-        return failures_table(self.exceptions)
-
-    def derive(self, excs: Sequence[AidpError], /) -> FanOutError:  # type: ignore[override]  # only AidpErrors inside
-        part = type(self)(self.message, excs)
-        part.sessions = self.sessions
-        return part
-
-    @classmethod
-    def of(cls, errors: Sequence[AidpError]) -> Self:
-        """Group *errors*, naming the first few workspaces in the message."""
-        keys = [error.workspace_key for error in errors if error.workspace_key is not None]
-        names = ", ".join(map(repr, keys[:_NAMED_WORKSPACES]))
-        more = f" and {len(keys) - _NAMED_WORKSPACES} more" if len(keys) > _NAMED_WORKSPACES else ""
-        parts = [f"{len(keys)} workspace{'s' if len(keys) != 1 else ''} failed: {names}{more}"] if keys else []
-        if len(keys) < len(errors):
-            parts.append("the listing of workspaces failed, so some may be missing")
-        return cls("; ".join(parts), errors)

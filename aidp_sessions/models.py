@@ -8,15 +8,12 @@ REST reference, version 20260430.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, Literal, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import attrs
-
-from .errors import AidpError
-from .responses import Response
 
 
 class _NoFields(dict[str, object]):
@@ -99,37 +96,6 @@ class SessionSummary:
 
 
 @attrs.frozen(kw_only=True)
-class SessionCollection:
-    """All sessions of one workspace (schema ``SessionCollection``), every page of them.
-
-    Attributes:
-        items: the sessions, in the order of the service.
-        etag: of the answer; ``None`` if it took several pages, which have none in common.
-        opc_request_id: of the last page.
-        extra: fields beside ``items`` that this version does not know.
-        responses: what the service answered, one per page, if they were to be kept.
-    """
-
-    items: tuple[SessionSummary, ...]
-    etag: str | None = None
-    opc_request_id: str | None = None
-    extra: Mapping[str, object] = attrs.field(default=NO_FIELDS, hash=False)
-    responses: tuple[Response, ...] = attrs.field(default=(), eq=False, repr=False)
-
-    def __iter__(self) -> Iterator[SessionSummary]:
-        return iter(self.items)
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def _repr_html_(self) -> str:
-        """Show it as a table in a notebook: the first hundred sessions."""
-        from ._html import sessions_table  # noqa: PLC0415  # only a notebook needs it
-
-        return sessions_table(self.items)
-
-
-@attrs.frozen(kw_only=True)
 class WorkspaceSummary:
     """One workspace of the platform (schema ``WorkspaceSummary``); times are aware and in UTC.
 
@@ -159,35 +125,3 @@ class WorkspaceSummary:
     is_private_network_enabled: bool | None = None
     aic_user_schema_name: str | None = None
     extra: Mapping[str, object] = attrs.field(default=NO_FIELDS, hash=False)
-
-
-@attrs.frozen(kw_only=True)
-class SessionChange:
-    """One difference between two looks at the same selection of sessions.
-
-    Attributes:
-        kind: ``appeared``, ``changed`` or ``vanished``.
-        session: as it is now; one that vanished, as it was last.
-        previous: as it was before; ``None`` for one that appeared.
-    """
-
-    kind: Literal["appeared", "changed", "vanished"]
-    session: SessionSummary
-    previous: SessionSummary | None = None
-
-
-@attrs.frozen(kw_only=True)
-class WorkspaceOutcome:
-    """What became of one workspace in a fan-out: its sessions, or the error that took their place."""
-
-    workspace_key: str
-    sessions: tuple[SessionSummary, ...] = ()
-    error: AidpError | None = None
-
-    def _repr_html_(self) -> str:
-        """Show it as a table in a notebook: the first hundred sessions, or the error."""
-        from ._html import failures_table, sessions_table  # noqa: PLC0415  # only a notebook needs it
-
-        if self.error is not None:
-            return failures_table([self.error])
-        return sessions_table(self.sessions, self.workspace_key)

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 def ours() -> Decode:
-    from aidp_sessions._operations import Answer, decode_sessions  # noqa: PLC0415
+    from aidp_sessions._operations.listings import decode_sessions  # noqa: PLC0415
+    from aidp_sessions._operations.messages import Answer  # noqa: PLC0415
 
     return lambda body: decode_sessions(Answer(200, {}, body), "w").sessions
 

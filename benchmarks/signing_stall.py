@@ -19,11 +19,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aidp_sessions.auth.renewal import TokenSigner
-from aidp_sessions.auth.resource import ResourcePrincipalSigner
-from aidp_sessions.auth.signing import PrivateKey, SigningRequest
+from aidp_sessions.auth.keys import PrivateKey
+from aidp_sessions.auth.signing import SigningRequest
 from aidp_sessions.auth.token import Credentials, Token
-from aidp_sessions.testing._tokens import make_token
+from aidp_sessions.principals.refresh import TokenSigner
+from aidp_sessions.principals.resource import ResourcePrincipalSigner
+from aidp_sessions.testing.principals.credentials import make_token
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from aidp_sessions import ApiKeySigner
-from aidp_sessions.auth.signing import PrivateKey
+from aidp_sessions.auth.keys import PrivateKey
 
 if TYPE_CHECKING:
     from pathlib import Path

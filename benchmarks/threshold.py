@@ -99,7 +99,8 @@ def _in_a_process(target: Target, sessions: int, threshold: float) -> Figures:
 
 async def _read(target: Target, sessions: int, threshold: float) -> Figures:
     """Medians over enough answers to be timed; the growth of memory over the first of them."""
-    from aidp_sessions import _delivery, _transport  # noqa: PLC0415  # in the child alone
+    from aidp_sessions._operations import buffering as _delivery  # noqa: PLC0415  # in the child alone
+    from aidp_sessions._transport import exchange as _transport  # noqa: PLC0415  # in the child alone
 
     from .peers import our_client  # noqa: PLC0415
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from click.testing import CliRunner
 
 import aidp_sessions
-from aidp_sessions._arguments import Selection
-from aidp_sessions.cli import command
+from aidp_sessions.cli.commands import command
+from aidp_sessions.cli.options import Selection
 
 if TYPE_CHECKING:
     import pytest

@@ -10,7 +10,8 @@ from typing import Final
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from aidp_sessions.auth.signing import PrivateKey, SigningRequest
+from aidp_sessions.auth.keys import PrivateKey
+from aidp_sessions.auth.signing import SigningRequest
 
 TENANCY: Final = "ocid1.tenancy.oc1..aaaatenancy"
 USER: Final = "ocid1.user.oc1..aaaauser"

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from aidp_sessions._convert import decode_collection, decode_json, envelope, structure_sessions
+from aidp_sessions._convert.codec import decode_collection, decode_json, envelope
+from aidp_sessions._convert.strict import structure_sessions
 from aidp_sessions.errors import ResponseDecodeError
 
 if TYPE_CHECKING:

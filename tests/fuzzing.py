@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import attrs
 from multidict import CIMultiDict
 
-from aidp_sessions import AidpError, ResponseDecodeError, ServiceError, SessionSummary, _incremental
-from aidp_sessions._incremental import SessionParser
-from aidp_sessions._operations import Answer, decode_sessions, decode_workspaces, failure
+from aidp_sessions import AidpError, ResponseDecodeError, ServiceError, SessionSummary
+from aidp_sessions._convert import incremental as _incremental
+from aidp_sessions._convert.incremental import SessionParser
+from aidp_sessions._operations.failures import failure
+from aidp_sessions._operations.listings import decode_sessions, decode_workspaces
+from aidp_sessions._operations.messages import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import attrs
 
 from aidp_sessions import Clock, SessionsClient, Timeout
-from aidp_sessions.testing import _identity
+from aidp_sessions.testing._service import identity as _identity
 
 if TYPE_CHECKING:
     import ssl

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 import pytest
 
-from aidp_sessions import FanOutError, SessionsClient, Signer, SigningRequest, Timeout, _transport
-from aidp_sessions.testing import _identity
+from aidp_sessions import FanOutError, SessionsClient, Signer, SigningRequest, Timeout
+from aidp_sessions._transport import exchange as _transport
+from aidp_sessions.testing._service import identity as _identity
 
 from .raw_server import PLATFORM, RawServer, Step, Times, answer, close, drip, eventually
 

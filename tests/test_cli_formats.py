@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aidp_sessions import KernelSummary, SessionChange, SessionSummary, WorkspaceSummary
-from aidp_sessions._formats import json_change, replacement, sessions_as_csv, workspaces_as_csv
+from aidp_sessions.cli.formats import json_change, replacement, sessions_as_csv, workspaces_as_csv
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,10 +11,10 @@ import pytest
 from rich.console import Console
 
 from aidp_sessions import SessionChange
-from aidp_sessions._board import Board
-from aidp_sessions._report import Report
-from aidp_sessions._tables import print_report, print_workspaces
 from aidp_sessions.activity import idle_predicate
+from aidp_sessions.cli.live import Board
+from aidp_sessions.cli.report import Report
+from aidp_sessions.cli.tables import print_report, print_workspaces
 from aidp_sessions.testing import LocalService, populate_demo
 
 from .golden import assert_golden

@@ -14,10 +14,10 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from aidp_sessions import Activity, AidpError, KernelSummary, SessionSummary
-from aidp_sessions._formats import json_lines
-from aidp_sessions._report import Report, messages, print_failure
-from aidp_sessions._tables import print_report, terminal
-from aidp_sessions._words import age, printable
+from aidp_sessions._display.text import age, printable
+from aidp_sessions.cli.formats import json_lines
+from aidp_sessions.cli.report import Report, messages, print_failure
+from aidp_sessions.cli.tables import print_report, terminal
 
 from .golden import assert_golden
 

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from aidp_sessions import AidpError, FanOutError
-from aidp_sessions._asking import survey
-from aidp_sessions._progress import Bar, Tally
-from aidp_sessions._report import Report, messages
-from aidp_sessions._running import beside
+from aidp_sessions.cli.progress import Bar, Tally
+from aidp_sessions.cli.queries import survey
+from aidp_sessions.cli.report import Report, messages
+from aidp_sessions.cli.running import beside
 from aidp_sessions.testing import Fault, LocalService
 
 from .command import OPTIONS, forget_settings, point_to, wire

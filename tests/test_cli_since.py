@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aidp_sessions._arguments import parse_every, parse_since, parse_span
+from aidp_sessions.cli.options import parse_every, parse_since, parse_span
 
 if TYPE_CHECKING:
     from collections.abc import Callable

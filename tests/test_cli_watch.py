@@ -12,9 +12,9 @@ import pytest
 from rich.console import Console
 
 from aidp_sessions import AidpError, SessionChange, SessionSummary
-from aidp_sessions._asking import follow
-from aidp_sessions._board import Board, Lines, change_line
-from aidp_sessions._running import beside
+from aidp_sessions.cli.live import Board, Lines, change_line
+from aidp_sessions.cli.queries import follow
+from aidp_sessions.cli.running import beside
 from aidp_sessions.testing import Fault, LocalService
 from aidp_sessions.testing.demo import populate_demo, stir_demo
 

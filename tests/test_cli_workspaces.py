@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from click.shell_completion import BashComplete
 
-from aidp_sessions.cli import command
+from aidp_sessions.cli.commands import command
 from aidp_sessions.testing import Fault, LocalService
 
 from .command import forget_settings, invoke, lines, point_to, wire

@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oci.config import from_file
 
-from aidp_sessions.auth.api_key import ApiKeySigner
-from aidp_sessions.auth.config import extra_regions, load_profile, read_text
-from aidp_sessions.auth.principal import Settings, load_settings
-from aidp_sessions.auth.session_token import SessionTokenSigner
+from aidp_sessions.auth.config import extra_regions, load_profile
+from aidp_sessions.auth.files import read_text
 from aidp_sessions.endpoints import Region
 from aidp_sessions.errors import ConfigError, CredentialsError
+from aidp_sessions.principals.api_key import ApiKeySigner
+from aidp_sessions.principals.session_token import SessionTokenSigner
+from aidp_sessions.principals.settings import Settings, load_settings
 
 from .credentials import GET, TENANCY, USER, fingerprint, jwt, pem
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aidp_sessions._convert import structure_sessions, structure_workspaces, to_wire
+from aidp_sessions._convert.codec import to_wire
+from aidp_sessions._convert.strict import structure_sessions, structure_workspaces
 from aidp_sessions.errors import ResponseDecodeError
 from aidp_sessions.models import ExecutionState, KernelSummary, SessionSummary, WorkspaceSummary
 

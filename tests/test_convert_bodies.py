@@ -11,8 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aidp_sessions._convert import envelope, excerpt, structure_workspaces, to_wire
-from aidp_sessions._wire import ErrorBody, decode_error
+from aidp_sessions._convert.codec import envelope, excerpt, to_wire
+from aidp_sessions._convert.fast import ErrorBody, decode_error
+from aidp_sessions._convert.strict import structure_workspaces
 from aidp_sessions.errors import ResponseDecodeError
 from aidp_sessions.models import KernelSummary, SessionSummary
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aidp_sessions._convert import to_wire
-from aidp_sessions._spelling import parse_timestamp
+from aidp_sessions._convert.codec import to_wire
+from aidp_sessions._convert.wire_format import parse_timestamp
 from aidp_sessions.models import KernelSummary
 
 from .decoding import NAMED, encode, refusal

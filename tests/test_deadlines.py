@@ -10,7 +10,7 @@ import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aidp_sessions._deadlines import Deadlines
+from aidp_sessions._transport.timers import Deadlines
 
 from .strategies import brief
 

@@ -11,14 +11,14 @@ from multidict import CIMultiDict
 
 import aidp_sessions
 from aidp_sessions import errors
-from aidp_sessions._operations import Answer, annotate, failure
+from aidp_sessions._operations.failures import annotate, failure
+from aidp_sessions._operations.messages import Answer
 from aidp_sessions.errors import (
     SERVICE_ERRORS,
     AidpError,
     ConfigError,
     ConnectionFailedError,
     CredentialsError,
-    FanOutError,
     InternalServerError,
     NotFoundError,
     RequestTimeoutError,
@@ -29,6 +29,7 @@ from aidp_sessions.errors import (
     UnauthorizedError,
 )
 from aidp_sessions.models import KernelSummary, SessionSummary
+from aidp_sessions.results import FanOutError
 
 TREE: Final[dict[type[AidpError], type[BaseException]]] = {
     AidpError: Exception,

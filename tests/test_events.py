@@ -34,7 +34,8 @@ from aidp_sessions import (
     TooManyRequestsError,
     UnauthorizedError,
 )
-from aidp_sessions.testing import Fault, LocalService, _identity
+from aidp_sessions.testing import Fault, LocalService
+from aidp_sessions.testing._service import identity as _identity
 
 from .raw_server import eventually
 

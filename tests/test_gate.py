@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from aidp_sessions._gate import Gate
+from aidp_sessions._transport.limiter import Gate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator

@@ -22,9 +22,9 @@ from aidp_sessions import (
     SessionSummary,
     WorkspaceOutcome,
 )
-from aidp_sessions._html import page
-from aidp_sessions._page import SCRIPT, STYLE
-from aidp_sessions._words import printable
+from aidp_sessions._display.assets import SCRIPT, STYLE
+from aidp_sessions._display.html import page
+from aidp_sessions._display.text import printable
 
 from .markup import Document, Table
 from .strategies import brief, moments, states

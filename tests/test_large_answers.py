@@ -20,11 +20,12 @@ from aidp_sessions import (
     SessionsClient,
     SessionSummary,
     Timeout,
-    _delivery,
 )
-from aidp_sessions import _incremental as incremental
-from aidp_sessions._convert import decode_collection, decode_json, envelope, structure_sessions
-from aidp_sessions._operations import THRESHOLD
+from aidp_sessions._convert import incremental
+from aidp_sessions._convert.codec import decode_collection, decode_json, envelope
+from aidp_sessions._convert.strict import structure_sessions
+from aidp_sessions._operations import buffering as _delivery
+from aidp_sessions._operations.messages import THRESHOLD
 from aidp_sessions.testing import Fault, LocalService
 
 from .raw_server import RawServer, answer, reset

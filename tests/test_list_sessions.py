@@ -11,7 +11,8 @@ import attrs
 import pytest
 
 from aidp_sessions.errors import ResponseDecodeError
-from aidp_sessions.models import SessionCollection, SessionSummary
+from aidp_sessions.models import SessionSummary
+from aidp_sessions.results import SessionCollection
 from aidp_sessions.testing import Fault, LocalService
 
 from .standstill import KERNEL, KERNEL_MODEL, SESSION, SESSION_MODEL, Frozen, failed, standstill, target

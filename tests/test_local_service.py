@@ -23,11 +23,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aidp_sessions import SessionsClient
-from aidp_sessions.auth.signing import PrivateKey, SigningRequest, signed_headers
+from aidp_sessions.auth.keys import PrivateKey
+from aidp_sessions.auth.signing import SigningRequest, signed_headers
 from aidp_sessions.models import ExecutionState, KernelSummary, SessionSummary
 from aidp_sessions.testing import Fault, LocalService, populate_demo
-from aidp_sessions.testing._route import Call, parse
-from aidp_sessions.testing._verify import why_refused
+from aidp_sessions.testing._service.responder import Call, parse
+from aidp_sessions.testing._service.verify import why_refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,7 @@ import pytest
 
 from aidp_sessions import RetryPolicy, SessionsClient
 from aidp_sessions.errors import NotFoundError, ResponseDecodeError
-from aidp_sessions.models import SessionCollection
+from aidp_sessions.results import SessionCollection
 from aidp_sessions.testing import LocalService
 
 from .mock_responses import mocked_responses

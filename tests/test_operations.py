@@ -14,23 +14,19 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from aidp_sessions._operations import (
-    Answer,
+from aidp_sessions._operations.encoding import path_segment, query_string, request_id
+from aidp_sessions._operations.failures import failure
+from aidp_sessions._operations.listings import (
     SessionPage,
     WorkspacePage,
-    clock_skew,
     decode_sessions,
     decode_workspaces,
-    failure,
     next_token,
-    path_segment,
-    query_string,
-    request_id,
-    retry_after,
     sessions_target,
     with_page,
     workspaces_path,
 )
+from aidp_sessions._operations.messages import Answer, clock_skew, retry_after
 from aidp_sessions.errors import SERVICE_ERRORS, ResponseDecodeError, ServiceError, UnauthorizedError
 from aidp_sessions.models import SessionSummary
 

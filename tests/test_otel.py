@@ -22,15 +22,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from aidp_sessions import (
-    CallEnded,
-    CallInfo,
-    CallStarted,
-    NotFoundError,
-    RetryPolicy,
-    ServiceError,
-    SessionsClient,
-)
+from aidp_sessions import CallEnded, CallInfo, CallStarted, NotFoundError, RetryPolicy, ServiceError, SessionsClient
 from aidp_sessions.otel import OpenTelemetry
 from aidp_sessions.testing import Fault, LocalService
 

@@ -24,7 +24,7 @@ from aidp_sessions import (
     TooManyRequestsError,
     UnauthorizedError,
 )
-from aidp_sessions.testing import _identity
+from aidp_sessions.testing._service import identity as _identity
 
 from .raw_server import PLATFORM, RawServer, Step, Times, answer, close, eventually, send
 

@@ -9,14 +9,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 import trustme
 
-from aidp_sessions import (
-    AidpError,
-    ConnectionFailedError,
-    RequestTimeoutError,
-    RetryPolicy,
-    SessionsClient,
-    Timeout,
-)
+from aidp_sessions import AidpError, ConnectionFailedError, RequestTimeoutError, RetryPolicy, SessionsClient, Timeout
 
 from .raw_server import RawServer, Times, answer
 

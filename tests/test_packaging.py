@@ -23,60 +23,44 @@ ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 NAMES = sorted(".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in PACKAGE.rglob("*.py"))
 
-# A module imports only what stands before it; a subpackage's name stands for those of its modules that are not named.
-ORDER = (
-    *(
-        "_version",
-        "errors",
-        "events",
-        "responses",
-        "models",
-        "activity",
-        "policies",
-        "_spelling",
-        "_wire",
-        "_convert",
-        "_redact",
-        "_operations",
-        "endpoints",
-        "_gate",
-        "_deadlines",
-        "_merge",
-        "_keys",
-        "_watch",
-        "_incremental",
-        "_delivery",
-    ),
-    *(
-        "auth.signing",
-        "auth.certificates",
-        "auth.config",
-        "auth.token",
-        "auth.fetching",
-        "auth.signatures",
-        "auth.turns",
-        "auth.renewal",
-        "auth.realm",
-    ),
-    *("_call", "_observed", "_transport", "_listing", "_generic", "auth", "streams", "_options", "client", "__init__"),
-    *("testing", "testing.pytest_plugin", "otel", "_words", "_page", "_html", "_report", "_tables", "_formats"),
-    *("_arguments", "_running", "_progress", "_asking", "_board", "cli", "__main__"),
+# A room (a folder, or a file beside the folders) imports only from rooms that stand before it.
+ROOMS = (
+    *("_version", "errors", "models", "activity", "policies", "events", "endpoints", "_merge"),
+    *("_convert", "_display", "results", "auth", "_operations", "_transport", "streams"),
+    *("principals", "_options", "_api", "client", "otel", "__init__", "testing", "cli", "__main__"),
 )
-ON_THEIR_OWN = ("_version", "errors", "events", "_gate", "_deadlines", "_merge")
-DISPLAYED = ("errors", "models")  # their values are laid out by `_html`, which is imported when a notebook asks for it
-UNKNOWN_TO_STREAMS = {"_transport", "_operations", "_convert", "_gate", "endpoints", "auth"}
+# The same inside each folder, for the folders whose files import one another.
+FILES = {
+    "_convert": ("wire_format", "strict", "fast", "codec", "incremental"),
+    "_display": ("assets", "text", "html"),
+    "auth": ("keys", "certificates", "signing", "token", "files", "config", "regions"),
+    "_operations": ("encoding", "messages", "redaction", "failures", "listings", "generic", "buffering"),
+    "_transport": (
+        *("limiter", "pacer", "timers", "exceptions", "connector", "pool"),
+        *("call", "observer", "exchange", "fetch"),
+    ),
+    "streams": ("keys", "changes", "stream"),
+    "principals": (
+        *("token_service", "refresh", "api_key", "session_token", "instance", "resource", "oke", "delegation"),
+        *("oci_adapter", "factories", "settings"),
+    ),
+    "testing": ("_service", "factories", "clock", "principals", "service", "demo", "__init__", "pytest_plugin"),
+    "cli": ("options", "report", "running", "queries", "tables", "formats", "progress", "live", "commands"),
+}
+ON_THEIR_OWN = {"_version", "errors", "models", "_merge", "_transport.limiter", "_transport.pacer", "_transport.timers"}
+UNKNOWN_TO_STREAMS = {"_transport", "_operations", "_convert", "endpoints", "auth"}
 DOORS = {
     "aiohttp": {"_transport", "testing"},
-    "backoff": {"_transport"},
-    "cattrs": {"_convert"},
-    "click": {"_arguments", "_running", "cli"},
-    "cryptography": {"auth.signing", "auth.certificates", "testing"},
-    "msgspec": {"_convert", "_wire"},
+    "backoff": {"_transport.call"},
+    "cattrs": {"_convert.strict"},
+    "click": {"cli.options", "cli.running", "cli.commands"},
+    "cryptography": {"auth.keys", "auth.certificates", "testing"},
+    "msgspec": {"_convert.fast", "_convert.codec"},
     "opentelemetry": {"otel"},
     "pytest": {"testing.pytest_plugin"},
     "pytest_asyncio": {"testing.pytest_plugin"},
-    "rich": {"_report", "_tables", "_progress", "_board"},
-    "yarl": {"_transport"},
+    "rich": {"cli.report", "cli.tables", "cli.progress", "cli.live"},
+    "yarl": {"_transport.exchange", "_transport.fetch"},
 }
 OPTIONAL = {"click", "opentelemetry", "pytest", "pytest_asyncio", "rich", "yarl"}
 """Behind an extra, brought along by whoever wants fixtures, or part of aiohttp."""
@@ -120,44 +104,51 @@ def targets(importer: str, node: ast.ImportFrom) -> Iterator[str]:
         yield next(found for found in (".".join(parts), ".".join([*parts, "__init__"])) if found in NAMES)
 
 
-def group(name: str) -> str:
-    return name if name in ORDER else name.partition(".")[0]
+def room(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def place(name: str) -> tuple[int, int]:
+    """Where *name* stands: its room's place, and its own inside that room."""
+    folder, _, file = name.partition(".")
+    inside = FILES.get(folder, ())
+    return ROOMS.index(folder), inside.index(room(file)) if room(file) in inside else -1
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_imports_run_one_way(name: str) -> None:
     inside, _ = imports(name)
-    if name in DISPLAYED:
-        inside.remove("_html")
 
-    later = {other for other in inside if ORDER.index(group(other)) > ORDER.index(group(name))}
+    later = {other for other in inside if place(other) > place(name)}
 
     assert later == set()
-    assert group(name) not in ON_THEIR_OWN or inside == set()
+    assert name not in ON_THEIR_OWN or inside == set()
 
 
 def test_streams_know_no_transport() -> None:
-    inside, _ = imports("streams")
+    inside = {other for name in NAMES if room(name) == "streams" for other in imports(name)[0]}
 
-    assert {other.partition(".")[0] for other in inside} & UNKNOWN_TO_STREAMS == set()
+    assert {room(other) for other in inside} & UNKNOWN_TO_STREAMS == set()
 
 
 def test_only_the_command_imports_the_local_service() -> None:
     importers = {name for name in NAMES if any(other.startswith("testing") for other in imports(name)[0])}
 
-    assert {group(name) for name in importers} == {"testing", "_running"}
+    assert {name for name in importers if room(name) != "testing"} == {"cli.queries"}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_dependency_has_one_door(name: str) -> None:
     _, outside = imports(name)
 
-    allowed = {package for package, modules in DOORS.items() if group(name) in modules}
+    allowed = {package for package, modules in DOORS.items() if name in modules or room(name) in modules}
 
     assert outside <= allowed | {"attrs"}
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if group(name) not in ("auth.config", "testing")])
+@pytest.mark.parametrize(
+    "name", [name for name in NAMES if name not in ("auth.config", "auth.files") and room(name) != "testing"]
+)
 def test_nothing_but_the_configuration_reads_disk_or_environment(name: str) -> None:
     used = {node.attr for node in nodes(module(name)) if isinstance(node, ast.Attribute)}
     called = {
@@ -183,7 +174,7 @@ def test_every_error_can_be_caught_by_name() -> None:
 
 def test_importing_the_package_loads_no_extra_no_sdk_and_no_server() -> None:
     unwanted = {"click", "rich", "oci", "requests", "opentelemetry", "pytest", "uvloop"}
-    unwanted |= {"aidp_sessions.testing", "aidp_sessions._html"}
+    unwanted |= {"aidp_sessions.testing", "aidp_sessions._display.html"}
 
     assert printed(f"import sys, aidp_sessions; print(sorted({unwanted!r} & sys.modules.keys()))") == "[]\n"
 

@@ -15,7 +15,6 @@ from aidp_sessions.errors import (
     ConfigError,
     ConnectionFailedError,
     CredentialsError,
-    FanOutError,
     InternalServerError,
     NotFoundError,
     RequestTimeoutError,
@@ -25,6 +24,7 @@ from aidp_sessions.errors import (
     UnauthorizedError,
 )
 from aidp_sessions.policies import RetryPolicy, Timeout
+from aidp_sessions.results import FanOutError
 
 from .strategies import brief
 

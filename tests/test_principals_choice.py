@@ -18,7 +18,7 @@ from aidp_sessions import (
     SessionsClient,
     SessionTokenSigner,
 )
-from aidp_sessions.auth.principal import Settings, load_settings
+from aidp_sessions.principals.settings import Settings, load_settings
 
 from .credentials import TENANCY, USER, fingerprint, jwt, pem
 

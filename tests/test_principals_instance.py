@@ -17,10 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aidp_sessions import AidpError, ConfigError, CredentialsError, InstancePrincipalSigner
-from aidp_sessions._transport import fetch
+from aidp_sessions._transport.fetch import fetch
 from aidp_sessions.auth.certificates import Certificate
-from aidp_sessions.auth.realm import region_name
-from aidp_sessions.testing import Fault, LocalMetadata, LocalTokenService, _identity
+from aidp_sessions.auth.regions import region_name
+from aidp_sessions.testing import Fault, LocalMetadata, LocalTokenService
+from aidp_sessions.testing._service import identity as _identity
 
 from .credentials import GET, TENANCY, fingerprint, jwt, key, pem, rsa_key
 from .principals import HandClock, token_in
@@ -28,8 +29,8 @@ from .principals import HandClock, token_in
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from aidp_sessions._operations import Answer
-    from aidp_sessions.auth.fetching import FetchRequest
+    from aidp_sessions._operations.messages import Answer
+    from aidp_sessions._transport.fetch import FetchRequest
 
 ONLY_THERE = (
     "instance principals exist on OCI compute instances only; elsewhere use another auth, "

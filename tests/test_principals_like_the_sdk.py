@@ -21,9 +21,10 @@ from aidp_sessions import (
     SessionTokenSigner,
     from_oci_signer,
 )
-from aidp_sessions._transport import fetch
-from aidp_sessions.auth.signing import PrivateKey
-from aidp_sessions.testing import LocalMetadata, LocalProxymux, LocalService, LocalTokenService, _identity
+from aidp_sessions._transport.fetch import fetch
+from aidp_sessions.auth.keys import PrivateKey
+from aidp_sessions.testing import LocalMetadata, LocalProxymux, LocalService, LocalTokenService
+from aidp_sessions.testing._service import identity as _identity
 
 from .credentials import GET, POST, TENANCY, jwt, key, pem
 from .principals import client_of, key_id, settled

@@ -10,7 +10,7 @@ import attrs
 import pytest
 
 from aidp_sessions import ConfigError, CredentialsError, SessionTokenSigner
-from aidp_sessions.auth.config import replace_file
+from aidp_sessions.auth.files import replace_file
 from aidp_sessions.testing import Fault, LocalTokenService
 
 from .credentials import GET, key, pem

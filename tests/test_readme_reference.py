@@ -13,7 +13,7 @@ import pytest
 import aidp_sessions
 from aidp_sessions import AidpError, RetryPolicy, SessionsClient, Timeout
 from aidp_sessions._merge import PARKED_PER_SLOT
-from aidp_sessions._operations import MAX_CLOCK_SKEW, THRESHOLD
+from aidp_sessions._operations.messages import MAX_CLOCK_SKEW, THRESHOLD
 
 from .readme import TEXT, anchor, code_of, headings, links, section, tables
 

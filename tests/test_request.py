@@ -24,7 +24,8 @@ from aidp_sessions import (
     SessionsClient,
     Timeout,
 )
-from aidp_sessions.testing import Fault, LocalService, _identity
+from aidp_sessions.testing import Fault, LocalService
+from aidp_sessions.testing._service import identity as _identity
 
 from .test_events import FAST, plain
 

@@ -18,8 +18,9 @@ from oci._vendor import requests
 
 from aidp_sessions import Response, SessionsClient, SigningRequest, from_oci_signer
 from aidp_sessions.auth.signing import signed_headers
-from aidp_sessions.testing import LocalService, _identity
-from aidp_sessions.testing._verify import SIGNED_WITH_BODY, why_refused
+from aidp_sessions.testing import LocalService
+from aidp_sessions.testing._service import identity as _identity
+from aidp_sessions.testing._service.verify import SIGNED_WITH_BODY, why_refused
 
 from .test_request import METHODS, WITH_BODY
 

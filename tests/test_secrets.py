@@ -34,7 +34,7 @@ from aidp_sessions import (
     Timeout,
     from_oci_signer,
 )
-from aidp_sessions._redact import redact
+from aidp_sessions._operations.redaction import redact
 
 from . import credentials
 from .chains import chain

@@ -17,11 +17,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aidp_sessions.auth.api_key import ApiKeySigner
-from aidp_sessions.auth.oci_adapter import from_oci_signer
-from aidp_sessions.auth.session_token import SessionTokenSigner
-from aidp_sessions.auth.signing import PrivateKey, Signer, signed_headers
+from aidp_sessions.auth.keys import PrivateKey
+from aidp_sessions.auth.signing import Signer, signed_headers
 from aidp_sessions.errors import AidpError, ConfigError, CredentialsError
+from aidp_sessions.principals.api_key import ApiKeySigner
+from aidp_sessions.principals.oci_adapter import from_oci_signer
+from aidp_sessions.principals.session_token import SessionTokenSigner
 
 from .credentials import GET, POST, TENANCY, USER, fingerprint, jwt, key, pem
 from .ticking import ticking

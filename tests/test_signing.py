@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from oci._vendor import requests
 from oci.signer import Signer as OciSigner
 
-from aidp_sessions.auth.api_key import ApiKeySigner
-from aidp_sessions.auth.signing import PrivateKey, SigningRequest, signed_headers, signing_string
+from aidp_sessions.auth.keys import PrivateKey
+from aidp_sessions.auth.signing import SigningRequest, signed_headers, signing_string
 from aidp_sessions.errors import CredentialsError
+from aidp_sessions.principals.api_key import ApiKeySigner
 
 from .credentials import DATE, GET, POST, TENANCY, USER, fingerprint, key, pem, rsa_key
 
@@ -272,7 +273,7 @@ def test_a_signature_verifies_only_over_what_was_signed() -> None:
 
 
 def test_neither_the_oci_package_nor_requests_is_imported() -> None:
-    modules = "aidp_sessions.auth.principal, aidp_sessions.auth.oci_adapter"
+    modules = "aidp_sessions.principals.settings, aidp_sessions.principals.oci_adapter"
     code = f"import sys, {modules}; sys.exit(bool({{'oci', 'requests'}} & set(sys.modules)))"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -14,9 +14,9 @@ import pytest
 
 import aidp_sessions
 from aidp_sessions import ConfigError, CredentialsError, InstancePrincipalSigner
-from aidp_sessions.auth.fetching import TryAgainError
-from aidp_sessions.auth.renewal import Renewal, TokenSigner
 from aidp_sessions.auth.token import Credentials, Token
+from aidp_sessions.principals.refresh import Renewal, TokenSigner
+from aidp_sessions.principals.token_service import TryAgainError
 from aidp_sessions.testing import Fault, LocalMetadata, LocalService, LocalTokenService
 
 from .credentials import GET, jwt, key

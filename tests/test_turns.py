@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aidp_sessions.auth.renewal import TokenSigner
+from aidp_sessions._transport.pacer import Turns
 from aidp_sessions.auth.signing import Signer, SigningRequest
 from aidp_sessions.auth.token import Credentials, Token
-from aidp_sessions.auth.turns import Turns
+from aidp_sessions.principals.refresh import TokenSigner
 from aidp_sessions.testing import LocalService
 
 from .credentials import GET, jwt, key

@@ -21,7 +21,7 @@ from aidp_sessions import (
     SessionsClient,
     SessionSummary,
 )
-from aidp_sessions._watch import Watch
+from aidp_sessions.streams.changes import Watch
 from aidp_sessions.testing import Fault, LocalService
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from ..errors import CredentialsError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .signing import PrivateKey
+    from .keys import PrivateKey
 
 _TENANCY_MARKS: Final = (b"opc-tenant:", b"opc-identity:")
 _VERSION_TAG: Final = 0xA0

@@ -15,7 +15,7 @@ from ..errors import CredentialsError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .signing import PrivateKey
+    from .keys import PrivateKey
 
 TIME: Final = "%Y-%m-%d %H:%M:%S UTC"
 

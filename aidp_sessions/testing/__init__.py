@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from ._auth_server import RecordedAuthRequest
-from ._faults import Fault
-from ._responder import RecordedRequest
+from ._service.faults import Fault
+from ._service.responder import RecordedRequest
 from .clock import ManualClock
 from .demo import populate_demo
 from .factories import make_session, make_workspace
-from .metadata import LocalMetadata
-from .proxymux import LocalProxymux
+from .principals.metadata import LocalMetadata
+from .principals.proxymux import LocalProxymux
+from .principals.server import RecordedAuthRequest
+from .principals.token_service import LocalTokenService
 from .service import LocalService
-from .tokens import LocalTokenService
 
 __all__ = [
     "Fault",

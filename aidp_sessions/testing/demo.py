@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from ..models import KernelSummary, SessionSummary
-from ._faults import Fault
+from ._service.faults import Fault
 
 if TYPE_CHECKING:
     from ..policies import Sleep

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final, Self, Unpack
 
 from ..client import SessionsClient
 from ..endpoints import check_platform_id
-from . import _identity
-from ._answers import Answer, json_answer
-from ._jupyter import JupyterServer
-from ._platform import Workspace
-from ._responder import Responder
-from ._server import LoopbackServer
+from ._service import identity as _identity
+from ._service.jupyter import JupyterServer
+from ._service.listener import LoopbackServer
+from ._service.platform import Workspace
+from ._service.responder import Responder
+from ._service.responses import Answer, json_answer
 
 if TYPE_CHECKING:
     import os
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from .._options import Options
-    from ..auth.api_key import ApiKeySigner
     from ..models import SessionSummary
-    from ._faults import Fault
-    from ._responder import RecordedRequest
-    from ._verify import Verifier
+    from ..principals.api_key import ApiKeySigner
+    from ._service.faults import Fault
+    from ._service.responder import RecordedRequest
+    from ._service.verify import Verifier
 
 _VERSION: Final = "20260430"
 DEFAULT_PLATFORM_ID: Final = "ocid1.aidataplatform.oc1.iad.amaaaaaalocalservicefortestsandnothingelse5k2p7wqa"

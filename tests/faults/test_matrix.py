@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from aidp_sessions import RetryPolicy
-from aidp_sessions.testing import LocalService, _identity
+from aidp_sessions.testing import LocalService
+from aidp_sessions.testing._service import identity as _identity
 
 from ..raw_server import Times
 from . import matrix

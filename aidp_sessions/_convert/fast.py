@@ -1,0 +1,147 @@
+"""Documented bodies, from bytes to models in one pass. Explains nothing: what is not as documented is left alone.
+
+The decoder checks and fills classes of its own; their values then go into drafts of our models, which are frozen last.
+A frozen class stores each field through ``object.__setattr__``, by name, which alone costs as much as the decoding.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from ..models import NO_FIELDS, KernelSummary, SessionSummary
+from .wire_format import parse_timestamp, wire_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class _Kernel(msgspec.Struct, forbid_unknown_fields=True, rename=wire_name, gc=False):
+    name: str
+    id: str | None = None
+    execution_state: str | None = None
+    last_activity: str | None = None
+    connections: int | None = None
+
+
+class _Session(msgspec.Struct, forbid_unknown_fields=True, rename=wire_name, gc=False):
+    id: str | None = None
+    name: str | None = None
+    path: str | None = None
+    type: str | None = None
+    cluster_id: str | None = None
+    agent_flow_key: str | None = None
+    lifecycle_state: str | None = None
+    kernel: _Kernel | None = None
+
+
+class _Collection(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    items: list[_Session]
+
+
+class _OpenKernel(_Kernel, forbid_unknown_fields=False, gc=False):
+    pass
+
+
+class _OpenSession(_Session, forbid_unknown_fields=False, gc=False):
+    kernel: _OpenKernel | None = None  # pyright: ignore[reportIncompatibleVariableOverride]  # nobody assigns it
+
+
+class _OpenCollection(_Collection, forbid_unknown_fields=False, gc=False):
+    items: list[_OpenSession]  # type: ignore[assignment]  # a list of subclasses, which nobody appends to
+
+
+_decode_collection: Final = msgspec.json.Decoder(_Collection).decode
+_decode_array: Final = msgspec.json.Decoder(list[_Session]).decode
+_decode_open_collection: Final = msgspec.json.Decoder(_OpenCollection).decode
+_decode_open_array: Final = msgspec.json.Decoder(list[_OpenSession]).decode
+_decode_anything: Final = msgspec.json.Decoder().decode
+
+
+def _draft(cls: type) -> Any:  # noqa: ANN401  # mypy knows the fields of *cls* as frozen
+    """A class with the slots of *cls*, but not frozen: a full draft becomes a *cls* by a change of its class."""
+    return type(cls.__name__, (), {"__slots__": cls.__dict__["__slots__"]})
+
+
+_SessionDraft: Final = _draft(SessionSummary)
+_KernelDraft: Final = _draft(KernelSummary)
+_KERNEL_FIELDS: Final = frozenset(_Kernel.__struct_encode_fields__)
+_SESSION_FIELDS: Final = frozenset(_Session.__struct_encode_fields__)
+
+
+def decode_sessions(body: bytes, workspace_key: str) -> tuple[tuple[SessionSummary, ...], dict[str, object]] | None:
+    """The sessions in *body*, an object with ``items`` or a bare array, and the unknown fields of that object.
+
+    ``None`` if any documented field is not as documented, or *body* is no JSON.
+    """
+    bare = body.startswith(b"[")
+    try:
+        try:
+            found = _decode_array(body) if bare else _decode_collection(body).items
+        except msgspec.ValidationError:  # perhaps for no more than an unknown field
+            return _decode_with_unknown(body, workspace_key, bare=bare)
+        return tuple([_session(wire, workspace_key) for wire in found]), {}
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+
+
+def _decode_with_unknown(
+    body: bytes, workspace_key: str, *, bare: bool
+) -> tuple[tuple[SessionSummary, ...], dict[str, object]]:
+    found = _decode_open_array(body) if bare else _decode_open_collection(body).items
+    document = _decode_anything(body)
+    items = document if bare else document.pop("items")
+    return tuple([_session(wire, workspace_key, item) for wire, item in zip(found, items, strict=True)]), (
+        {} if bare else document
+    )
+
+
+def _unknown(item: Mapping[str, object], known: frozenset[str]) -> Mapping[str, object]:
+    return NO_FIELDS if known.issuperset(item) else {name: item[name] for name in item if name not in known}
+
+
+def _session(wire: _Session, workspace_key: str, item: Mapping[str, Any] = NO_FIELDS) -> Any:  # noqa: ANN401  # a SessionSummary
+    session = _SessionDraft()
+    session.id = wire.id
+    session.name = wire.name
+    session.path = wire.path
+    session.type = wire.type
+    session.cluster_id = wire.cluster_id
+    session.agent_flow_key = wire.agent_flow_key
+    session.lifecycle_state = wire.lifecycle_state
+    session.kernel = None if wire.kernel is None else _kernel(wire.kernel, item and item["kernel"])
+    session.workspace_key = workspace_key
+    session.extra = item and _unknown(item, _SESSION_FIELDS)
+    session.__class__ = SessionSummary
+    return session
+
+
+def _kernel(wire: _Kernel, item: Mapping[str, object]) -> Any:  # noqa: ANN401  # a KernelSummary
+    kernel = _KernelDraft()
+    kernel.name = wire.name
+    kernel.id = wire.id
+    kernel.execution_state = wire.execution_state
+    kernel.last_activity = None if wire.last_activity is None else parse_timestamp(wire.last_activity)
+    kernel.connections = wire.connections
+    kernel.extra = item and _unknown(item, _KERNEL_FIELDS)
+    kernel.__class__ = KernelSummary
+    return kernel
+
+
+class ErrorBody(msgspec.Struct):
+    """The documented body of an error answer (schema ``Error``): for programs, and for people."""
+
+    code: str
+    message: str
+
+
+_decode_error: Final = msgspec.json.Decoder(ErrorBody).decode
+
+
+def decode_error(body: bytes) -> ErrorBody | None:
+    """The documented error body, or ``None`` if *body* is anything else, such as a gateway's HTML page."""
+    try:
+        return _decode_error(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None

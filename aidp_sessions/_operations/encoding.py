@@ -1,0 +1,51 @@
+"""Percent-encoding, and checks of what goes into a request."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_PLAIN = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9_.~-]*", re.ASCII)
+_REQUEST_ID = r"[A-Za-z0-9_-]+"
+_CONTROL = r"[\x00-\x1f\x7f-\x9f]"
+
+
+def path_segment(value: object, name: str) -> str:
+    """Percent-encode *value* with no safe characters; *name* is what errors call it.
+
+    Raises `ValueError` for what would change the path's meaning: blank, ``.``, ``..`` or control characters.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string, not {type(value).__name__}")
+    if _PLAIN.fullmatch(value):
+        return value
+    if not value.strip() or value in (".", "..") or re.search(_CONTROL, value):
+        raise ValueError(f"{name}={value!r} must not be blank, '.' or '..', nor contain control characters")
+    return quoted(value, name)
+
+
+def quoted(value: object, name: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string, not {type(value).__name__}")
+    try:
+        return quote(value, safe="")
+    except UnicodeEncodeError:
+        raise ValueError(f"{name}={value!r} contains a lone surrogate, which is not text") from None
+
+
+def request_id(value: object) -> str:
+    """Check a caller's ``opc-request-id``: letters, digits, underscore and dash only ("Get available sessions")."""
+    if not isinstance(value, str):
+        raise TypeError(f"opc_request_id must be a string, not {type(value).__name__}")
+    if not re.fullmatch(_REQUEST_ID, value):
+        raise ValueError(f"opc_request_id={value!r} may hold only letters, digits, '_' and '-', and must not be empty")
+    return value
+
+
+def query_string(parameters: Mapping[str, str | None]) -> str:
+    """``name=value`` pairs in the order given, absent ones left out; space is ``%20``, hexadecimal in upper case."""
+    return "&".join(f"{name}={quoted(value, name)}" for name, value in parameters.items() if value is not None)

@@ -1,0 +1,126 @@
+"""Requests for operations that have no method of their own: checks what the caller gave, and sends nothing."""
+
+from __future__ import annotations
+
+import json as _json
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final, cast
+from urllib.parse import unquote
+
+from ..auth.signing import BODY_METHODS, METHODS
+from .encoding import path_segment, quoted
+from .messages import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Query = Mapping[str, str | Sequence[str] | None]
+
+_NAME: Final = r"\{([A-Za-z_][A-Za-z0-9_]*)\}"
+_SEGMENT: Final = r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+"  # RFC 3986, 3.3
+_FIELD_NAME: Final = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"  # RFC 9110, 5.6.2
+_FIELD_VALUE: Final = r"[!-~](?:[ -~]*[!-~])?"
+_OURS: Final = {
+    **dict.fromkeys(("authorization", "date", "x-date", "host"), "signing sets it"),
+    **dict.fromkeys(("content-length", "x-content-sha256"), "it follows from the body"),
+    **dict.fromkeys(("opc-obo-token", "cookie", "proxy-authorization"), "it holds credentials, which are the signer's"),
+    **dict.fromkeys(("connection", "transfer-encoding", "upgrade", "expect", "te", "trailer"), "the transport sets it"),
+    "opc-request-id": "use opc_request_id",
+}
+
+
+def prepare(  # noqa: PLR0917  # those of `SessionsClient.request`
+    platform: tuple[str, str],
+    method: str,
+    path: str,
+    segments: Mapping[str, str],
+    query: Query,
+    json: object,
+    body: bytes | None,
+    headers: Mapping[str, str],
+) -> tuple[Request, str]:
+    """Check and encode everything; *platform* is the platform's path and route. Raises `ValueError` or `TypeError`.
+
+    Beside the request it returns its route: the path with the names of its segments, as the caller wrote it.
+    """
+    if method not in METHODS:
+        raise ValueError(f"method={method!r} must be one of {', '.join(sorted(METHODS))}, in capitals")
+    if not isinstance(path, str):
+        raise TypeError(f"path must be a string, not {type(path).__name__}")
+    parts = path.removeprefix("/").split("/")
+    given = dict(segments)
+    target = "/".join([_encoded(part, path, given) for part in parts])
+    unused = given.keys() - {name[1] for part in parts if (name := re.fullmatch(_NAME, part))}
+    if unused:
+        raise ValueError(f"path={path!r} has no {{{min(unused)}}}, but a segment of that name was given")
+    prefix, route = ("", "") if path.startswith("/") else platform
+    question = "&".join(_pairs(query))
+    data, content_type = _content(method, json, body)
+    sent = {**({"content-type": content_type} if content_type else {}), **_checked(headers)}
+    request = Request(
+        f"{prefix}/{target}?{question}" if question else f"{prefix}/{target}",
+        sent,
+        method=method,
+        body=data,
+        any_success=True,
+    )
+    return request, f"{route}/{'/'.join(parts)}"
+
+
+def _encoded(part: str, path: str, segments: Mapping[str, str]) -> str:
+    if name := re.fullmatch(_NAME, part):
+        if name[1] not in segments:
+            raise ValueError(f"path={path!r} has a segment {part}, but segments has no {name[1]!r}")
+        return path_segment(segments[name[1]], name[1])
+    if not re.fullmatch(_SEGMENT, part):
+        way_out = "parameters go into query, other characters into segments" if part else "it has an empty segment"
+        raise ValueError(f"path={path!r} cannot be sent as it is: {way_out}")
+    path_segment(unquote(part), "a segment of path")
+    return part
+
+
+def _pairs(query: Query) -> Iterator[str]:
+    if not isinstance(query, Mapping):
+        raise TypeError(f"query must be a mapping of names to values, not {type(query).__name__}")
+    for name, value in query.items():
+        if isinstance(value, str | None):
+            values: Sequence[str] = () if value is None else (value,)
+        elif isinstance(value, Sequence):
+            values = value
+        else:
+            raise TypeError(f"query parameter {name!r} must be a string or a list of strings, not {value!r}")
+        for each in values:
+            yield f"{quoted(name, 'the name of a query parameter')}={quoted(each, name)}"
+
+
+def _content(method: str, json: object, body: bytes | None) -> tuple[bytes, str | None]:
+    if json is not None and body is not None:
+        raise TypeError("give either json or body, not both")
+    if method not in BODY_METHODS:
+        if json is not None or body is not None:
+            raise ValueError(f"{method} has no body that a signature covers; only {', '.join(sorted(BODY_METHODS))} do")
+        return b"", None
+    if body is None:
+        text = "" if json is None else _json.dumps(json, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return text.encode(), "application/json"
+    if not isinstance(body, bytes):
+        raise TypeError(f"body must be bytes, not {type(body).__name__}; json takes a value to encode")
+    return body, "application/octet-stream"
+
+
+def _checked(headers: Mapping[str, str]) -> dict[str, str]:
+    """Lower the names. A value is never shown: it may be a secret."""
+    checked: dict[str, str] = {}
+    for name, value in cast("Mapping[object, object]", headers).items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise TypeError(f"header {name!r} must be a string with a string for a value")
+        lower = name.lower()
+        if reason := _OURS.get(lower):
+            raise ValueError(f"header {name!r} cannot be given: {reason}")
+        if not re.fullmatch(_FIELD_NAME, name) or not re.fullmatch(_FIELD_VALUE, value):
+            raise ValueError(f"header {name!r} must be a token with a value of printable ASCII, not blank")
+        if lower in checked:
+            raise ValueError(f"header {name!r} was given twice")
+        checked[lower] = value
+    return checked

@@ -1,0 +1,134 @@
+"""How the command words what was found for programs: JSON and CSV, and files that appear whole."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import tempfile
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from .._convert.codec import to_wire
+from .._display.text import printable
+from ..activity import activity_of, idle_for
+from ..models import SessionSummary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+
+    from ..models import WorkspaceSummary
+    from ..results import SessionChange
+
+_SESSION_COLUMNS = (
+    *("workspace_key", "id", "name", "path", "type", "cluster_id", "agent_flow_key", "lifecycle_state"),
+    *("kernel_id", "kernel_name", "execution_state", "last_activity", "connections", "activity", "idle_seconds"),
+)
+_WORKSPACE_COLUMNS = (
+    *("key", "display_name", "lifecycle_state", "type", "is_private_network_enabled"),
+    *("time_created", "description"),
+)
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # noqa: RUF001  # spreadsheets take the wide ones too
+
+
+def json_object(item: SessionSummary | WorkspaceSummary) -> dict[str, object]:
+    """Word *item* as the service does; a session is led by the workspace it came from."""
+    leading = {"workspaceKey": item.workspace_key} if isinstance(item, SessionSummary) else {}
+    return {**leading, **to_wire(item)}
+
+
+def json_lines(items: Iterable[SessionSummary | WorkspaceSummary]) -> str:
+    """One JSON object a line; ASCII only, so that it is safe for any terminal and locale."""
+    return "".join(json.dumps(json_object(item)) + "\n" for item in items)
+
+
+def json_array(items: Iterable[SessionSummary | WorkspaceSummary]) -> str:
+    return json.dumps([json_object(item) for item in items], indent=2) + "\n"
+
+
+def json_change(change: SessionChange, at: datetime) -> str:
+    """One line: when it was noticed, what kind of change it is, the session, and as it was before."""
+    fields = {"time": _utc(at), "kind": change.kind, "session": json_object(change.session)}
+    if change.kind == "changed" and change.previous is not None:
+        fields["previous"] = json_object(change.previous)
+    return json.dumps(fields) + "\n"
+
+
+def facts_as_json(facts: Mapping[str, str | None]) -> str:
+    return json.dumps({name.replace("'s ", "_").replace(" ", "_"): value for name, value in facts.items()}, indent=2)
+
+
+def sessions_as_csv(sessions: Iterable[SessionSummary], now: datetime) -> str:
+    """A header and one line per session; the last two columns are `activity_of` and `idle_for` at *now*, in seconds."""
+    return _csv(_SESSION_COLUMNS, (_session_row(session, now) for session in sessions))
+
+
+def workspaces_as_csv(workspaces: Iterable[WorkspaceSummary]) -> str:
+    """A header and one line per workspace."""
+    rows = ([getattr(workspace, name) for name in _WORKSPACE_COLUMNS] for workspace in workspaces)
+    return _csv(_WORKSPACE_COLUMNS, rows)
+
+
+def _session_row(session: SessionSummary, now: datetime) -> list[object]:
+    kernel, idle = session.kernel, idle_for(session, now)
+    of_kernel = (
+        [kernel.id, kernel.name, kernel.execution_state, kernel.last_activity, kernel.connections]
+        if kernel
+        else [None] * 5
+    )
+    return [
+        *(getattr(session, name) for name in _SESSION_COLUMNS[:8]),
+        *of_kernel,
+        activity_of(session).value,
+        None if idle is None else int(idle.total_seconds()),
+    ]
+
+
+def _csv(header: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows([_cell(value) for value in row] for row in rows)
+    return file.getvalue()
+
+
+def _cell(value: object) -> object:
+    """Text on one line, and such that no spreadsheet takes it for a formula: an apostrophe marks it as text."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime):
+        return _utc(value)
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
+
+
+def _utc(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+@contextmanager
+def replacement(path: str) -> Generator[Callable[[str], None]]:
+    """Yield what puts a text in the place of the file *path*, which is seen as it was or whole, but never half done.
+
+    Raises `OSError` on entry if that cannot work. A link stays a link; the mode is that of a new file.
+    """
+    target = os.path.realpath(path)
+    handle, scratch = tempfile.mkstemp(prefix=".", suffix=".part", dir=os.path.dirname(target))  # noqa: PTH120
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+
+            def put(text: str) -> None:
+                file.write(text)
+                file.close()
+                os.umask(mask := os.umask(0))
+                os.chmod(scratch, 0o666 & ~mask)  # noqa: PTH101  # mkstemp gives a string
+                os.replace(scratch, target)  # noqa: PTH105
+
+            yield put
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(scratch)  # noqa: PTH108

@@ -1,0 +1,195 @@
+"""The command's options and what their values mean; reads no more than the names of profiles, and asks nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import reduce
+from typing import Any, TypedDict, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from ..activity import instant
+from ..auth.config import load_profile
+from ..errors import ConfigError
+from ..principals.factories import MAKERS
+
+_Command = TypeVar("_Command", bound="Callable[..., None]")
+_Decorator = Callable[[_Command], _Command]
+
+_SPAN = re.compile(r"(?=\d)(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
+_UNITS = ("weeks", "days", "hours", "minutes", "seconds")
+
+
+class Identity(TypedDict):
+    """The options that say whom to ask, and as whom."""
+
+    instance_id: str | None
+    profile: str | None
+    config_file: str | None
+    auth: str | None
+    region: str | None
+    endpoint: str | None
+    output: str | None
+    demo: bool
+
+
+class Selection(Identity):
+    """The options that say which sessions to ask for."""
+
+    workspace: tuple[str, ...]
+    max_concurrency: int | None
+    path: str | None
+    cluster_id: str | None
+    agent_flow_key: str | None
+
+
+class Survey(Selection):
+    """The options of the commands that look once."""
+
+    progress: bool
+    html: str | None
+
+
+def parse_span(text: str) -> timedelta | None:
+    """Read a span such as ``2h30m``, ``90m``, ``3d`` or ``1w``; ``None`` if *text* is none.
+
+    A minute is ``m``, units go from the largest to the smallest. Raises `ValueError` for one beyond all calendars.
+    """
+    found = _SPAN.fullmatch(text)
+    if not found:
+        return None
+    try:
+        return timedelta(**{unit: int(digits) for unit, digits in zip(_UNITS, found.groups(), strict=True) if digits})
+    except (OverflowError, ValueError):  # ValueError: more digits than `int` takes
+        raise ValueError(f"{text!r} is longer than any calendar") from None
+
+
+def parse_since(text: str) -> datetime | timedelta:
+    """Read a span, as `parse_span` does, or an ISO 8601 time with an offset or ``Z``.
+
+    Raises `ValueError` for anything else, and for a span that reaches back before the calendar begins.
+    """
+    if (span := parse_span(text)) is not None:
+        try:
+            instant(span)
+        except ValueError:
+            raise ValueError(f"{text!r} reaches back before the calendar begins") from None
+        return span
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is neither a span such as 2h30m, 90m, 3d or 1w nor a time such as 2026-11-23T08:00Z"
+        ) from None
+    if moment.utcoffset() is None:
+        example = moment.isoformat()
+        raise ValueError(f"{text!r} names no time zone; append Z or an offset, e.g. {example}Z or {example}+01:00")
+    return moment
+
+
+def parse_every(text: str) -> timedelta:
+    """Read a span longer than nothing; raises `ValueError` for anything else."""
+    if span := parse_span(text):
+        return span
+    raise ValueError(f"{text!r} is not a period such as 5m, 1h30m or 90s")
+
+
+def _parsed(parse: Callable[[str], object]) -> Callable[[click.Context, click.Parameter, str | None], object]:
+    def read(_: click.Context, __: click.Parameter, value: str | None) -> object:
+        try:
+            return None if value is None else parse(value)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from None
+
+    return read
+
+
+def _profiles(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    try:
+        known = load_profile("DEFAULT", context.params.get("config_file")).known
+    except ConfigError:
+        return []
+    return [CompletionItem(name) for name in known if name.startswith(incomplete)]
+
+
+def options(*decorators: _Decorator[Any]) -> _Decorator[_Command]:
+    """Give a command these options, shown in this order."""
+    return lambda function: reduce(lambda decorated, option: option(decorated), reversed(decorators), function)
+
+
+def output(*kinds: str) -> _Decorator[Any]:
+    """``--output``: the first of *kinds* is for a terminal, the second for everything else."""
+    return click.option(
+        "--output",
+        type=click.Choice(kinds),
+        help=f"How to print what was found.  [default: {kinds[0]} on a terminal, {kinds[1]} elsewhere]",
+    )
+
+
+def since(*, required: bool) -> _Decorator[Any]:
+    return click.option(
+        "--since",
+        metavar="WHEN",
+        callback=_parsed(parse_since),
+        required=required,
+        help="Only kernels idle for that long, or since then: 2h30m, 90m, 3d, 1w, 2026-11-23T08:00Z.",
+    )
+
+
+CONNECTED = click.option(
+    "--connected/--not-connected", default=None, help="Of these, only kernels with, or without, open connections."
+)
+EVERY = click.option(
+    "--every",
+    metavar="SPAN",
+    callback=_parsed(parse_every),
+    default="5m",
+    show_default=True,
+    help="How often to look: 5m, 1h30m. Looking may keep clusters awake, and their cost; keep to minutes.",
+)
+LOOK = (
+    click.option(
+        "--html", metavar="FILE", type=click.Path(dir_okay=False), help="Also write a report page; it replaces FILE."
+    ),
+    click.option(
+        "--progress/--no-progress", default=True, help="Show a bar on standard error, if that is a terminal.  [default]"
+    ),
+)
+WORKSPACES = (
+    click.option("--display-name-contains", metavar="TEXT", help="Only workspaces whose name contains this."),
+    click.option("--lifecycle-state", metavar="STATE", help="Only workspaces in this state, such as ACTIVE."),
+)
+IDENTITY = (
+    click.option("--instance-id", metavar="OCID", help="AI Data Platform instance.  [env: AIDP_INSTANCE_ID]"),
+    click.option(
+        "--profile",
+        metavar="NAME",
+        shell_complete=_profiles,
+        help="Profile of the configuration file.  [env: OCI_CLI_PROFILE]",
+    ),
+    click.option(
+        "--config-file",
+        metavar="FILE",
+        type=click.Path(),
+        help="Default: ~/.oci/config.  [env: OCI_CLI_CONFIG_FILE, OCI_CONFIG_FILE]",
+    ),
+    click.option(
+        "--auth",
+        metavar="KIND",
+        type=click.Choice(list(MAKERS)),
+        help=f"How to sign: {', '.join(MAKERS)}.  [env: OCI_CLI_AUTH]",
+    ),
+    click.option("--region", metavar="REGION", help="Default: the region in the OCID.  [env: OCI_CLI_REGION]"),
+    click.option("--endpoint", metavar="URL", help="Ask this address instead.  [env: AIDP_ENDPOINT]"),
+    click.option("--demo", is_flag=True, help="Ask a made-up platform inside this process; needs no account."),
+)
+SELECTION = (
+    click.option("--workspace", metavar="KEY", multiple=True, help="Repeatable.  [default: every workspace]"),
+    click.option("--path", metavar="PATH", help="Only sessions of this notebook."),
+    click.option("--cluster-id", metavar="ID", help="Only sessions attached to this cluster."),
+    click.option("--agent-flow-key", metavar="KEY", help="Only sessions of this agent flow."),
+    click.option("--max-concurrency", type=click.IntRange(min=1), help="Workspaces to ask at the same time."),
+)

@@ -1,0 +1,91 @@
+"""What one run of the command has found, counted, and its messages on standard error; asks and lays out nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import attrs
+from rich.console import Console
+from rich.text import Text
+
+from .._display.text import count, printable
+from ..activity import Activity, activity_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime, timedelta
+
+    from ..client import SessionsClient
+    from ..errors import AidpError
+    from ..models import SessionSummary
+    from ..results import WorkspaceOutcome
+
+
+@attrs.define(kw_only=True)
+class Report:
+    """What one run of the command has seen so far.
+
+    Attributes:
+        now: idle times count up to here.
+        adjective: what the kept sessions have in common, e.g. ``"idle"``; empty if all were kept.
+        kept: the sessions to show.
+        seen: for each workspace that answered, how many sessions came, kept or not, by what they are doing.
+        failures: why the other workspaces did not answer.
+        unlisted: why not all workspaces are known.
+        interrupted: not every workspace was waited for.
+    """
+
+    now: datetime
+    adjective: str = ""
+    kept: list[SessionSummary] = attrs.field(factory=list["SessionSummary"])
+    seen: dict[str, Counter[Activity]] = attrs.field(factory=dict[str, Counter[Activity]])
+    failures: list[AidpError] = attrs.field(factory=list["AidpError"])
+    unlisted: AidpError | None = None
+    interrupted: bool = False
+
+    def note(self, outcome: WorkspaceOutcome, keep: Callable[[SessionSummary], bool]) -> list[SessionSummary]:
+        """Count what came of a workspace, and return its sessions that *keep* keeps; they are not added to `kept`."""
+        if outcome.error is not None:
+            self.failures.append(outcome.error)
+            return []
+        self.seen[outcome.workspace_key] = Counter(map(activity_of, outcome.sessions))
+        return [session for session in outcome.sessions if keep(session)]
+
+    def summary(self) -> str:
+        """One line of totals, e.g. ``37 idle of 214 sessions in 11 workspaces; 1 workspace failed``."""
+        kept = f"{len(self.kept)} {self.adjective} of " if self.adjective else ""
+        total = sum(counts.total() for counts in self.seen.values())
+        text = f"{kept}{count(total, 'session')} in {count(len(self.seen), 'workspace')}"
+        if self.failures:
+            text += f"; {count(len(self.failures), 'workspace')} failed"
+        if self.unlisted is not None:
+            text += "; not all workspaces are known"
+        return f"{text}; interrupted" if self.interrupted else text
+
+
+def messages() -> Console:
+    """Standard error, for messages: text is shown as it is."""
+    return Console(stderr=True, markup=False, emoji=False, highlight=False)
+
+
+def print_failure(error: AidpError, console: Console) -> None:
+    """Say in one line why a workspace or the whole run failed."""
+    console.print(Text.assemble(("failed: ", "bold red"), printable(str(error))), soft_wrap=True)
+
+
+def identity(client: SessionsClient, skew: timedelta | None) -> dict[str, str | None]:
+    """Who signs and where requests go, as texts; nothing secret is among them."""
+    signer = client.signer
+    expires = getattr(signer, "expires_at", None)
+    return {
+        "signer": type(signer).__name__,
+        "tenancy": getattr(signer, "tenancy", None),
+        "user": getattr(signer, "user", None),
+        "fingerprint": getattr(signer, "fingerprint", None),
+        "region": getattr(signer, "region", None) or client.platform_id.split(".")[3] or None,
+        "platform": client.platform_id,
+        "endpoint": client.endpoint,
+        "token expires": expires and expires.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "service's clock": None if skew is None else f"{round(skew.total_seconds()):+d} s from ours",
+    }

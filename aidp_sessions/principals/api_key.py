@@ -1,0 +1,84 @@
+"""The signer of a user with an API key. Holds the key in memory; never asks anyone for anything."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from ..auth.files import read_key
+from ..auth.signing import Signatures, Signer
+from ..errors import CredentialsError
+
+if TYPE_CHECKING:
+    from ..auth.files import KeySource
+    from ..auth.signing import SigningRequest
+
+# Both today's OCIDs and the older ones with colons.
+_OCID: Final = r"(?a)[\w-]+[.:]([\w-]*[.:]){3,}[\w-]+"
+_FINGERPRINT: Final = r"([0-9a-f]{2}:){15}[0-9a-f]{2}"
+
+
+def check_tenancy(tenancy: str) -> str:
+    return _check("tenancy", tenancy, _OCID, "an OCID such as 'ocid1.tenancy.oc1..…'")
+
+
+def check_user(user: str) -> str:
+    return _check("user", user, _OCID, "an OCID such as 'ocid1.user.oc1..…'")
+
+
+def check_fingerprint(fingerprint: str) -> str:
+    return _check("fingerprint", fingerprint, _FINGERPRINT, "16 pairs of lower-case hex digits joined by colons")
+
+
+def _check(name: str, value: str, shape: str, description: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string, not {type(value).__name__}")
+    if not re.fullmatch(shape, value):
+        raise ValueError(f"{name} {value!r} is not valid; it must be {description}")
+    return value
+
+
+class ApiKeySigner(Signer):
+    """Signs as *user* of *tenancy* with the private half of an API key.
+
+    Source: "Required Keys and OCIDs" of the OCI documentation. May be made outside a loop and shared between loops.
+
+    Args:
+        private_key: PEM text, bytes, the path of a PEM file (``~`` is expanded) or a loaded key; read once.
+        pass_phrase: of the key; ignored if the key is not encrypted.
+        verify_fingerprint: refuse a *fingerprint* that is not the key's own, instead of having the service answer 401.
+
+    Raises `ValueError` for a malformed OCID or fingerprint, `ConfigError` if the file cannot be read, and
+    `CredentialsError` if it holds no usable key, or another key than *fingerprint* says.
+    """
+
+    def __init__(
+        self,
+        *,
+        tenancy: str,
+        user: str,
+        fingerprint: str,
+        private_key: KeySource,
+        pass_phrase: str | bytes | None = None,
+        verify_fingerprint: bool = True,
+    ) -> None:
+        self.tenancy: Final = check_tenancy(tenancy)
+        self.user: Final = check_user(user)
+        self.fingerprint: Final = check_fingerprint(fingerprint)
+        self._key_id: Final = f"{tenancy}/{user}/{fingerprint}"
+        self._key: Final = read_key(private_key, pass_phrase)
+        self._signatures: Final = Signatures()
+        if verify_fingerprint and self._key.fingerprint != fingerprint:
+            raise CredentialsError(
+                f"fingerprint {fingerprint} is not that of the private key, which is {self._key.fingerprint}; change "
+                "the fingerprint if the key is the right one, else the key (key_file)"
+            )
+
+    async def sign(self, request: SigningRequest) -> dict[str, str]:
+        return await self._signatures.make(request, self._key, self._key_id)
+
+    def __repr__(self) -> str:
+        return f"ApiKeySigner(tenancy={self.tenancy!r}, user={self.user!r}, fingerprint={self.fingerprint!r})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a signer is not pickled, for it holds a private key; build it anew where it is needed")

@@ -1,0 +1,108 @@
+"""Signers of the `oci` package, made usable here by their shape alone; never imports that package."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import re
+from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
+
+import attrs
+
+from ..auth.signing import Signer, content_headers
+from ..errors import CredentialsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ..auth.signing import SigningRequest
+
+T = TypeVar("T")
+_KEY_ID: Final = r'keyId="([^"]*)"'
+
+
+@attrs.define(eq=False, repr=False)
+class _Prepared:
+    """What those signers read of a request, and its headers, which they write."""
+
+    method: str
+    url: str
+    path_url: str
+    body: bytes | None
+    headers: dict[str, str]
+
+
+def from_oci_signer(signer: object) -> Signer:
+    """Adapt a signer of the official `oci` package: API key, session token, any principal, delegation tokens, PKCS#11.
+
+    Signers that only hold a key are called in place. The others may go to the network or to a device, so they run in
+    a thread of their own, one call at a time. All headers they set are sent.
+    Raises `TypeError` if *signer* cannot be one; what it raises later becomes a `CredentialsError`.
+    """
+    if isinstance(signer, type) or not callable(signer):
+        what = f"the class {signer.__name__}" if isinstance(signer, type) else f"{type(signer).__name__!r} object"
+        raise TypeError(f"not a signer of the oci package: {what}; pass an instance, such as oci.signer.Signer(…)")
+    return _OciSigner(signer)
+
+
+class _OciSigner(Signer):
+    def __init__(self, signer: Callable[[object], object]) -> None:
+        self._signer = signer
+        self._refresh: Callable[[], object] | None = getattr(signer, "refresh_security_token", None)
+        in_memory = self._refresh is None and hasattr(signer, "private_key")
+        # One worker rather than a lock: it also holds when a caller is cancelled, and on any event loop.
+        self._worker = None if in_memory else concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="oci-signer")
+        self._key_id: str | None = None
+
+    async def sign(self, request: SigningRequest) -> dict[str, str]:
+        headers = {"date": request.date, "host": request.host, **content_headers(request)}
+        prepared = _Prepared(
+            request.method, f"https://{request.host}{request.target}", request.target, request.body or None, headers
+        )
+        return await self._run(lambda: self._sign(prepared))
+
+    async def refresh(self, rejected: Mapping[str, str]) -> bool:
+        """Have the signer fetch a new token, unless that has happened since the rejected request was signed."""
+        refresh = self._refresh
+        if refresh is None:
+            return False
+        await self._run(lambda: self._renew(refresh, _key_id(rejected)))
+        return True
+
+    def _sign(self, prepared: _Prepared) -> dict[str, str]:
+        self._signer(prepared)
+        signed = {name.lower(): value for name, value in prepared.headers.items()}
+        self._key_id = _key_id(signed)
+        if self._key_id is None:
+            raise CredentialsError(f"{self!r} left the request unsigned; it is not a signer of the oci package")
+        return signed
+
+    def _renew(self, refresh: Callable[[], object], rejected: str | None) -> None:
+        # Every 401 of a fan-out ends up here, one after the other: only the first may fetch a token.
+        if rejected == self._key_id:
+            refresh()
+            self._key_id = None
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        if self._worker is None:
+            return work()
+        future = asyncio.get_running_loop().run_in_executor(self._worker, work)
+        # Errors of a package that is not imported cannot be named, so they are taken as values. Their text stays out
+        # of ours: it may quote a header.
+        (outcome,) = await asyncio.gather(future, return_exceptions=True)
+        if isinstance(outcome, Exception) and not isinstance(outcome, CredentialsError):
+            raise CredentialsError(f"{self!r} failed with {type(outcome).__name__}, see its cause") from outcome
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    def __repr__(self) -> str:
+        return f"from_oci_signer(<{type(self._signer).__name__}>)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a signer is not pickled, for it holds a private key; build it anew where it is needed")
+
+
+def _key_id(headers: Mapping[str, str]) -> str | None:
+    match = re.search(_KEY_ID, headers.get("authorization", ""))
+    return match[1] if match else None

@@ -1,0 +1,163 @@
+"""The signer of a workload on Kubernetes (OKE): its service account's token, exchanged beside the cluster.
+
+Source: "Granting Workloads Access to OCI Resources" of the OCI documentation; what goes over the wire is that of the
+official SDKs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import time
+import uuid
+from base64 import b64decode
+from typing import TYPE_CHECKING, Final
+
+from .._transport.fetch import FetchRequest
+from .._transport.fetch import fetch as send
+from ..auth.config import from_environment
+from ..auth.files import read_text
+from ..auth.keys import PrivateKey
+from ..auth.regions import region_name
+from ..auth.token import TIME, Credentials, Token
+from ..errors import ConfigError, CredentialsError
+from .refresh import TokenSigner
+from .token_service import ask, token_of
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping
+
+    from .._transport.fetch import Fetch
+    from ..policies import Sleep
+
+_ACCOUNT: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
+_PORT: Final = 12250
+_KEY_ID_PREFIX: Final = "ST$"
+_IN_A_POD: Final = "workload identity exists in pods of OKE clusters only; elsewhere use another auth"
+_MOUNT: Final = "mount a service account token into the pod (automountServiceAccountToken)"
+_ENHANCED: Final = "workload identity needs an enhanced cluster, and a policy for this workload"
+_UNREACHABLE: Final = "check that this is a node of an enhanced OKE cluster, and its network policy"
+_CLOCK: Final = "check this node's clock"
+
+
+class OkeWorkloadIdentitySigner(TokenSigner):
+    """Signs as the Kubernetes workload that the program runs in.
+
+    The files are read for each token, and tokens are renewed ahead of their end. Made without I/O, outside a loop if
+    need be.
+
+    Args:
+        host: the cluster's address, by default ``KUBERNETES_SERVICE_HOST``.
+        port: of the token service there.
+        service_account_token: by default ``OCI_KUBERNETES_SERVICE_ACCOUNT_TOKEN_STRING``, else read from the file.
+        service_account_token_file: by default ``OCI_KUBERNETES_SERVICE_ACCOUNT_TOKEN_PATH``, else where Kubernetes
+            mounts it.
+        ca_file: the authority that the cluster's certificate is from; by default
+            ``OCI_KUBERNETES_SERVICE_ACCOUNT_CERT_PATH``, else where Kubernetes mounts it.
+        region: by name or short code; by default ``OCI_RESOURCE_PRINCIPAL_REGION``.
+        environ: the environment variables, by default those of the process.
+        clock: our time in seconds since the epoch.
+        sleep: waits between attempts.
+        fetch: sends the requests; by default straight to their hosts, never through a proxy.
+
+    Raises `ConfigError` if the host is not known. `sign` raises `ConfigError` for files that cannot be read, and
+    `CredentialsError` for what is in them and for refusals.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str | None = None,
+        port: int = _PORT,
+        service_account_token: str | None = None,
+        service_account_token_file: str | os.PathLike[str] | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
+        region: str | None = None,
+        environ: Mapping[str, str] | None = None,
+        clock: Callable[[], float] = time.time,
+        sleep: Sleep = asyncio.sleep,
+        fetch: Fetch = send,
+    ) -> None:
+        super().__init__("the workload's token", _CLOCK, clock=clock, sleep=sleep)
+
+        def found(name: str) -> str | None:
+            setting = from_environment(environ, name)
+            return setting.value if setting else None
+
+        self._url = _proxymux_url(host or found("KUBERNETES_SERVICE_HOST"), port)
+        if service_account_token is None and service_account_token_file is None:
+            service_account_token = found("OCI_KUBERNETES_SERVICE_ACCOUNT_TOKEN_STRING")
+            service_account_token_file = found("OCI_KUBERNETES_SERVICE_ACCOUNT_TOKEN_PATH")
+        self._account_token = service_account_token
+        self._account_file = service_account_token_file or f"{_ACCOUNT}/token"
+        self._ca_file = ca_file or found("OCI_KUBERNETES_SERVICE_ACCOUNT_CERT_PATH") or f"{_ACCOUNT}/ca.crt"
+        name = region or found("OCI_RESOURCE_PRINCIPAL_REGION")
+        self._region = region_name(name, environ) if name else None
+        self._fetch = fetch
+
+    @property
+    def region(self) -> str | None:
+        """The full name of the region that was given, or that the environment names."""
+        return self._region
+
+    async def _obtain(self) -> Credentials:
+        key, account, context = await asyncio.to_thread(self._prepare)
+        request = FetchRequest(
+            method="POST",
+            url=self._url,
+            headers={
+                "authorization": f"Bearer {account}",
+                "content-type": "application/json",
+                "opc-request-id": "/".join(uuid.uuid4().hex for _ in range(3)),
+            },
+            body=json.dumps({"podKey": key.public_text}).encode(),
+            ssl=context,
+        )
+        what = "the cluster's token service"
+        hints = {401: _MOUNT, 403: _ENHANCED}
+        body = await ask(self._fetch, request, what, clock=self._clock, unreachable=_UNREACHABLE, hints=hints)
+        text = _unwrapped(body, f"{what} at {self._url}")
+        return Credentials(Token.parse(text, f"the token that {self._url} gave", _CLOCK), key)
+
+    def _prepare(self) -> tuple[PrivateKey, str, ssl.SSLContext]:
+        account = self._read_account()
+        authority = read_text(self._ca_file, "the cluster's CA file")
+        # Not the default context: given an empty authority, it trusts those of the system instead. And from Python 3.13
+        # on it refuses the authorities of many clusters, for a key identifier they lack.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        try:
+            context.load_verify_locations(cadata=authority)
+        except (ssl.SSLError, ValueError):
+            raise CredentialsError(f"the cluster's CA file {self._ca_file} holds no certificate in PEM form") from None
+        return PrivateKey.generate(), account, context
+
+    def _read_account(self) -> str:
+        origin = "the service account token"
+        text = self._account_token
+        if text is None:
+            origin += f" in {self._account_file}"
+            text = read_text(self._account_file, "service account token file")
+        token = Token.parse(text, origin, _MOUNT)
+        if token.expired(self._clock()):
+            raise CredentialsError(f"{origin} expired at {token.expires_at:{TIME}}; {_MOUNT}, or {_CLOCK}")
+        return token.text
+
+
+def _proxymux_url(host: str | None, port: int) -> str:
+    if not host:
+        raise ConfigError(f"KUBERNETES_SERVICE_HOST is not set; {_IN_A_POD}")
+    if "/" in host or "@" in host or any(character.isspace() for character in host):
+        raise ConfigError(f"KUBERNETES_SERVICE_HOST is {host!r}, which is not a host name or an address")
+    shown = f"[{host}]" if ":" in host and not host.startswith("[") else host
+    return f"https://{shown}:{port}/resourcePrincipalSessionTokens"
+
+
+def _unwrapped(body: bytes, what: str) -> str:
+    """The token inside the answer: a JSON string of base64 of a JSON object whose token begins with ``ST$``."""
+    try:
+        inner = b64decode(body.strip().strip(b'"'), validate=True)
+    except ValueError:
+        raise CredentialsError(f"{what} answered with something that is not base64") from None
+    return token_of(inner, what).removeprefix(_KEY_ID_PREFIX)

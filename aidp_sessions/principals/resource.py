@@ -1,0 +1,129 @@
+"""The signer of an OCI resource that is given its token and key: a function, a job, a container. Asks nobody.
+
+Source: "SDK Authentication Methods" of the OCI documentation, version 2.2 of resource principals.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ..auth.config import from_environment
+from ..auth.files import holds_path, read_key, read_text
+from ..auth.regions import region_name
+from ..auth.token import Credentials, Token
+from ..errors import ConfigError
+from .refresh import TokenSigner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ..auth.keys import PrivateKey
+    from ..policies import Sleep
+
+_VERSION: Final = "OCI_RESOURCE_PRINCIPAL_VERSION"
+_RPST: Final = "OCI_RESOURCE_PRINCIPAL_RPST"
+_PRIVATE_PEM: Final = "OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM"
+_PASSPHRASE: Final = "OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM_PASSPHRASE"  # noqa: S105  # a name
+_REGION: Final = "OCI_RESOURCE_PRINCIPAL_REGION"
+_TOKEN: Final = f"session token ({_RPST})"
+_KEY: Final = f"private key ({_PRIVATE_PEM})"
+_SUPPORTED: Final = "2.2"
+_OTHER_VERSIONS: Final = frozenset({"1.1", "2.1", "2.1.1", "2.1.2", "3.0"})
+_ONLY_THERE: Final = "OCI sets it where resource principals exist, such as in functions and jobs"
+_WAY_OUT: Final = "OCI replaces it while the resource runs; if it does not, start the resource again"
+
+
+class ResourcePrincipalSigner(TokenSigner):
+    """Signs as the OCI resource that the program runs in.
+
+    Token, key and passphrase may each be the value itself or the absolute path of a file that holds it. Files are read
+    at the first signature, again when the token in hand nears its end, and after each refusal: OCI replaces them while
+    the resource runs. A token that was given as a value ends for good.
+
+    Args:
+        session_token: by default ``OCI_RESOURCE_PRINCIPAL_RPST``.
+        private_key: of that token, in PEM form; by default ``OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM``.
+        pass_phrase: of the key; by default ``OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM_PASSPHRASE``.
+        region: by name or short code; by default ``OCI_RESOURCE_PRINCIPAL_REGION``.
+        environ: the environment variables, by default those of the process.
+        clock: our time in seconds since the epoch.
+        sleep: waits between attempts.
+
+    Raises `ConfigError` for a variable that is needed and not set, and, unless token and key are given, for another
+    ``OCI_RESOURCE_PRINCIPAL_VERSION`` than 2.2. `sign` raises `ConfigError` and `CredentialsError` for what the files
+    or values turn out to be.
+    """
+
+    def __init__(
+        self,
+        *,
+        session_token: str | None = None,
+        private_key: str | None = None,
+        pass_phrase: str | None = None,
+        region: str | None = None,
+        environ: Mapping[str, str] | None = None,
+        clock: Callable[[], float] = time.time,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        if session_token is None or private_key is None:
+            _check_version(environ)
+        self._token = session_token or _required(environ, _RPST)
+        self._private_key = private_key or _required(environ, _PRIVATE_PEM)
+        phrase = from_environment(environ, _PASSPHRASE) if private_key is None else None
+        self._pass_phrase = pass_phrase or (phrase.value if phrase else None)
+        setting = from_environment(environ, _REGION)
+        self._region = region_name(region, environ) if region is not None else None
+        if region is None and setting is not None:
+            self._region = setting.parse(lambda name: region_name(name, environ))
+        self._origin = f"{_TOKEN}{f' file {self._token}' if holds_path(self._token) else ''}"
+        # Reading files costs little, and the two may be seen while only one has been replaced: no refusal is in vain.
+        super().__init__(self._origin, _WAY_OUT, clock=clock, sleep=sleep, fresh=0.0)
+
+    @property
+    def region(self) -> str | None:
+        """The full name of the region that was given, or that the environment names."""
+        return self._region
+
+    async def _obtain(self) -> Credentials:
+        return await asyncio.to_thread(self._read, self._renewal.current)
+
+    def _read(self, before: Credentials | None) -> Credentials:
+        token = Token.parse(_value(self._token, f"{_TOKEN} file"), self._origin, _WAY_OUT)
+        key = self._read_key()
+        if before and before.token == token and before.key.fingerprint == key.fingerprint:
+            return before
+        return Credentials(token, key)
+
+    def _read_key(self) -> PrivateKey:
+        phrase = self._pass_phrase and _value(self._pass_phrase, f"passphrase ({_PASSPHRASE}) file").strip()
+        if holds_path(self._private_key):
+            return read_key(Path(self._private_key), phrase, _KEY)
+        # Bytes, so that text which is no key is not taken for a path.
+        return read_key(self._private_key.encode(errors="surrogateescape"), phrase, _KEY)
+
+
+def _value(text: str, what: str) -> str:
+    return read_text(text, what) if holds_path(text) else text
+
+
+def _required(environ: Mapping[str, str] | None, name: str) -> str:
+    setting = from_environment(environ, name)
+    if setting is None:
+        raise ConfigError(f"{name} is not set; {_ONLY_THERE}")
+    return setting.value
+
+
+def _check_version(environ: Mapping[str, str] | None) -> None:
+    setting = from_environment(environ, _VERSION)
+    if setting is None:
+        raise ConfigError(f"{_VERSION} is not set; {_ONLY_THERE}")
+    if setting.value == _SUPPORTED:
+        return
+    known = "is not supported" if setting.value in _OTHER_VERSIONS else "is not known"
+    raise ConfigError(
+        f"{_VERSION} is {setting.value!r}, which {known} here, only {_SUPPORTED} is; make that signer with the oci "
+        "package: from_oci_signer(oci.auth.signers.get_resource_principals_signer())"
+    )
