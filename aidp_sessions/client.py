@@ -15,7 +15,7 @@ from ._operations.encoding import path_segment, query_string
 from ._operations.failures import raw_response
 from ._operations.listings import workspaces_path, workspaces_queries
 from ._transport.exchange import Transport
-from ._transport.limiter import Gate
+from ._transport.limiter import AdaptiveLimiter
 from ._transport.pool import Pool
 from .auth import config
 from .policies import Clock, RetryPolicy, Timeout
@@ -125,7 +125,7 @@ class SessionsClient:
             host=host,
             signer=signer,
             pool=Pool(http_session),
-            gate=Gate(max_concurrency),
+            limiter=AdaptiveLimiter(max_concurrency),
             timeout=timeout,
             retry=retry,
             clock=clock,
@@ -177,16 +177,16 @@ class SessionsClient:
         if "http_session" in options:
             raise TypeError("a copy shares the http_session of its original; create a new SessionsClient instead")
         copy = type(self)(**{**self._arguments, **options})  # type: ignore[arg-type]  # checked by __init__
-        copy._share(self, own_gate="max_concurrency" in options)  # noqa: SLF001  # it is one of us
+        copy._share(self, own_limiter="max_concurrency" in options)  # noqa: SLF001  # it is one of us
         return copy
 
-    def _share(self, original: Self, *, own_gate: bool) -> None:
+    def _share(self, original: Self, *, own_limiter: bool) -> None:
         theirs = original._transport
-        gate = self._transport.gate if own_gate else theirs.gate
+        limiter = self._transport.limiter if own_limiter else theirs.limiter
         ours = self._transport
         same_clocks = (ours.clock, ours.base_url) == (theirs.clock, theirs.base_url)
         offset = theirs.clock_offset if same_clocks else ours.clock_offset
-        self._transport = attrs.evolve(ours, pool=theirs.pool, gate=gate, clock_offset=offset)
+        self._transport = attrs.evolve(ours, pool=theirs.pool, limiter=limiter, clock_offset=offset)
         self._owns_pool = False
 
     @property
@@ -261,7 +261,7 @@ class SessionsClient:
         async def fetch(workspace_key: str, sleep: Sleep, known: SessionCollection | None) -> SessionCollection:
             return await listing.sessions(workspace_key, query, sleep=sleep, known=known)
 
-        limit = self._transport.gate.limit
+        limit = self._transport.limiter.max_limit
         return SessionStream(
             keys=Keys(listing.workspace_keys) if workspaces is None else _checked_keys(workspaces),
             fetch=fetch,

@@ -64,7 +64,7 @@ async def _through_a_client(random: Random, count: int) -> Findings:
             except Exception as error:  # noqa: BLE001  # likewise
                 seen[f"WRONG: {type(error).__name__}"] += 1
                 wrong.append(f"{error!r} for {message!r}")
-        assert client._transport.gate.in_use == 0  # noqa: SLF001  # what nobody else can tell
+        assert client._transport.limiter.in_use == 0  # noqa: SLF001  # what nobody else can tell
     return seen, wrong[:MOST_SHOWN]
 
 

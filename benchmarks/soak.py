@@ -188,7 +188,7 @@ async def ours(there: Server, keys: list[str], rounds: int) -> Result:
         await client.sessions(keys, on_error="skip").collect()  # the first connections and imports are no growth
         async with Meter(there, result):
             found = await one_stream(client, keys * rounds, result)
-        result.leaked["slots"] = client._transport.gate.in_use  # noqa: SLF001  # what nobody else can tell
+        result.leaked["slots"] = client._transport.limiter.in_use  # noqa: SLF001  # what nobody else can tell
     await asyncio.sleep(0.2)  # time for the other side to notice
     gc.collect()
     result.compare(found, keys * rounds)

@@ -131,8 +131,8 @@ PLANS: Final[dict[str, tuple[Any, Mapping[str, list[Step | bytes]], object]]] = 
 async def check_nothing_left(client: SessionsClient, healthy: RawServer) -> None:
     """No task, no slot, no connection; and whatever is shared still serves the next call."""
     await eventually(lambda: tasks_of_the_client() == [])
-    assert client._transport.gate.in_use == 0
-    assert not client._transport.gate._waiters
+    assert client._transport.limiter.in_use == 0
+    assert not client._transport.limiter._waiters
     assert connections_in_use(client) == 0
     await client.with_options(endpoint=healthy.url, timeout=Timeout(total=5.0)).list_sessions("k")
 

@@ -53,7 +53,7 @@ DOORS = {
     "aiohttp": {"_transport", "testing"},
     "backoff": {"_transport.call"},
     "cattrs": {"_convert.strict"},
-    "click": {"cli.options", "cli.running", "cli.commands"},
+    "click": {"cli.options", "cli.running", "cli.queries", "cli.commands"},
     "cryptography": {"auth.keys", "auth.certificates", "testing"},
     "msgspec": {"_convert.fast", "_convert.codec"},
     "opentelemetry": {"otel"},

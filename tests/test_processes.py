@@ -123,7 +123,8 @@ async def test_a_forked_child_gets_a_clear_answer_and_leaves_the_parent_its_conn
 LONG_KEY: Final = """
 import asyncio, os, signal
 from aidp_sessions import ApiKeySigner
-from aidp_sessions.auth.signing import PrivateKey, SigningRequest
+from aidp_sessions.auth.keys import PrivateKey
+from aidp_sessions.auth.signing import SigningRequest
 
 key = PrivateKey.generate(3072)
 user = dict(tenancy="ocid1.tenancy.oc1..aaaa", user="ocid1.user.oc1..aaaa", fingerprint=key.fingerprint)

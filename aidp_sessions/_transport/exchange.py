@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from .._operations.messages import Request, Sink
     from ..auth.signing import Signer
     from ..policies import Clock, RetryPolicy, Sleep, Timeout
-    from .limiter import Gate
+    from .limiter import AdaptiveLimiter
     from .observer import Observer
     from .pool import Pool
 
@@ -83,7 +83,7 @@ class Transport:
     host: str
     signer: Signer
     pool: Pool
-    gate: Gate
+    limiter: AdaptiveLimiter
     timeout: Timeout
     retry: RetryPolicy
     clock: Clock
@@ -140,26 +140,26 @@ class Transport:
         return await self._attempt(call, request)
 
     async def _attempt(self, call: Call, request: Request) -> Answer:
-        gate = self.gate
-        if not gate.take():
-            await gate.wait()
-        round_trip = gate.round_trip
+        limiter = self.limiter
+        if not limiter.try_acquire():
+            await limiter.acquire()
+        generation = limiter.generation
         try:
             answer = await call.attempt(request)
         except AidpError as error:
             if isinstance(error, TooManyRequestsError):
-                gate.narrow(round_trip)
+                limiter.decrease(generation)
             failed = AttemptFailedError(call, error)
         else:
-            gate.widen()
+            limiter.increase()
             return answer
         finally:
-            gate.release()
+            limiter.release()
         raise failed
 
     async def exchange(self, request: Request, opc_request_id: str, sent: dict[str, str]) -> Answer:
         """Sign, send and read once; raises an `AidpError` for anything but a 200. *sent* is filled in on the way."""
-        await self.pool.turns.take()
+        await self.pool.pacer.wait()
         offset = self.clock_offset.seconds if self.corrects_clock else 0.0
         date = _date(int(self.clock.time() + offset))
         content_type = request.headers.get("content-type", "application/json")

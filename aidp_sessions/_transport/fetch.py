@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
 import attrs
@@ -17,6 +17,9 @@ from .connector import _Response
 from .exceptions import _translate
 from .exchange import _HEADERS, _read
 from .timers import Deadlines, _Silence
+
+if TYPE_CHECKING:
+    import ssl
 
 
 async def fetch(request: FetchRequest) -> Answer:

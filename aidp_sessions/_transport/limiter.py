@@ -1,4 +1,4 @@
-"""Slots: how many things may happen at once, handed out in the order they were asked for. Plain asyncio, no I/O."""
+"""Limits how many requests are in flight. Plain asyncio, no I/O."""
 
 from __future__ import annotations
 
@@ -6,35 +6,33 @@ import asyncio
 from collections import deque
 
 
-class Gate:
-    """A first-come-first-served semaphore whose width answers to throttling.
+class AdaptiveLimiter:
+    """A first-come-first-served semaphore whose limit answers to throttling: AIMD, as in TCP's congestion control.
 
-    Whoever wants a slot may `take` one, or has to `wait` for it, and must `release` it in the end. Mostly nobody has
-    to wait, and then there is nothing to await.
-
-    `narrow` halves the width, `widen` adds a slot: multiplicative decrease once per round trip, additive increase with
-    every success, so that a few throttled requests among many hardly slow the others down. The width stays between one
-    and *limit*. A gate belongs to no event loop while nobody waits.
+    `try_acquire` takes a free slot without awaiting, which is the common case; `acquire` waits for one. Each slot is
+    given back with `release`. `decrease` halves the limit, once per generation of requests; `increase` adds one slot
+    after a success, so that a few throttled requests among many hardly slow the others down. The limit stays between
+    one and *max_limit*. A limiter may be used on one event loop after another.
 
     Attributes:
-        round_trip: counts the narrowings; note it when a request starts and hand it to `narrow` when it is throttled.
+        generation: counts the decreases; note it when a request starts and hand it to `decrease` when it is throttled.
     """
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
+    def __init__(self, max_limit: int) -> None:
+        self.max_limit = max_limit
+        self.limit = max_limit
         self.in_use = 0
-        self.round_trip = 0
-        self.width = limit
+        self.generation = 0
         self._waiters: deque[asyncio.Future[None]] = deque()
 
-    def take(self) -> bool:
-        """Take a slot if one is free and nobody waits for it."""
-        free = self.in_use < self.width and not self._waiters
+    def try_acquire(self) -> bool:
+        """Take a slot if one is free and no call waits for it."""
+        free = self.in_use < self.limit and not self._waiters
         if free:
             self.in_use += 1
         return free
 
-    async def wait(self) -> None:
+    async def acquire(self) -> None:
         """Wait for the next slot, and take it."""
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
@@ -49,22 +47,22 @@ class Gate:
 
     def release(self) -> None:
         self.in_use -= 1
-        self._hand_out()
+        self._wake()
 
-    def _hand_out(self) -> None:
-        while self._waiters and self.in_use < self.width:
+    def decrease(self, generation: int) -> None:
+        """Halve the limit, once per *generation*: requests that started before the last decrease say nothing new."""
+        if generation == self.generation:
+            self.generation += 1
+            self.limit = max(1, self.limit // 2)
+
+    def increase(self) -> None:
+        if self.limit < self.max_limit:
+            self.limit += 1
+            self._wake()
+
+    def _wake(self) -> None:
+        while self._waiters and self.in_use < self.limit:
             waiter = self._waiters.popleft()
             if not waiter.done():
                 self.in_use += 1
                 waiter.set_result(None)
-
-    def narrow(self, round_trip: int) -> None:
-        """Halve the width, but once per round trip: what started before the last narrowing says nothing new."""
-        if round_trip == self.round_trip:
-            self.round_trip += 1
-            self.width = max(1, self.width // 2)
-
-    def widen(self) -> None:
-        if self.width < self.limit:
-            self.width += 1
-            self._hand_out()

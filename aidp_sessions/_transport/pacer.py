@@ -1,4 +1,4 @@
-"""A few signatures per turn of the event loop, so that many at once do not hold it up for the time of them all."""
+"""Spreads the work of many requests over iterations of the event loop. Plain asyncio, no I/O."""
 
 from __future__ import annotations
 
@@ -6,45 +6,46 @@ import asyncio
 from collections import deque
 from typing import Final
 
-_PER_TURN: Final = 4
+_MAX_PER_ITERATION: Final = 4
 
 
-class Turns:
-    """The first four who come in a turn of the loop go on at once; the others go four per turn, in order.
+class Pacer:
+    """Lets at most four callers proceed per iteration of the event loop, first come, first served.
 
-    Requests that end together begin the next ones together: left alone, as many as are in flight are decoded, signed
-    and sent in one turn, which then lasts as long as all of them take, half a millisecond each. One per turn would cost
-    a twentieth of the throughput, four cost nothing. Used on any number of loops, one after the other.
+    Requests that end together start the next ones together. Without a pacer, as many as are in flight would be
+    decoded, signed and sent in one iteration, half a millisecond each, and hold the loop for that long. One per
+    iteration would cost a twentieth of the throughput; four cost nothing. A pacer may be used on one event loop after
+    another.
     """
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiters: deque[asyncio.Future[None]] = deque()
         self._left = 0
 
-    async def take(self) -> None:
+    async def wait(self) -> None:
         loop = asyncio.get_running_loop()
-        if self._loop is not loop:  # the first in this turn, or after a loop that was left
-            self._loop, self._left = loop, _PER_TURN
-            self._waiting.clear()
-            loop.call_soon(self._begin_turn, loop)
+        if self._loop is not loop:  # the first caller of an iteration, or on another loop
+            self._loop, self._left = loop, _MAX_PER_ITERATION
+            self._waiters.clear()
+            loop.call_soon(self._start_iteration, loop)
         if self._left:
             self._left -= 1
             return
-        mine = loop.create_future()
-        self._waiting.append(mine)
-        await mine
+        waiter = loop.create_future()
+        self._waiters.append(waiter)
+        await waiter
 
-    def _begin_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _start_iteration(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._loop is not loop:
             return
         self._left, woken = 0, 0
-        while woken < _PER_TURN and self._waiting:
-            next_one = self._waiting.popleft()
-            if not next_one.done():  # as it is when its caller was cancelled
-                next_one.set_result(None)
+        while woken < _MAX_PER_ITERATION and self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():  # a cancelled caller's future is done
+                waiter.set_result(None)
                 woken += 1
         if woken:
-            loop.call_soon(self._begin_turn, loop)
+            loop.call_soon(self._start_iteration, loop)
         else:
             self._loop = None

@@ -11,7 +11,7 @@ import aiohttp
 
 from ..auth.signing import Renewing, Signer
 from .connector import _Connector, _Response
-from .pacer import Turns
+from .pacer import Pacer
 from .timers import Deadlines
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Pool:
         self._lifetime: AsyncGenerator[None] | None = None
         self._process = 0
         self._signers: dict[int, Signer] = {}
-        self.turns = Turns()
+        self.pacer = Pacer()
         self.deadlines: Deadlines
         self.closed = False
 
@@ -83,7 +83,7 @@ class Pool:
         # Freed at once, and glibc has learnt to take blocks of this size from the heap. Left alone, it asks the kernel
         # for new pages for each of asyncio's buffers of 256 KiB, which takes longer than all else about reading.
         bytes(_LARGE_BLOCK)
-        # No limit of its own: our gate bounds the requests, so none waits inside aiohttp with its clock running.
+        # No limit of its own: our limiter bounds the requests, so none waits inside aiohttp with its clock running.
         connector = _Connector(limit=0)
         session = aiohttp.ClientSession(
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), response_class=_Response

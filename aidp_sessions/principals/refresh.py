@@ -7,7 +7,7 @@ import copy
 import logging
 from typing import TYPE_CHECKING, Final, Generic, NoReturn, TypeVar
 
-from .._transport.pacer import Turns
+from .._transport.pacer import Pacer
 from ..auth.signing import Signatures, Signer
 from ..auth.token import TIME, Credentials
 from ..errors import AidpError, CredentialsError
@@ -71,7 +71,7 @@ class Renewal(Generic[C]):
         self._obtained_at = self._due = self._not_before = float("-inf")
         self._failure: AidpError | None = None
         self._failures = 0
-        self._turns = Turns()
+        self._pacer = Pacer()
 
     @property
     def current(self) -> C | None:
@@ -138,7 +138,7 @@ class Renewal(Generic[C]):
     async def _finished(self, task: asyncio.Task[None] | None) -> None:
         if task is not None:
             await asyncio.wait({task})
-            await self._turns.take()  # all who waited wake up at once, and mostly to sign
+            await self._pacer.wait()  # all who waited wake up at once, and mostly to sign
             if task.cancelled():
                 raise CredentialsError(f"{self._what} was being renewed when the client was closed")
             task.result()

@@ -113,7 +113,7 @@ async def _check_nothing_left(client: SessionsClient, service: LocalService) -> 
     assert session is not None
     assert session.connector is not None
     assert not session.connector._acquired
-    assert client._transport.gate.in_use == 0
+    assert client._transport.limiter.in_use == 0
     healthy = client.with_options(endpoint=service.url)
     assert [session.id for session in await healthy.list_sessions("k")] == ["s0", "s1", "s2"]
 

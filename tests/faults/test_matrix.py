@@ -56,7 +56,7 @@ async def test_among_many_faults_every_session_comes_exactly_once(seed: int) -> 
             retry = RetryPolicy(attempts=20)
             async with service.client(clock=times.clock, retry=retry).with_options(endpoint=proxy.url) as client:
                 found = Counter([session.id async for session in client.sessions(keys)])
-                assert client._transport.gate.in_use == 0
+                assert client._transport.limiter.in_use == 0
             await client._transport.pool.aclose()
 
     assert found == {f"{key}-{number}": 1 for key in keys for number in range(3)}

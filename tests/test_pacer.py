@@ -1,4 +1,4 @@
-"""However many requests could go on at once, the event loop is let go after every four of them."""
+"""However many requests could proceed at once, at most four do so per iteration of the event loop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aidp_sessions._transport.pacer import Turns
+from aidp_sessions._transport.pacer import Pacer
 from aidp_sessions.auth.signing import Signer, SigningRequest
 from aidp_sessions.auth.token import Credentials, Token
 from aidp_sessions.principals.refresh import TokenSigner
@@ -21,16 +21,16 @@ from .credentials import GET, jwt, key
 from .principals import client_of
 from .ticking import ticking
 
-PER_TURN: Final = 4
-BETWEEN_TWO_TICKS: Final = 2 * PER_TURN
-"""A ticker has its place anywhere in a turn, so what happens between two ticks may belong to two turns."""
+PER_ITERATION: Final = 4
+BETWEEN_TWO_TICKS: Final = 2 * PER_ITERATION
+"""A ticker has its place anywhere in an iteration, so what happens between two ticks may belong to two iterations."""
 
 
-async def test_those_who_come_at_once_go_four_per_turn_in_order() -> None:
-    turns, order = Turns(), list[tuple[int, int]]()
+async def test_callers_that_come_at_once_proceed_four_per_iteration_in_order() -> None:
+    pacer, order = Pacer(), list[tuple[int, int]]()
 
     async def go(number: int) -> None:
-        await turns.take()
+        await pacer.wait()
         order.append((ticker.now, number))
 
     async with ticking() as ticker:
@@ -43,23 +43,23 @@ async def test_those_who_come_at_once_go_four_per_turn_in_order() -> None:
     assert groups == [[0, 1, 2, 3], [4, 6, 7, 8], [9, 10]]
 
 
-async def test_who_comes_alone_does_not_wait() -> None:
-    turns = Turns()
+async def test_up_to_four_callers_do_not_wait() -> None:
+    pacer = Pacer()
     for _ in range(3):
-        for _ in range(PER_TURN):
+        for _ in range(PER_ITERATION):
             with pytest.raises(StopIteration):
-                turns.take().send(None)
+                pacer.wait().send(None)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 
 
 @given(st.lists(st.integers(0, 10), max_size=30))
-async def test_whoever_comes_first_goes_first(sizes: list[int]) -> None:
-    """However many come in each turn."""
-    turns, order = Turns(), list[int]()
+async def test_callers_proceed_in_the_order_in_which_they_came(sizes: list[int]) -> None:
+    """However many come in each iteration."""
+    pacer, order = Pacer(), list[int]()
 
     async def go(number: int) -> None:
-        await turns.take()
+        await pacer.wait()
         order.append(number)
 
     number = count()
@@ -72,19 +72,19 @@ async def test_whoever_comes_first_goes_first(sizes: list[int]) -> None:
     assert order == list(range(sum(sizes)))
 
 
-def test_a_loop_that_was_left_does_not_hold_up_the_next() -> None:
-    turns = Turns()
+def test_a_pacer_can_be_used_on_one_loop_after_another() -> None:
+    pacer = Pacer()
 
     async def leave() -> None:
-        left_behind = [asyncio.get_running_loop().create_task(turns.take()) for _ in range(PER_TURN + 1)]
+        left_behind = [asyncio.get_running_loop().create_task(pacer.wait()) for _ in range(PER_ITERATION + 1)]
         await left_behind[0]
 
     asyncio.run(leave())
-    for _ in range(PER_TURN):
-        asyncio.run(asyncio.wait_for(turns.take(), 5))
+    for _ in range(PER_ITERATION):
+        asyncio.run(asyncio.wait_for(pacer.wait(), 5))
 
 
-async def test_calls_that_begin_together_are_signed_a_few_per_turn() -> None:
+async def test_calls_that_start_together_are_signed_a_few_per_iteration() -> None:
     @attrs.define
     class Noting(Signer):
         inner: Signer
@@ -106,7 +106,7 @@ async def test_calls_that_begin_together_are_signed_a_few_per_turn() -> None:
     assert ticker.most <= BETWEEN_TWO_TICKS
 
 
-async def test_those_who_waited_for_one_token_sign_a_few_per_turn() -> None:
+async def test_calls_that_waited_for_one_token_sign_a_few_per_iteration() -> None:
     class Slow(TokenSigner):
         async def _obtain(self) -> Credentials:
             await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Slots are handed out first come first served, never beyond the width, and none is lost to a cancellation."""
+"""Slots are handed out first come first served, never beyond the limit, and none is lost to a cancellation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from aidp_sessions._transport.limiter import Gate
+from aidp_sessions._transport.limiter import AdaptiveLimiter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
@@ -25,20 +25,20 @@ ACTIONS: Final = st.tuples(
 
 
 @asynccontextmanager
-async def slot_of(gate: Gate) -> AsyncGenerator[None]:
-    if not gate.take():
-        await gate.wait()
+async def slot_of(limiter: AdaptiveLimiter) -> AsyncGenerator[None]:
+    if not limiter.try_acquire():
+        await limiter.acquire()
     try:
         yield
     finally:
-        gate.release()
+        limiter.release()
 
 
 @attrs.define
 class Crowd:
-    """Tasks that want a slot of *gate*, each numbered as it came, and what became of them."""
+    """Tasks that want a slot of *limiter*, each numbered as it came, and what became of them."""
 
-    gate: Gate
+    limiter: AdaptiveLimiter
     holding: list[int] = attrs.field(factory=list)
     waiting: list[int] = attrs.field(factory=list)
     overtaken: list[int] = attrs.field(factory=list)
@@ -48,12 +48,12 @@ class Crowd:
 
     async def _visit(self, number: int) -> None:
         self.waiting.append(number)
-        async with slot_of(self.gate):
+        async with slot_of(self.limiter):
             self.waiting.remove(number)
             self.holding.append(number)
             # Whoever came earlier may wake up later, but must have been given a slot by now.
             earlier = [other for other in self.waiting if other < number and other not in self.cancelled]
-            self.overtaken += earlier[self.gate.in_use - len(self.holding) :]
+            self.overtaken += earlier[self.limiter.in_use - len(self.holding) :]
             try:
                 await self._leave[number].wait()
             finally:
@@ -83,9 +83,9 @@ class Crowd:
             case ("cancel", which):
                 self.cancel(which)
             case ("narrow", behind):
-                self.gate.narrow(self.gate.round_trip - behind % 2)
+                self.limiter.decrease(self.limiter.generation - behind % 2)
             case ("widen", _):
-                self.gate.widen()
+                self.limiter.increase()
             case _:
                 await asyncio.sleep(0)
 
@@ -103,29 +103,29 @@ def one_turn_at_a_time(actions: list[Action]) -> Iterator[Action]:
 
 
 async def check(limit: int, actions: list[Action]) -> None:
-    gate = Gate(limit)
-    crowd = Crowd(gate)
+    limiter = AdaptiveLimiter(limit)
+    crowd = Crowd(limiter)
     for action in one_turn_at_a_time(actions):
-        in_use, width = gate.in_use, gate.width
+        in_use, width = limiter.in_use, limiter.limit
         await crowd.do(action)
-        assert 1 <= gate.width <= limit
-        assert len(crowd.holding) <= gate.in_use <= max(in_use, width, gate.width)
+        assert 1 <= limiter.limit <= limit
+        assert len(crowd.holding) <= limiter.in_use <= max(in_use, width, limiter.limit)
     ends = await crowd.go_home()
 
     assert [type(end) for end in ends if not isinstance(end, asyncio.CancelledError | None)] == []
     assert {number for number, end in enumerate(ends) if end is not None} <= crowd.cancelled
     assert crowd.overtaken == []
-    assert gate.in_use == 0
-    await check_nothing_lost(gate)
+    assert limiter.in_use == 0
+    await check_nothing_lost(limiter)
 
 
-async def check_nothing_lost(gate: Gate) -> None:
-    """As many as the width get in without waiting, and not one more."""
-    newcomers = Crowd(gate)
-    for _ in range(gate.width + 1):
+async def check_nothing_lost(limiter: AdaptiveLimiter) -> None:
+    """As many as the limit get in without waiting, and not one more."""
+    newcomers = Crowd(limiter)
+    for _ in range(limiter.limit + 1):
         newcomers.enter()
     await asyncio.sleep(0)
-    assert newcomers.holding == list(range(gate.width))
+    assert newcomers.holding == list(range(limiter.limit))
     await newcomers.go_home()
 
 
@@ -133,7 +133,7 @@ async def check_nothing_lost(gate: Gate) -> None:
 @example(limit=1, actions=[("enter", 0), ("enter", 0), ("turn", 1), ("leave", 0), ("cancel", 1)])
 @example(limit=2, actions=[("narrow", 0), ("enter", 0), ("enter", 0), ("turn", 1), ("widen", 0), ("narrow", 0)])
 @settings(deadline=None, max_examples=100)
-async def test_whatever_happens_slots_go_in_order_within_the_width_and_come_back(
+async def test_whatever_happens_slots_go_in_order_within_the_limit_and_come_back(
     limit: int, actions: list[Action]
 ) -> None:
     await check(limit, actions)
@@ -152,87 +152,87 @@ async def test_a_cancellation_at_any_moment_among_other_events_loses_no_slot(lim
 
 
 async def test_a_waiter_cancelled_in_the_same_turn_in_which_a_slot_is_freed_is_just_cancelled() -> None:
-    gate = Gate(1)
+    limiter = AdaptiveLimiter(1)
 
     async def visit() -> None:
-        async with slot_of(gate):
+        async with slot_of(limiter):
             pass
 
-    async with slot_of(gate):
+    async with slot_of(limiter):
         waiter = asyncio.create_task(visit())
         await asyncio.sleep(0)
         waiter.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiter
 
-    assert gate.in_use == 0
+    assert limiter.in_use == 0
 
 
 async def test_an_exception_inside_gives_the_slot_back() -> None:
-    gate = Gate(1)
+    limiter = AdaptiveLimiter(1)
     for _ in range(3):
         with pytest.raises(KeyError):
-            async with slot_of(gate):
+            async with slot_of(limiter):
                 raise KeyError
 
-    assert gate.in_use == 0
+    assert limiter.in_use == 0
 
 
 @pytest.mark.parametrize(("limit", "widths"), [(1, [1, 1]), (2, [1, 1]), (8, [4, 2, 1, 1]), (9, [4, 2, 1, 1])])
-def test_narrowing_halves_the_width_down_to_one(limit: int, widths: list[int]) -> None:
-    gate = Gate(limit)
+def test_a_decrease_halves_the_limit_down_to_one(limit: int, widths: list[int]) -> None:
+    limiter = AdaptiveLimiter(limit)
     seen = []
     for _ in widths:
-        gate.narrow(gate.round_trip)
-        seen.append(gate.width)
+        limiter.decrease(limiter.generation)
+        seen.append(limiter.limit)
 
     assert seen == widths
 
 
-def test_requests_of_one_round_trip_narrow_once_however_many_are_throttled() -> None:
-    gate = Gate(32)
-    round_trip = gate.round_trip
+def test_requests_of_one_generation_decrease_once_however_many_are_throttled() -> None:
+    limiter = AdaptiveLimiter(32)
+    generation = limiter.generation
     for _ in range(32):
-        gate.narrow(round_trip)
+        limiter.decrease(generation)
 
-    assert gate.width == 16
+    assert limiter.limit == 16
 
 
-def test_each_success_widens_by_one_slot_and_never_beyond_the_limit() -> None:
-    gate = Gate(8)
-    gate.narrow(gate.round_trip)
+def test_each_success_adds_one_slot_up_to_the_maximum() -> None:
+    limiter = AdaptiveLimiter(8)
+    limiter.decrease(limiter.generation)
     seen = []
     for _ in range(6):
-        gate.widen()
-        seen.append(gate.width)
+        limiter.increase()
+        seen.append(limiter.limit)
 
     assert seen == [5, 6, 7, 8, 8, 8]
 
 
 @given(limit=st.integers(1, 64), steps=st.lists(st.booleans(), max_size=200))
-def test_the_width_stays_between_one_and_the_limit_and_recovers(limit: int, steps: list[bool]) -> None:
-    gate = Gate(limit)
+def test_the_limit_stays_between_one_and_the_maximum_and_recovers(limit: int, steps: list[bool]) -> None:
+    limiter = AdaptiveLimiter(limit)
     for narrow in steps:
-        before = gate.width
+        before = limiter.limit
         if narrow:
-            gate.narrow(gate.round_trip)
-            assert gate.width == max(1, before // 2)
+            limiter.decrease(limiter.generation)
+            assert limiter.limit == max(1, before // 2)
         else:
-            gate.widen()
-            assert before <= gate.width <= min(limit, before + 1)
+            limiter.increase()
+            assert before <= limiter.limit <= min(limit, before + 1)
     for _ in range(limit * limit + 1):
-        gate.widen()
+        limiter.increase()
 
-    assert gate.width == limit
+    assert limiter.limit == limit
 
 
-async def test_narrowing_takes_no_slot_from_those_who_hold_one_but_admits_nobody_new() -> None:
-    gate = Gate(4)
-    crowd = Crowd(gate)
+async def test_a_decrease_takes_no_slot_away_but_admits_no_new_caller() -> None:
+    limiter = AdaptiveLimiter(4)
+    crowd = Crowd(limiter)
     for _ in range(6):
         crowd.enter()
     await asyncio.sleep(0)
-    gate.narrow(gate.round_trip)
+    limiter.decrease(limiter.generation)
     crowd.leave(0)
     crowd.leave(1)
     for _ in range(3):
@@ -244,18 +244,18 @@ async def test_narrowing_takes_no_slot_from_those_who_hold_one_but_admits_nobody
     assert crowd.holding == [3, 4]
     await crowd.go_home()
 
-    assert gate.in_use == 0
+    assert limiter.in_use == 0
 
 
-async def test_widening_admits_who_waits() -> None:
-    gate = Gate(2)
-    gate.narrow(gate.round_trip)
-    crowd = Crowd(gate)
+async def test_an_increase_admits_a_caller_that_waits() -> None:
+    limiter = AdaptiveLimiter(2)
+    limiter.decrease(limiter.generation)
+    crowd = Crowd(limiter)
     crowd.enter()
     crowd.enter()
     await asyncio.sleep(0)
     assert crowd.holding == [0]
-    gate.widen()
+    limiter.increase()
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert crowd.holding == [0, 1]
@@ -263,10 +263,10 @@ async def test_widening_admits_who_waits() -> None:
 
 
 def test_a_gate_that_nobody_waits_at_can_move_to_another_loop() -> None:
-    gate = Gate(1)
+    limiter = AdaptiveLimiter(1)
 
     async def contend() -> int:
-        crowd = Crowd(gate)
+        crowd = Crowd(limiter)
         crowd.enter()
         crowd.enter()
         await asyncio.sleep(0)
