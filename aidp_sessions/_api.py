@@ -1,4 +1,4 @@
-"""The two listings, page after page: what the client's operations and streams are made of."""
+"""The operations of the service as coroutines."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Final, cast
 
 import attrs
 
-from ._operations.buffering import Delivery
+from ._operations.buffering import SessionBuffer
 from ._operations.failures import raw_response
 from ._operations.listings import (
     decode_workspaces,
-    next_token,
+    next_page_token,
+    or_not_modified,
     sessions_target,
-    unless_unchanged,
     with_page,
     workspaces_queries,
 )
 from ._operations.messages import Request, clock_skew
+from ._transport.call import Call
 from .results import SessionCollection
 
 if TYPE_CHECKING:
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
 
     from ._operations.buffering import Emit
     from ._operations.listings import SessionPage
-    from ._operations.messages import Answer
-    from ._transport.call import Call
+    from ._operations.messages import RawResponse
     from ._transport.exchange import Transport
     from .models import SessionSummary, WorkspaceSummary
     from .policies import Sleep
@@ -40,17 +40,17 @@ def can_hold_sessions(workspace: WorkspaceSummary) -> bool:
 
 
 @attrs.frozen(eq=False, repr=False)
-class Listing:
-    """Lists by way of *transport*.
+class Api:
+    """The operations of one platform, sent with *transport*.
 
     Attributes:
-        workspaces_path: the path under which the platform's workspaces live.
+        workspaces_path: the path of the platform's workspaces.
     """
 
     transport: Transport
     workspaces_path: str
 
-    async def sessions(
+    async def list_sessions(
         self,
         workspace_key: str,
         query: str,
@@ -60,43 +60,51 @@ class Listing:
         known: SessionCollection | None = None,
         responses: list[Response] | None = None,
     ) -> SessionCollection:
-        """List a workspace. *responses* takes in the raw answers; then none is decoded before it is whole."""
-        delivery = Delivery(workspace_key)
-        sink, decode = (delivery, delivery.decode) if responses is None else (None, _keeping(responses, delivery))
+        """List a workspace; returns *known* if its etag still holds.
+
+        *responses* collects the raw responses; each is then decoded in one piece, whatever its size.
+        """
+        buffer = SessionBuffer(workspace_key)
+        consumer, decode = (buffer, buffer.decode) if responses is None else (None, _recording(responses, buffer))
         target = sessions_target(self.workspaces_path, workspace_key, query)
         etag = known.etag if known and known.etag and known.etag.isascii() else None
-        with self.transport.call("list_sessions", workspace_key, opc_request_id=opc_request_id, sleep=sleep) as call:
-            request = Request(target, {"if-none-match": etag} if etag else {}, sink)
-            first = await call.send(request, unless_unchanged(decode))
+        request = Request(target, {"if-none-match": etag} if etag else {}, consumer)
+        async with Call(
+            self.transport, "list_sessions", workspace_key, opc_request_id=opc_request_id, sleep=sleep
+        ) as call:
+            first = await call.send(request, or_not_modified(decode))
             if first is None:
                 return cast("SessionCollection", known)
-            last = await _rest(call, request, first, delivery, decode)
+            last = await _follow_pages(call, request, first, buffer, decode)
         return SessionCollection(
-            items=delivery.rest(),
+            items=buffer.remaining(),
             etag=first.etag if last is first else None,
             opc_request_id=last.opc_request_id,
             extra=first.extra,
             responses=() if responses is None else tuple(responses),
         )
 
-    async def deliver(
-        self, query: str, workspace_key: str, sleep: Sleep, emit: Emit | None
+    async def stream_sessions(
+        self, workspace_key: str, query: str, sleep: Sleep, emit: Emit | None
     ) -> Callable[[], tuple[SessionSummary, ...]]:
-        """List a workspace: return a way to get its sessions, but *emit* those of a large answer as they come.
+        """List a workspace; with *emit*, pass the sessions of a large one on as they arrive.
 
-        Those are decoded when they are got, so that a workspace's sessions come to life when somebody wants them, and
-        not while those of many others wait. A listener hears of a call when it is over, so then they are decoded here.
+        Returns a function that decodes and returns the sessions that were not passed on. Decoding is postponed to the
+        consumer so that undecoded bytes, not objects, wait in the stream's buffer. With a listener it happens here,
+        because `CallEnded` must include it.
         """
-        call = self.transport.call("list_sessions", workspace_key, sleep=sleep)
-        delivery = Delivery(workspace_key, emit and (lambda sessions: call.unhurried(emit(sessions))))
-        decode = delivery.defer if self.transport.observer is None else delivery.decode
-        target = sessions_target(self.workspaces_path, workspace_key, query)
-        with call:
-            request = Request(target, sink=delivery)
-            await _rest(call, request, await call.send(request, decode), delivery, decode)
-        return lambda: call.afterwards(delivery.rest)
+        call = Call(self.transport, "list_sessions", workspace_key, sleep=sleep)
+        buffer = SessionBuffer(workspace_key, emit and (lambda sessions: call.without_deadline(emit(sessions))))
+        decode = buffer.defer if self.transport.observer is None else buffer.decode
+        request = Request(sessions_target(self.workspaces_path, workspace_key, query), consumer=buffer)
+        async with call:
+            await _follow_pages(call, request, await call.send(request, decode), buffer, decode)
+        return lambda: call.annotating(buffer.remaining)
 
-    async def workspaces(self, queries: Iterable[str]) -> AsyncGenerator[WorkspaceSummary]:
+    def reader(self, query: str) -> WorkspaceReader:
+        return WorkspaceReader(self, query)
+
+    async def list_workspaces(self, queries: Iterable[str]) -> AsyncGenerator[WorkspaceSummary]:
         """The workspaces that any of *queries* finds, each once."""
         known: set[str] = set()
         for query in queries:
@@ -104,9 +112,9 @@ class Listing:
             token: str | None = None
             seen: set[str] = set()
             while True:
-                with self.transport.call("list_workspaces") as call:
+                async with Call(self.transport, "list_workspaces") as call:
                     page = await call.send(Request(with_page(target, token)), decode_workspaces)
-                    token = next_token(page.next_page, seen)
+                    token = next_page_token(page.next_page, seen)
                 for workspace in page.workspaces:
                     if workspace.key not in known:  # pages shift while workspaces come and go
                         known.add(workspace.key)
@@ -115,35 +123,51 @@ class Listing:
                     break
 
     async def workspace_keys(self) -> AsyncGenerator[str]:
-        """The workspaces that can hold sessions, those in private networks included."""
-        async for workspace in self.workspaces(workspaces_queries({})):
+        """The keys of the workspaces that can hold sessions, those in private networks included."""
+        async for workspace in self.list_workspaces(workspaces_queries({})):
             if can_hold_sessions(workspace):
                 yield workspace.key
 
     async def clock_skew(self) -> timedelta | None:
-        with self.transport.call("list_workspaces") as call:
+        async with Call(self.transport, "list_workspaces") as call:
             skew = await call.send(Request(f"{self.workspaces_path}?limit=1"), self._skew)
         return None if skew is None else timedelta(seconds=skew)
 
-    def _skew(self, answer: Answer) -> float | None:
-        return clock_skew(answer.headers, self.transport.clock.time())
+    def _skew(self, response: RawResponse) -> float | None:
+        return clock_skew(response.headers, self.transport.clock.time())
 
 
-async def _rest(
-    call: Call, first: Request, page: SessionPage, delivery: Delivery, decode: Callable[[Answer], SessionPage]
+@attrs.frozen(eq=False, repr=False)
+class WorkspaceReader:
+    """Reads single workspaces for a stream, all with the same *query*."""
+
+    api: Api
+    query: str
+
+    async def list_sessions(self, key: str, sleep: Sleep, known: SessionCollection | None) -> SessionCollection:
+        return await self.api.list_sessions(key, self.query, sleep=sleep, known=known)
+
+    async def stream_sessions(
+        self, key: str, sleep: Sleep, emit: Emit | None
+    ) -> Callable[[], tuple[SessionSummary, ...]]:
+        return await self.api.stream_sessions(key, self.query, sleep, emit)
+
+
+async def _follow_pages(
+    call: Call, first: Request, page: SessionPage, buffer: SessionBuffer, decode: Callable[[RawResponse], SessionPage]
 ) -> SessionPage:
-    """Add *page*, the answer to *first*, and those after it to *delivery*; returns the last."""
+    """Add *page*, the response to *first*, and those after it to *buffer*; returns the last."""
     seen = set[str]()
-    await delivery.add(page)
-    while token := next_token(page.next_page, seen):
-        page = await call.send(Request(with_page(first.target, token), sink=first.sink), decode)
-        await delivery.add(page)
+    await buffer.add_page(page)
+    while token := next_page_token(page.next_page, seen):
+        page = await call.send(Request(with_page(first.target, token), consumer=first.consumer), decode)
+        await buffer.add_page(page)
     return page
 
 
-def _keeping(responses: list[Response], delivery: Delivery) -> Callable[[Answer], SessionPage]:
-    def decode(answer: Answer) -> SessionPage:
-        responses.append(raw_response(answer))
-        return delivery.decode(answer)
+def _recording(responses: list[Response], buffer: SessionBuffer) -> Callable[[RawResponse], SessionPage]:
+    def decode(response: RawResponse) -> SessionPage:
+        responses.append(raw_response(response))
+        return buffer.decode(response)
 
     return decode

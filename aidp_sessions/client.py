@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import inspect
-from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn, Self, Unpack, cast
 
 import attrs
 
 from . import endpoints
-from ._api import Listing
+from ._api import Api
 from ._operations.encoding import path_segment, query_string
 from ._operations.failures import raw_response
 from ._operations.listings import workspaces_path, workspaces_queries
+from ._transport.call import Call
 from ._transport.exchange import Transport
 from ._transport.limiter import AdaptiveLimiter
 from ._transport.pool import Pool
 from .auth import config
 from .policies import Clock, RetryPolicy, Timeout
-from .streams.keys import Keys, keys_of
+from .streams.keys import WorkspaceKeys, workspace_keys
 from .streams.stream import SessionStream
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from ._merge import Sleep
     from ._operations.generic import Query
     from ._options import CopyOptions, Options
     from ._transport.observer import Observer
@@ -133,13 +132,13 @@ class SessionsClient:
             max_response_bytes=max_response_bytes,
             ssl=ssl,
             proxy=config.environment_proxy(url) if proxy is None and trust_env else proxy,
-            observer=None if on_event is None else self._observer(on_event),
+            observer=None if on_event is None else self._observer(on_event, f"{scheme}://{host}"),
         )
 
-    def _observer(self, listener: Listener) -> Observer:
+    def _observer(self, listener: Listener, server: str) -> Observer:
         from ._transport.observer import Observer  # noqa: PLC0415  # most clients have no listener
 
-        return Observer(listener, self.platform_id, self._platform_route)
+        return Observer(listener, self.platform_id, self._platform_route, server)
 
     @classmethod
     def from_config(
@@ -199,8 +198,8 @@ class SessionsClient:
         return self._transport.base_url
 
     @property
-    def _listing(self) -> Listing:
-        return Listing(self._transport, self._workspaces_path)
+    def _api(self) -> Api:
+        return Api(self._transport, self._workspaces_path)
 
     async def list_sessions(
         self,
@@ -228,7 +227,7 @@ class SessionsClient:
         """
         query = _session_query(agent_flow_key, cluster_id, path)
         responses: list[Response] | None = [] if keep_responses else None
-        return await self._listing.sessions(workspace_key, query, opc_request_id=opc_request_id, responses=responses)
+        return await self._api.list_sessions(workspace_key, query, opc_request_id=opc_request_id, responses=responses)
 
     def sessions(
         self,
@@ -256,16 +255,11 @@ class SessionsClient:
         if max_concurrency is not None:
             _check_count(max_concurrency, "max_concurrency")
         query = _session_query(agent_flow_key, cluster_id, path)
-        listing = self._listing
-
-        async def fetch(workspace_key: str, sleep: Sleep, known: SessionCollection | None) -> SessionCollection:
-            return await listing.sessions(workspace_key, query, sleep=sleep, known=known)
-
+        api = self._api
         limit = self._transport.limiter.max_limit
         return SessionStream(
-            keys=Keys(listing.workspace_keys) if workspaces is None else _checked_keys(workspaces),
-            fetch=fetch,
-            deliver=partial(listing.deliver, query),
+            keys=WorkspaceKeys(api.workspace_keys) if workspaces is None else _checked_keys(workspaces),
+            reader=api.reader(query),
             limit=limit if max_concurrency is None else min(limit, max_concurrency),
             clock=self._transport.clock,
             on_error=on_error,
@@ -296,7 +290,7 @@ class SessionsClient:
             "lifecycleState": lifecycle_state,
             "type": type,
         }
-        return self._listing.workspaces(workspaces_queries(filters, private=is_private_network_enabled))
+        return self._api.list_workspaces(workspaces_queries(filters, private=is_private_network_enabled))
 
     async def request(
         self,
@@ -336,7 +330,9 @@ class SessionsClient:
         segments = segments or {}
         request, route = prepare(platform, method, path, segments, query or {}, json, body, headers or {})
         key = segments.get("workspaceKey")
-        with self._transport.call("request", key, opc_request_id=opc_request_id, method=method, route=route) as call:
+        async with Call(
+            self._transport, "request", key, opc_request_id=opc_request_id, method=method, route=route
+        ) as call:
             return await call.send(request, raw_response)
 
     async def clock_skew(self) -> timedelta | None:
@@ -344,7 +340,7 @@ class SessionsClient:
 
         Up to five minutes either way are harmless ("Request Signatures"). Raises what `list_sessions` raises.
         """
-        return await self._listing.clock_skew()
+        return await self._api.clock_skew()
 
     async def aclose(self) -> None:
         """Close the connections this client opened; calling it again does nothing."""
@@ -370,8 +366,8 @@ def _session_query(agent_flow_key: str | None, cluster_id: str | None, path: str
     return query_string({"cluster_id": cluster_id, "path": path, "agentFlowKey": agent_flow_key})
 
 
-def _checked_keys(workspaces: str | Iterable[str] | AsyncIterable[str]) -> Keys:
-    return keys_of(workspaces, lambda key: path_segment(key, "workspace_key"))
+def _checked_keys(workspaces: str | Iterable[str] | AsyncIterable[str]) -> WorkspaceKeys:
+    return workspace_keys(workspaces, lambda key: path_segment(key, "workspace_key"))
 
 
 def _check_type(value: object, expected: type, name: str) -> None:

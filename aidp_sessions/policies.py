@@ -12,6 +12,8 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from itertools import islice
+from typing import Final
 
 import attrs
 
@@ -19,6 +21,7 @@ from .errors import AidpError, ServiceError, TransportError
 
 Sleep = Callable[[float], Awaitable[None]]
 
+_MAX_DOUBLINGS: Final = 64  # beyond, a float might overflow
 _CONFLICTS_THAT_PASS = frozenset({"IncorrectState", "LockConflict"})
 
 
@@ -46,6 +49,15 @@ def _statuses(values: Iterable[int]) -> frozenset[int]:
     if not all(type(status) is int and 400 <= status <= 599 for status in statuses):
         raise ValueError(f"statuses must be error statuses, such as {{429, 503}}, not {values!r}")
     return statuses
+
+
+def _bound(base: float, cap: float, attempt: int) -> float:
+    """The longest pause after *attempt*: *base*, doubled for each earlier attempt, up to *cap*."""
+    import backoff  # noqa: PLC0415  # most programs see no failure
+
+    bounds = backoff.expo(factor=base, max_value=cap)
+    next(bounds)  # starts the generator, which then yields one bound per attempt
+    return next(islice(bounds, min(attempt - 1, _MAX_DOUBLINGS), None))
 
 
 @attrs.frozen(kw_only=True)
@@ -102,7 +114,7 @@ class RetryPolicy:
         """
         if attempt >= self.attempts or not self.applies_to(error):
             return None
-        jitter = random() * min(self.cap, self.base * 2.0 ** min(attempt - 1, 64))
+        jitter = random() * _bound(self.base, self.cap, attempt)
         if error.retry_after is None:
             return jitter
         return None if error.retry_after > self.retry_after_cap else error.retry_after + jitter

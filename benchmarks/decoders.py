@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 def ours() -> Decode:
     from aidp_sessions._operations.listings import decode_sessions  # noqa: PLC0415
-    from aidp_sessions._operations.messages import Answer  # noqa: PLC0415
+    from aidp_sessions._operations.messages import RawResponse  # noqa: PLC0415
 
-    return lambda body: decode_sessions(Answer(200, {}, body), "w").sessions
+    return lambda body: decode_sessions(RawResponse(200, {}, body), "w").sessions
 
 
 def official() -> Decode:

@@ -15,9 +15,9 @@ from multidict import CIMultiDict
 from aidp_sessions import AidpError, ResponseDecodeError, ServiceError, SessionSummary
 from aidp_sessions._convert import incremental as _incremental
 from aidp_sessions._convert.incremental import SessionParser
-from aidp_sessions._operations.failures import failure
+from aidp_sessions._operations.failures import error_for
 from aidp_sessions._operations.listings import decode_sessions, decode_workspaces
-from aidp_sessions._operations.messages import Answer
+from aidp_sessions._operations.messages import RawResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -139,14 +139,14 @@ def some_message(random: Random) -> bytes:
 
 def check_decoding(body: bytes, pieces: Sequence[int] = ()) -> str:
     """Decode *body* in every way there is; returns what came of it, and raises `AssertionError` if that is wrong."""
-    whole = _outcome(lambda: decode_sessions(Answer(200, CIMultiDict(), body), "k").sessions)
+    whole = _outcome(lambda: decode_sessions(RawResponse(200, CIMultiDict(), body), "k").sessions)
     if whole is not None:
         _check_against_json(whole, body)
     if body.count(b'"items"') < 2:  # of two, the last counts; in pieces, the first is gone by then
         in_pieces = _outcome(lambda: _piecewise(body, pieces))
         assert in_pieces == whole, f"in pieces: {in_pieces}"
-    _outcome(lambda: decode_workspaces(Answer(200, CIMultiDict(), body)))
-    error = failure(Answer(502, CIMultiDict(), body), now=0.0)
+    _outcome(lambda: decode_workspaces(RawResponse(200, CIMultiDict(), body)))
+    error = error_for(RawResponse(502, CIMultiDict(), body), now=0.0)
     assert isinstance(error, ServiceError)
     assert error.status == 502
     assert len(str(error)) < LONGEST_TEXT

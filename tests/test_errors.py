@@ -11,8 +11,8 @@ from multidict import CIMultiDict
 
 import aidp_sessions
 from aidp_sessions import errors
-from aidp_sessions._operations.failures import annotate, failure
-from aidp_sessions._operations.messages import Answer
+from aidp_sessions._operations.failures import attach_call, error_for
+from aidp_sessions._operations.messages import RawResponse
 from aidp_sessions.errors import (
     SERVICE_ERRORS,
     AidpError,
@@ -255,7 +255,7 @@ def test_a_failed_answer_keeps_its_headers_in_lower_case_without_credentials() -
             "opc-obo-token": "secret",
         }
     )
-    error = failure(Answer(503, headers, b""), now=0.0)
+    error = error_for(RawResponse(503, headers, b""), now=0.0)
 
     assert error is not None
     assert error.headers == {"etag": "1", "opc-request-id": "ID", "x-other": "Kept As Is"}
@@ -266,7 +266,7 @@ def test_annotate_prefers_the_id_of_the_service() -> None:
     """The id to quote is the service's own; the ids we sent stand beside it."""
     error = NotFoundError("gone")
     error.headers = {"opc-request-id": "THEIRS"}
-    annotate(error, "list_sessions", "a", ["OURS", "OURS-2"])
+    attach_call(error, "list_sessions", "a", ["OURS", "OURS-2"])
 
     assert (error.operation, error.workspace_key) == ("list_sessions", "a")
     assert (error.opc_request_id, error.request_ids) == ("THEIRS", ("OURS", "OURS-2"))
@@ -276,6 +276,6 @@ def test_annotate_prefers_the_id_of_the_service() -> None:
 def test_annotate_falls_back_to_the_id_we_sent_last(sent: list[str], quoted: str | None) -> None:
     """Even a timeout has an id to look for, if a request went out at all."""
     error = RequestTimeoutError("silence")
-    annotate(error, "list_workspaces", None, sent)
+    attach_call(error, "list_workspaces", None, sent)
 
     assert (error.opc_request_id, error.request_ids, error.workspace_key) == (quoted, tuple(sent), None)

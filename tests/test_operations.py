@@ -15,18 +15,18 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from aidp_sessions._operations.encoding import path_segment, query_string, request_id
-from aidp_sessions._operations.failures import failure
+from aidp_sessions._operations.failures import error_for
 from aidp_sessions._operations.listings import (
     SessionPage,
     WorkspacePage,
     decode_sessions,
     decode_workspaces,
-    next_token,
+    next_page_token,
     sessions_target,
     with_page,
     workspaces_path,
 )
-from aidp_sessions._operations.messages import Answer, clock_skew, retry_after
+from aidp_sessions._operations.messages import RawResponse, clock_skew, retry_after
 from aidp_sessions.errors import SERVICE_ERRORS, ResponseDecodeError, ServiceError, UnauthorizedError
 from aidp_sessions.models import SessionSummary
 
@@ -48,16 +48,16 @@ segments: Final = text.filter(
 http_dates: Final = st.integers(0, 4_000_000_000).map(lambda moment: formatdate(moment, usegmt=True))
 
 
-def answer(status: int, body: bytes = b"", **headers: str) -> Answer:
-    return Answer(status, CIMultiDict({name.replace("_", "-"): value for name, value in headers.items()}), body)
+def answer(status: int, body: bytes = b"", **headers: str) -> RawResponse:
+    return RawResponse(status, CIMultiDict({name.replace("_", "-"): value for name, value in headers.items()}), body)
 
 
 def error_body(code: str, message: str) -> bytes:
     return json.dumps({"code": code, "message": message}).encode()
 
 
-def refused(said: Answer) -> ServiceError:
-    error = failure(said, now=NOW)
+def refused(said: RawResponse) -> ServiceError:
+    error = error_for(said, now=NOW)
     assert isinstance(error, ServiceError)
     return error
 
@@ -237,21 +237,21 @@ def test_a_page_token_passes_once() -> None:
     """A token that comes again would lead in circles: it is a decode error, however many lie between."""
     seen: set[str] = set()
 
-    assert [next_token(token, seen) for token in ("a", "b", None, "c")] == ["a", "b", None, "c"]
+    assert [next_page_token(token, seen) for token in ("a", "b", None, "c")] == ["a", "b", None, "c"]
     with pytest.raises(ResponseDecodeError) as caught:
-        next_token("a", seen)
+        next_page_token("a", seen)
     assert str(caught.value) == "the service repeated a token, so its pages would never end [at opc-next-page]"
 
 
 def test_only_a_200_is_no_failure() -> None:
     """Whatever its body holds: decoding is a second step."""
-    assert failure(answer(200, b"<html>"), now=NOW) is None
+    assert error_for(answer(200, b"<html>"), now=NOW) is None
 
 
 @pytest.mark.parametrize("status", [100, 201, 202, 204, 206, 226])
 def test_another_success_is_a_decode_error(status: int) -> None:
     """The operation documents 200 only; nothing else is taken for "no sessions"."""
-    error = failure(answer(status, b"partly", opc_request_id="r"), now=NOW)
+    error = error_for(answer(status, b"partly", opc_request_id="r"), now=NOW)
 
     assert isinstance(error, ResponseDecodeError)
     assert (error.status, error.path, error.headers) == (status, "$", {"opc-request-id": "r"})
@@ -444,7 +444,7 @@ def test_a_401_without_a_date_blames_no_clock() -> None:
 )
 def test_every_answer_but_a_200_is_an_error_with_its_status(status: int, body: bytes, headers: dict[str, str]) -> None:
     """Mapping never raises: it returns the error, with the status and all headers."""
-    error = failure(Answer(status, CIMultiDict(headers), body), now=NOW)
+    error = error_for(RawResponse(status, CIMultiDict(headers), body), now=NOW)
 
     assert error is not None
     assert (error.status, error.headers) == (status, {name.lower(): value for name, value in headers.items()})

@@ -36,8 +36,8 @@ FILES = {
     "auth": ("keys", "certificates", "signing", "token", "files", "config", "regions"),
     "_operations": ("encoding", "messages", "redaction", "failures", "listings", "generic", "buffering"),
     "_transport": (
-        *("limiter", "pacer", "timers", "exceptions", "connector", "pool"),
-        *("call", "observer", "exchange", "fetch"),
+        *("limiter", "pacer", "exceptions", "connector", "pool"),
+        *("observer", "exchange", "call", "fetch"),
     ),
     "streams": ("keys", "changes", "stream"),
     "principals": (
@@ -47,11 +47,11 @@ FILES = {
     "testing": ("_service", "factories", "clock", "principals", "service", "demo", "__init__", "pytest_plugin"),
     "cli": ("options", "report", "running", "queries", "tables", "formats", "progress", "live", "commands"),
 }
-ON_THEIR_OWN = {"_version", "errors", "models", "_merge", "_transport.limiter", "_transport.pacer", "_transport.timers"}
+ON_THEIR_OWN = {"_version", "errors", "models", "_merge", "_transport.limiter", "_transport.pacer"}
 UNKNOWN_TO_STREAMS = {"_transport", "_operations", "_convert", "endpoints", "auth"}
 DOORS = {
     "aiohttp": {"_transport", "testing"},
-    "backoff": {"_transport.call"},
+    "backoff": {"policies"},
     "cattrs": {"_convert.strict"},
     "click": {"cli.options", "cli.running", "cli.queries", "cli.commands"},
     "cryptography": {"auth.keys", "auth.certificates", "testing"},

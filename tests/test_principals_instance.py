@@ -29,7 +29,7 @@ from .principals import HandClock, token_in
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from aidp_sessions._operations.messages import Answer
+    from aidp_sessions._operations.messages import RawResponse
     from aidp_sessions._transport.fetch import FetchRequest
 
 ONLY_THERE = (
@@ -138,7 +138,7 @@ class TestMetadata:
     async def test_without_ipv4_the_other_address_is_asked_and_from_then_on_only_that(self, instance: Instance) -> None:
         asked = []
 
-        async def only_ipv6(request: FetchRequest) -> Answer:
+        async def only_ipv6(request: FetchRequest) -> RawResponse:
             asked.append(request.url)
             if "169.254" in request.url:
                 closed = "http://127.0.0.1:9/"
@@ -238,7 +238,7 @@ async def asked_for_tokens(instance: Instance, **changes: Any) -> list[str]:
     """The addresses at which tokens were asked for, while all answers come from loopback."""
     asked = []
 
-    async def redirected(request: FetchRequest) -> Answer:
+    async def redirected(request: FetchRequest) -> RawResponse:
         if request.method == "POST":
             asked.append(request.url)
             request = attrs.evolve(request, url=instance.tokens.x509_url)

@@ -272,12 +272,12 @@ def test_the_changes_replayed_give_each_round_s_world(
             for key, sessions in world.items()
             for name, state in sessions.items()
         }
-        watch.begin(lambda _: True)
+        watch.start_round(lambda _: True)
         changes: list[SessionChange] = []
         for key, sessions in world.items():
             items = tuple(expected[key, name] for name in sessions)
             changes += watch.update(key, SessionCollection(items=items))
-        changes += watch.end(None)
+        changes += watch.end_round(None)
         for change in changes:
             place = change.session.workspace_key, change.session.id
             assert held.get(place) == change.previous

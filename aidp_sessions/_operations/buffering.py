@@ -1,119 +1,104 @@
-"""Whole, or as it comes: decides when the sessions of one workspace are let go.
+"""Buffers the sessions of one workspace.
 
-Up to `THRESHOLD` bytes, all pages together, are held back until the last of them is decoded, so that they can be asked
-for again without anybody having seen them. Beyond that they are passed on as they arrive, in flat memory.
+Up to `THRESHOLD` bytes, all pages together, they are kept until the last page is decoded, so that the call can be
+retried. Beyond that they are passed on as they arrive, in flat memory.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from .._convert.codec import decode_collection
-from .failures import decoded
+from .failures import decode_with_evidence
 from .listings import SessionPage, decode_sessions, session_page
 from .messages import THRESHOLD
 
 if TYPE_CHECKING:
     from .._convert.incremental import SessionParser
     from ..models import SessionSummary
-    from .messages import Answer
-
-_FROZEN: Final = gc.get_freeze_count()
+    from .messages import RawResponse
 
 Emit = Callable[[tuple["SessionSummary", ...]], Awaitable[None]]
 
 
-class Delivery:
-    """The sessions of one workspace on their way. Without *emit* all are kept, and with it those that fit.
+class SessionBuffer:
+    """Collects one workspace's sessions. With *emit*, a body larger than `THRESHOLD` is passed on as it arrives.
 
     Attributes:
-        irrevocable: something of the request under way has been passed on, so it cannot be sent again.
+        has_emitted: a part of the response under way was passed on, so its request cannot be sent again.
     """
 
     def __init__(self, workspace_key: str, emit: Emit | None = None) -> None:
         self._workspace_key = workspace_key
         self._emit = emit
-        self._held_bytes = 0
+        self._page_bytes = 0
         self._sessions: list[SessionSummary] = []
-        self._undecoded: list[Answer] = []
+        self._undecoded: list[RawResponse] = []
         self._committed = 0
-        self._parser: SessionParser | None = None
-        self.irrevocable = False
+        self._decoder: SessionParser | None = None
+        self.has_emitted = False
 
-    def begin(self) -> None:
-        """A request is sent, perhaps not for the first time: forget what an earlier attempt at it had brought."""
-        self._parser = None
-        self.irrevocable = False
+    def reset(self) -> None:
+        """Forget what an earlier attempt of the request under way has fed."""
+        self._decoder = None
+        self.has_emitted = False
         del self._sessions[self._committed :]
 
-    async def take(self, chunk: bytes) -> None:
-        """Decode a piece of a large answer, letting others run in between."""
-        from .._convert.incremental import PIECE, SessionParser  # noqa: PLC0415  # few answers are large
+    async def feed(self, chunk: bytes) -> None:
+        """Decode a piece of a large body, and let other tasks run in between."""
+        from .._convert.incremental import PIECE, SessionParser  # noqa: PLC0415  # few bodies are large
 
-        if self._parser is None:
-            self._parser = SessionParser(self._workspace_key)
+        if self._decoder is None:
+            self._decoder = SessionParser(self._workspace_key)
         for start in range(0, len(chunk), PIECE):
-            await self._pass_on(self._parser.feed(chunk[start : start + PIECE]))
+            await self._emit_or_keep(self._decoder.feed(chunk[start : start + PIECE]))
             await asyncio.sleep(0)
 
-    def decode(self, answer: Answer) -> SessionPage:
-        """The page of an answer, or what is left of it once `take` had the rest."""
-        if self._parser is None:
-            return decode_sessions(answer, self._workspace_key)
-        return session_page(answer, *self._parser.close())
+    def decode(self, response: RawResponse) -> SessionPage:
+        """The page in *response*; if its body was fed, only the sessions not yet passed on."""
+        if self._decoder is None:
+            return decode_sessions(response, self._workspace_key)
+        return session_page(response, *self._decoder.close())
 
-    def defer(self, answer: Answer) -> SessionPage:
-        """As `decode`, but leave the sessions of an answer that `take` has not seen to `rest`."""
-        if self._parser is not None:
-            return self.decode(answer)
-        self._undecoded.append(answer)
-        return session_page(answer, (), {})
+    def defer(self, response: RawResponse) -> SessionPage:
+        """The page without its sessions, which `remaining` will decode; a body that was fed is decoded now."""
+        if self._decoder is not None:
+            return self.decode(response)
+        self._undecoded.append(response)
+        return session_page(response, (), {})
 
-    async def add(self, page: SessionPage) -> None:
-        """Keep a page, or pass it on."""
-        self._held_bytes += page.size
-        if self._held_bytes > THRESHOLD:
-            await self._pass_on(page.sessions)
+    async def add_page(self, page: SessionPage) -> None:
+        """Keep the sessions of a page, or pass them on."""
+        self._page_bytes += page.size
+        if self._page_bytes > THRESHOLD:
+            await self._emit_or_keep(page.sessions)
         else:
             self._sessions += page.sessions
         self._committed = len(self._sessions)
-        self.irrevocable = False
+        self.has_emitted = False
 
-    def rest(self) -> tuple[SessionSummary, ...]:
-        """All that has not been passed on; raises `ResponseDecodeError` for a deferred answer."""
+    def remaining(self) -> tuple[SessionSummary, ...]:
+        """All sessions not yet passed on; raises `ResponseDecodeError` for a deferred response."""
         self._decode_deferred()
         return tuple(self._sessions)
 
     def _decode_deferred(self) -> None:
         undecoded, self._undecoded = self._undecoded, []
-        for answer in undecoded:
-            self._sessions += decoded(answer, self._sessions_of)
-        if undecoded:  # whole pages, which outlive a failure of the one that is arriving
+        for response in undecoded:
+            self._sessions += decode_with_evidence(response, self._decode_sessions)
+        if undecoded:  # whole pages, which stay when the page under way fails
             self._committed = len(self._sessions)
 
-    def _sessions_of(self, answer: Answer) -> tuple[SessionSummary, ...]:
-        return decode_collection(answer.body, self._workspace_key)[0]
+    def _decode_sessions(self, response: RawResponse) -> tuple[SessionSummary, ...]:
+        return decode_collection(response.body, self._workspace_key)[0]
 
-    async def _pass_on(self, sessions: tuple[SessionSummary, ...]) -> None:
+    async def _emit_or_keep(self, sessions: tuple[SessionSummary, ...]) -> None:
         if self._emit is None:
             self._decode_deferred()
             self._sessions += sessions
-            _settle()
-        elif part := self.rest() + sessions:
+        elif part := self.remaining() + sessions:
             self._sessions, self._committed = [], 0
-            self.irrevocable = True
+            self.has_emitted = True
             await self._emit(part)
-
-
-def _settle() -> None:
-    """Have the collector take for old what is kept, without a look at it.
-
-    Left alone, it walks every object that is alive, several times while a hundred thousand sessions pile up, and holds
-    the loop for dozens of milliseconds each time. Where somebody has frozen objects, they are to stay so.
-    """
-    if gc.get_freeze_count() <= _FROZEN:
-        gc.freeze()
-        gc.unfreeze()

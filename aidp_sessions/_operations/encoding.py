@@ -1,4 +1,4 @@
-"""Percent-encoding, and checks of what goes into a request."""
+"""Percent-encoding, and checks of the parts of a request target."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_PLAIN = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9_.~-]*", re.ASCII)
+_UNRESERVED = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9_.~-]*", re.ASCII)
 _REQUEST_ID = r"[A-Za-z0-9_-]+"
 _CONTROL = r"[\x00-\x1f\x7f-\x9f]"
 
@@ -21,14 +21,14 @@ def path_segment(value: object, name: str) -> str:
     """
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a string, not {type(value).__name__}")
-    if _PLAIN.fullmatch(value):
+    if _UNRESERVED.fullmatch(value):
         return value
     if not value.strip() or value in (".", "..") or re.search(_CONTROL, value):
         raise ValueError(f"{name}={value!r} must not be blank, '.' or '..', nor contain control characters")
-    return quoted(value, name)
+    return percent_encode(value, name)
 
 
-def quoted(value: object, name: str) -> str:
+def percent_encode(value: object, name: str) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a string, not {type(value).__name__}")
     try:
@@ -48,4 +48,4 @@ def request_id(value: object) -> str:
 
 def query_string(parameters: Mapping[str, str | None]) -> str:
     """``name=value`` pairs in the order given, absent ones left out; space is ``%20``, hexadecimal in upper case."""
-    return "&".join(f"{name}={quoted(value, name)}" for name, value in parameters.items() if value is not None)
+    return "&".join(f"{name}={percent_encode(value, name)}" for name, value in parameters.items() if value is not None)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import unquote
 
 from ..auth.signing import BODY_METHODS, METHODS
-from .encoding import path_segment, quoted
+from .encoding import path_segment, percent_encode
 from .messages import Request
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def prepare(  # noqa: PLR0917  # those of `SessionsClient.request`
         sent,
         method=method,
         body=data,
-        any_success=True,
+        accept_2xx=True,
     )
     return request, f"{route}/{'/'.join(parts)}"
 
@@ -91,7 +91,7 @@ def _pairs(query: Query) -> Iterator[str]:
         else:
             raise TypeError(f"query parameter {name!r} must be a string or a list of strings, not {value!r}")
         for each in values:
-            yield f"{quoted(name, 'the name of a query parameter')}={quoted(each, name)}"
+            yield f"{percent_encode(name, 'the name of a query parameter')}={percent_encode(each, name)}"
 
 
 def _content(method: str, json: object, body: bytes | None) -> tuple[bytes, str | None]:

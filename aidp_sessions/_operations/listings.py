@@ -1,4 +1,8 @@
-"""The two listings: their targets, their pages."""
+"""The two listings: what is requested, and how their pages are read.
+
+Sources: "Get available sessions" and "List workspaces" of the AI Data Platform REST reference; "REST APIs" (paging) of
+the OCI documentation.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ..models import SessionSummary, WorkspaceSummary
-    from .messages import Answer
+    from .messages import RawResponse
 
 T = TypeVar("T")
 
 _API_VERSION = r"[0-9]{8}"
-_LARGEST_PAGE = "1000"
+_MAX_PAGE_SIZE = "1000"
 _RESOURCE_BEFORE_20260430 = "dataLakes"
 
 
@@ -48,12 +52,12 @@ def workspaces_path(base_path: str, api_version: str, platform_id: str) -> str:
 
 
 def workspaces_queries(filters: Mapping[str, str | None], *, private: bool | None = None) -> list[str]:
-    """The queries that together list the workspaces that *filters* leave.
+    """The queries that together list the workspaces that match *filters*.
 
-    The service takes silence about private networks for "without"; ``private=None`` means both, hence two queries.
+    Without ``isPrivateNetworkEnabled`` the service lists public workspaces only, so ``private=None`` takes two queries.
     """
     return [
-        query_string({"limit": _LARGEST_PAGE, **filters, "isPrivateNetworkEnabled": "true" if each else "false"})
+        query_string({"limit": _MAX_PAGE_SIZE, **filters, "isPrivateNetworkEnabled": "true" if each else "false"})
         for each in ((False, True) if private is None else (private,))
     ]
 
@@ -70,28 +74,30 @@ def sessions_target(workspaces: str, workspace_key: str, query: str) -> str:
     return f"{path}?{query}" if query else path
 
 
-def decode_sessions(answer: Answer, workspace_key: str) -> SessionPage:
-    """A page of sessions; the array may be bare, as version 20240831 sends it."""
-    return session_page(answer, *decode_collection(answer.body, workspace_key))
+def decode_sessions(response: RawResponse, workspace_key: str) -> SessionPage:
+    """A page of sessions; version 20240831 sends a bare array."""
+    return session_page(response, *decode_collection(response.body, workspace_key))
 
 
-def session_page(answer: Answer, sessions: tuple[SessionSummary, ...], extra: Mapping[str, object]) -> SessionPage:
-    get = answer.headers.get
-    return SessionPage(sessions, get("opc-next-page") or None, get("etag"), get("opc-request-id"), extra, answer.size)
+def session_page(
+    response: RawResponse, sessions: tuple[SessionSummary, ...], extra: Mapping[str, object]
+) -> SessionPage:
+    get = response.headers.get
+    return SessionPage(sessions, get("opc-next-page") or None, get("etag"), get("opc-request-id"), extra, response.size)
 
 
-def unless_unchanged(decode: Callable[[Answer], T]) -> Callable[[Answer], T | None]:
+def or_not_modified(decode: Callable[[RawResponse], T]) -> Callable[[RawResponse], T | None]:
     """*decode* for a conditional request: ``None`` for a 304, which has no body."""
-    return lambda answer: None if answer.status == 304 else decode(answer)
+    return lambda response: None if response.status == 304 else decode(response)
 
 
-def decode_workspaces(answer: Answer) -> WorkspacePage:
-    items, path, _ = envelope(decode_json(answer.body))
-    return WorkspacePage(structure_workspaces(items, path), answer.headers.get("opc-next-page") or None)
+def decode_workspaces(response: RawResponse) -> WorkspacePage:
+    items, path, _ = envelope(decode_json(response.body))
+    return WorkspacePage(structure_workspaces(items, path), response.headers.get("opc-next-page") or None)
 
 
-def next_token(page: str | None, seen: set[str]) -> str | None:
-    """Pass *page* on, once: a token that comes again would lead in circles, so it is a `ResponseDecodeError`."""
+def next_page_token(page: str | None, seen: set[str]) -> str | None:
+    """Return *page*; raises `ResponseDecodeError` for a token seen before, for such paging would never end."""
     if page is None:
         return None
     if page in seen:

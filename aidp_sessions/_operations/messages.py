@@ -1,14 +1,13 @@
-"""The service's operations without any I/O: what to ask for, and what an answer means.
+"""Requests and responses as values, and what their date headers mean.
 
-Sources: "Get available sessions" and "List workspaces" of the AI Data Platform REST reference; the pages "REST APIs"
-(paging, request ids) and "API Errors" of the OCI documentation.
+Sources: "Request Signatures" and "API Errors" of the OCI documentation; RFC 9110, sections 9.2.2 and 10.2.3.
 """
 
 from __future__ import annotations
 
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol
 
 import attrs
 
@@ -17,18 +16,15 @@ from ..errors import AidpError, TransportError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-
-T = TypeVar("T")
-
 MAX_CLOCK_SKEW: Final = 300.0
 """Seconds by which the date of a signature may differ from the service's clock ("Request Signatures")."""
 
 THRESHOLD: Final = 1024 * 1024
-"""Bytes up to which an answer is decoded in one go: a few milliseconds of work, a few megabytes of objects."""
+"""Bytes up to which a body is decoded in one go: a few milliseconds of work, a few megabytes of objects."""
 
 _NO_HEADERS: Final[Mapping[str, str]] = {}
-_IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
-_REFUSED_BEFOREHAND = frozenset({409, 429})
+_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+_NOT_PROCESSED: Final = frozenset({409, 429})
 
 
 @attrs.define(eq=False, repr=False)
@@ -37,54 +33,54 @@ class Request:
 
     Attributes:
         target: path and query, percent-encoded, exactly as they are signed and sent.
-        headers: beside those that every request carries; names in lower case.
-        sink: takes the body of a large answer piece by piece.
-        any_success: every 2xx is an answer, not only 200.
+        headers: in addition to those that every request carries; names in lower case.
+        consumer: takes the body of a large response piece by piece.
+        accept_2xx: every 2xx is a success, not only 200.
     """
 
     target: str
     headers: Mapping[str, str] = attrs.field(default=_NO_HEADERS)
-    sink: Sink | None = None
+    consumer: BodyConsumer | None = None
     method: str = attrs.field(default="GET", kw_only=True)
     body: bytes = attrs.field(default=b"", kw_only=True, repr=False)
-    any_success: bool = attrs.field(default=False, kw_only=True)
+    accept_2xx: bool = attrs.field(default=False, kw_only=True)
 
-    def may_be_repeated(self, error: AidpError) -> bool:
-        """Whether sending this again after *error* does no more than sending it once.
+    def is_safe_to_retry(self, error: AidpError) -> bool:
+        """Whether a retry after *error* has no more effect than one request.
 
-        So it is for methods that are idempotent (RFC 9110, 9.2.2), with an ``opc-retry-token``, and where the service
-        said before it did anything that it would not, or was not even reached. Not once a part of an answer was used.
+        That holds for idempotent methods (RFC 9110, 9.2.2), for requests with an ``opc-retry-token``, and where the
+        service refused before it acted or was not reached. It does not hold once a part of the body was handed over.
         """
-        if self.sink is not None and self.sink.irrevocable:
+        if self.consumer is not None and self.consumer.has_emitted:
             return False
         if self.method in _IDEMPOTENT or "opc-retry-token" in self.headers:
             return True
-        return error.unsent if isinstance(error, TransportError) else error.status in _REFUSED_BEFOREHAND
+        return error.unsent if isinstance(error, TransportError) else error.status in _NOT_PROCESSED
 
 
-class Sink(Protocol):
-    """Where the body of a large answer goes.
+class BodyConsumer(Protocol):
+    """Takes the body of a large response.
 
     Attributes:
-        irrevocable: what was taken has had effects, so the request cannot be sent again.
+        has_emitted: a part of the body was handed over, so the request cannot be sent again.
     """
 
-    irrevocable: bool
+    has_emitted: bool
 
-    def begin(self) -> None:
-        """An attempt begins: forget what an earlier one had brought."""
+    def reset(self) -> None:
+        """Forget what an earlier attempt of this request has fed; called when a body starts."""
 
-    async def take(self, chunk: bytes) -> None:
-        """Use a piece; raises `ResponseDecodeError` if it cannot be right."""
+    async def feed(self, chunk: bytes) -> None:
+        """Process a piece; raises `ResponseDecodeError` if it is not as documented."""
 
 
 @attrs.define(eq=False, repr=False)
-class Answer:
-    """A complete answer; *headers* must look names up regardless of case.
+class RawResponse:
+    """A complete response; *headers* must look names up regardless of case.
 
     Attributes:
-        body: decompressed; empty if a sink took it.
-        size: bytes of the body, wherever they went.
+        body: decompressed; empty if a consumer took it.
+        size: bytes of the body, those that a consumer took included.
     """
 
     status: int
@@ -100,7 +96,7 @@ def clock_skew(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds to wait, never negative, from either form of ``Retry-After``; a date counts from the answer's own."""
+    """Seconds to wait, never negative, from either form of ``Retry-After``; a date counts from the response's own."""
     value = headers.get("retry-after", "").strip()
     if value.isascii() and value.replace(".", "", 1).isdigit():
         return float(value)
@@ -112,7 +108,7 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def http_date(value: str | None) -> float | None:
-    """Seconds since the epoch, or ``None`` for what is no date."""
+    """Seconds since the epoch, or ``None`` if *value* is not a date."""
     try:
         date = parsedate_to_datetime(value) if value else None
     except (ValueError, OverflowError):

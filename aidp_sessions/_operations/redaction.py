@@ -1,16 +1,17 @@
-"""What other people's words may not carry into our errors and logs: credentials, and more than anybody reads."""
+"""Removes credentials from text that the service sent, and limits its length, before it enters errors or logs."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from .messages import Answer
+    from .messages import RawResponse
 
-_LONGEST_MESSAGE = 4096
-_QUOTED_PAIR = r"""[\s,]*\w+\s*=\s*\\*["'][^"'\\]*\\*["']?"""
-_CREDENTIALS = rf"""(?aisx)
+_MAX_MESSAGE: Final = 4096
+_PRIVATE_HEADERS: Final = frozenset({"set-cookie", "cookie", "authorization", "proxy-authorization", "opc-obo-token"})
+_QUOTED_PAIR: Final = r"""[\s,]*\w+\s*=\s*\\*["'][^"'\\]*\\*["']?"""
+_CREDENTIALS: Final = rf"""(?aisx)
     \bSignature(?:{_QUOTED_PAIR})+
     | -----BEGIN\ [A-Z0-9\ ]+-----.*?(?:-----END\ [A-Z0-9\ ]+-----|\Z)
     | ST\$[^\s"'\\,]+
@@ -21,21 +22,19 @@ _CREDENTIALS = rf"""(?aisx)
 def redact(text: str) -> str:
     """*text* without what looks like a signature, a token (``ST$…``, JWT, Basic, Bearer) or PEM.
 
-    Bytes that are no UTF-8, which headers may hold, become replacement characters: any text can be logged.
+    Bytes that are not UTF-8, which headers may hold, become replacement characters, so that the text can be logged.
     """
     return re.sub(_CREDENTIALS, "[redacted]", text.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
 
 
 def shortened(text: str) -> str:
-    return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}…"
+    return text if len(text) <= _MAX_MESSAGE else f"{text[:_MAX_MESSAGE]}…"
 
 
-_PRIVATE_HEADERS = frozenset({"set-cookie", "cookie", "authorization", "proxy-authorization", "opc-obo-token"})
-
-
-def _shown_headers(answer: Answer) -> dict[str, str]:
+def public_headers(response: RawResponse) -> dict[str, str]:
+    """The headers of *response* without those that hold credentials; names in lower case, repeated values joined."""
     shown: dict[str, str] = {}
-    for header, value in answer.headers.items():
+    for header, value in response.headers.items():
         name = header.lower()
         if name not in _PRIVATE_HEADERS:
             shown[name] = f"{shown[name]}, {redact(value)}" if name in shown else redact(value)

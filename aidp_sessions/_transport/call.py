@@ -1,220 +1,238 @@
-"""One operation from its first attempt to its result: its deadline, its request ids, its retries. No I/O of its own."""
+"""One operation from its first attempt to its result: its time limit, its retries, its request ids, its events."""
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
-import math
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+import os
+from typing import TYPE_CHECKING, Self, TypeVar
 
-from .._operations.failures import annotate, decoded
-from .._operations.messages import Answer
-from ..errors import AidpError, RequestTimeoutError, UnauthorizedError
+from .._operations.encoding import request_id
+from .._operations.failures import attach_call, decode_with_evidence
+from ..errors import AidpError, RequestTimeoutError, TooManyRequestsError, UnauthorizedError
+from ..events import AttemptEnded, AttemptStarted, CallEnded, CallStarted, RetryScheduled
+from .exchange import SentHeaders
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Awaitable, Callable
     from types import TracebackType
 
-    from .._operations.messages import Request
+    from .._operations.messages import RawResponse, Request
+    from ..events import CallInfo, Event
     from ..policies import Sleep
     from .exchange import Transport
-    from .timers import Deadlines
 
 T = TypeVar("T")
 
 _log = logging.getLogger("aidp_sessions")
-_log.addHandler(logging.NullHandler())
-
-
-class AttemptFailedError(Exception):
-    """Carries a failed attempt through `backoff`, which hands its wait generator nothing but the exception."""
-
-    def __init__(self, call: Call, error: AidpError) -> None:
-        super().__init__(error)
-        self.call = call
-        self.error = error
-
-
-class SentHeaders(dict[str, str]):
-    """The headers that a signer made; shows their names only, also to tools that print the variables of a traceback."""
-
-    def __repr__(self) -> str:
-        return f"<headers {', '.join(self)}>"
 
 
 class Call:
-    """``with transport.call(…) as call: value = await call.send(request, decode)``.
+    """``async with Call(transport, operation) as call: value = await call.send(request, decode)``.
 
-    Several requests (pages) may be sent in one call; they share its deadline. Every `AidpError` that leaves the block
+    Several requests (pages) may be sent in one call; they share its time limit. Every `AidpError` that leaves the block
     says which call it ended. Requests carry the ids ``root``, ``root-2``, ``root-3``….
+
+    Args:
+        transport: sends the requests.
+        operation: the name that errors and events give.
+        workspace_key: the workspace that is asked, if the operation concerns one.
+        opc_request_id: the root of the request ids; made up if missing.
+        sleep: replaces the clock's, so that a stream can give up its place while a call waits for a retry.
+        method: for events only.
+        route: for events only; known for the listings.
     """
 
     def __init__(
-        self, transport: Transport, operation: str, workspace_key: str | None, root: str, sleep: Sleep
+        self,
+        transport: Transport,
+        operation: str,
+        workspace_key: str | None = None,
+        *,
+        opc_request_id: str | None = None,
+        sleep: Sleep | None = None,
+        method: str = "GET",
+        route: str | None = None,
     ) -> None:
         self._transport = transport
         self._operation = operation
         self._workspace_key = workspace_key
-        self._root = root
-        self._sleep = sleep
+        self._root = os.urandom(14).hex().upper() if opc_request_id is None else request_id(opc_request_id)
+        self._sleep = sleep or transport.clock.sleep
         self._request_ids: list[str] = []
         self._seconds: list[float] = []
-        self._attempts = 0
-        self._delay = 0.0
         self._clock_corrected = False
         self._refreshed = False
-        self._request: Request | None = None
-        self._deadlines: Deadlines
-        self._task: asyncio.Task[Any]
-        self._cancellations = 0
-        self._expired = False
-        self.due = math.inf
+        self._loop: asyncio.AbstractEventLoop
+        self._timeout: asyncio.Timeout
+        self._started = 0.0
+        self._info: CallInfo | None = None
+        if (observer := transport.observer) is not None:
+            self._info = observer.describe_call(operation, workspace_key, self._root, method, route)
 
-    def __enter__(self) -> Self:
-        self._deadlines = deadlines = self._transport.pool.join_loop()
-        task = asyncio.current_task(deadlines.loop)
-        if task is None:
-            raise RuntimeError("calls need a task to run in, such as that of asyncio.run()")
-        self._task, self._cancellations = task, task.cancelling()
-        total = self._transport.timeout.total
-        deadlines.start(self, math.inf if total is None else total)
+    async def __aenter__(self) -> Self:
+        self._loop = self._transport.pool.bind_to_loop()
+        self._timeout = asyncio.timeout(self._transport.timeout.total)
+        self._started = self._loop.time()
+        if self._info is not None:
+            self._tell(CallStarted(call=self._info))
+        await self._timeout.__aenter__()
         return self
 
-    def expire(self) -> None:
-        self._expired = True
-        self._task.cancel()
-
-    def __exit__(
+    async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._deadlines.stop(self)
-        self._request = None  # its sink may lead back to this call: a cycle would keep both until the next collection
-        error = exc if isinstance(exc, AidpError) else None
-        if self._gave_up(exc_type):
-            total, count = self._transport.timeout.total, len(self._request_ids)
-            error = RequestTimeoutError(f"the total of {total:g} s for the call ran out, in attempt {count}", "total")
-        if error is not None:
+        error = exc
+        try:
+            await self._timeout.__aexit__(exc_type, exc, traceback)
+        except TimeoutError:
+            total, attempts = self._transport.timeout.total, len(self._request_ids)
+            message = f"the total of {total:g} s for the call ran out, in attempt {attempts}"
+            error = RequestTimeoutError(message, "total")
+        if isinstance(error, AidpError):
             self._annotate(error)
-            if error is not exc:
+        if self._info is not None:
+            seconds = self._loop.time() - self._started
+            self._tell(CallEnded(call=self._info, seconds=seconds, attempts=len(self._request_ids), error=error))
+        try:
+            if error is not None and error is not exc:
                 raise error from None
+        finally:
+            del error, exc  # break the reference cycle frame → error → traceback → frame
 
-    def _gave_up(self, exc_type: type[BaseException] | None) -> bool:
-        """Was it our own deadline alone that cancelled the task? As in `asyncio.timeout`, which costs twice as much."""
-        expired, self._expired = self._expired, False
-        return expired and self._task.uncancel() <= self._cancellations and exc_type is asyncio.CancelledError
+    async def send(self, request: Request, decode: Callable[[RawResponse], T]) -> T:
+        """Send *request* until it succeeds, and decode the response; raises the error of the last attempt."""
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                response = await self._attempt(request)
+            except AidpError as error:
+                delay = self._schedule_retry(request, error, attempt)
+                if delay is None:
+                    raise
+            else:
+                return decode_with_evidence(response, decode)
+            await self._sleep(delay)
 
-    def _annotate(self, error: AidpError) -> None:
-        annotate(error, self._operation, self._workspace_key, self._request_ids, self._seconds)
-
-    def afterwards(self, work: Callable[[], T]) -> T:
-        """Do *work* that the call has left for later; its errors are the call's all the same."""
+    def annotating(self, work: Callable[[], T]) -> T:
+        """Run *work* after the call has ended and annotate its errors as the call's."""
         try:
             return work()
         except AidpError as error:
             self._annotate(error)
             raise
 
-    async def send(self, request: Request, decode: Callable[[Answer], T]) -> T:
-        """Send *request* until it is answered, and decode the answer; raises the last failure."""
-        self._attempts = 0
-        self._request = request
-        try:
-            answer = await self._transport.until_answered(self, request)
-        except AttemptFailedError as failed:
-            error = failed.error
-        else:
-            return decoded(answer, decode)
-        raise error
-
-    async def unhurried(self, waiting: Awaitable[None]) -> None:
-        """Await something that takes its time for reasons of the consumer's, which the deadline does not count."""
-        left = self.due - self._deadlines.loop.time()
-        self._deadlines.stop(self)
+    async def without_deadline(self, waiting: Awaitable[None]) -> None:
+        """Await the consumer with the call's timeout suspended."""
+        deadline, suspended = self._timeout.when(), self._loop.time()
+        self._timeout.reschedule(None)
         try:
             await waiting
         finally:
-            self._deadlines.start(self, left)
+            if deadline is not None:
+                self._timeout.reschedule(deadline + self._loop.time() - suspended)
 
-    async def attempt(self, request: Request) -> Answer:
-        """Send once; after a 401, again with the clock corrected or with better credentials, each once per call."""
-        self._attempts += 1
+    async def _attempt(self, request: Request) -> RawResponse:
+        limiter = self._transport.limiter
+        if not limiter.try_acquire():
+            await limiter.acquire()
+        generation = limiter.generation
+        try:
+            response = await self._authorize(request)
+        except TooManyRequestsError:
+            limiter.decrease(generation)
+            raise
+        else:
+            limiter.increase()
+        finally:
+            limiter.release()
+        return response
+
+    async def _authorize(self, request: Request) -> RawResponse:
+        """Send once. After a 401, retry at once: once per call with a corrected clock, once with new credentials."""
         while True:
             sent = SentHeaders()
             try:
                 return await self._exchange(request, sent)
             except UnauthorizedError as error:
-                if not (self._corrects_clock(error, sent) or await self._refreshes(sent)):
+                if not (self._try_clock_correction(error, sent) or await self._try_refresh(sent)):
                     raise
 
-    def _corrects_clock(self, error: UnauthorizedError, sent: SentHeaders) -> bool:
+    def _try_clock_correction(self, error: UnauthorizedError, sent: SentHeaders) -> bool:
         if self._clock_corrected or not self._transport.correct_clock(error.headers, sent):
             return False
         self._clock_corrected = True
         return True
 
-    async def _refreshes(self, sent: SentHeaders) -> bool:
+    async def _try_refresh(self, sent: SentHeaders) -> bool:
         if self._refreshed or not await self._transport.signer.refresh(sent):
             return False
         self._refreshed = True
         return True
 
-    async def _exchange(self, request: Request, sent: SentHeaders) -> Answer:
-        time = self._deadlines.loop.time
-        request_id, began, outcome = self._next_id(), time(), "broken off"
+    async def _exchange(self, request: Request, sent: SentHeaders) -> RawResponse:
+        request_id, started = self._next_request_id(), self._loop.time()
+        outcome: RawResponse | AidpError | None = None
         try:
-            answer = await self._transport.exchange(request, request_id, sent)
-            outcome = str(answer.status)
+            outcome = await self._transport.exchange(request, request_id, sent)
         except AidpError as error:
-            outcome = f"{error.status or ''} {type(error).__name__}".strip()
+            outcome = error
             raise
+        else:
+            return outcome
         finally:
-            self._seconds.append(time() - began)
-            if _log.isEnabledFor(logging.DEBUG):
-                milliseconds = 1000 * self._seconds[-1]
-                _log.debug(
-                    "%s %s: %s in %.0f ms, attempt %d, opc-request-id %s",
-                    *(request.method, request.target, outcome, milliseconds, self._attempts, request_id),
-                )
-        return answer
+            self._seconds.append(self._loop.time() - started)
+            self._note_attempt(request, outcome)
+            del outcome  # break the reference cycle frame → error → traceback → frame
 
-    def _next_id(self) -> str:
-        count = len(self._request_ids)
-        self._request_ids.append(f"{self._root}-{count + 1}" if count else self._root)
-        return self._request_ids[-1]
+    def _next_request_id(self) -> str:
+        number = len(self._request_ids) + 1
+        request_id = f"{self._root}-{number}" if number > 1 else self._root
+        self._request_ids.append(request_id)
+        if self._info is not None:
+            self._tell(AttemptStarted(call=self._info, attempt=number, opc_request_id=request_id))
+        return request_id
 
-    def plans_retry(self, error: AidpError) -> bool:
-        """Decide whether to try again after *error*, and how long to pause before; never beyond the deadline."""
-        if self._request is not None and not self._request.may_be_repeated(error):
-            return False
-        delay = self._transport.retry.delay(error, self._attempts, self._transport.clock.random)
-        if delay is None or self._deadlines.loop.time() + delay > self.due:
-            return False
-        _log.debug("%s: attempt %d failed, next in %.3f s: %s", self._operation, self._attempts, delay, error)
-        self._delay = delay
-        return True
+    def _note_attempt(self, request: Request, outcome: RawResponse | AidpError | None) -> None:
+        """Log the attempt that has ended, and tell of it. *outcome* is ``None`` if it was broken off."""
+        error = outcome if isinstance(outcome, AidpError) else None
+        status = None if outcome is None else outcome.status
+        number, request_id, seconds = len(self._request_ids), self._request_ids[-1], self._seconds[-1]
+        if _log.isEnabledFor(logging.DEBUG):
+            result = f"{status or ''} {'' if error is None else type(error).__name__}".strip() or "broken off"
+            _log.debug(
+                "%s %s: %s in %.0f ms, attempt %d, opc-request-id %s",
+                *(request.method, request.target, result, 1000 * seconds, number, request_id),
+            )
+        if self._info is not None:
+            ended = AttemptEnded(
+                call=self._info,
+                attempt=number,
+                opc_request_id=request_id,
+                seconds=seconds,
+                status=status,
+                error=error,
+            )
+            self._tell(ended)
 
-    async def pause(self) -> None:
-        await self._sleep(self._delay)
+    def _schedule_retry(self, request: Request, error: AidpError, attempt: int) -> float | None:
+        """Seconds to wait before the next attempt, or ``None``: do not retry. Never beyond the call's time limit."""
+        if not request.is_safe_to_retry(error):
+            return None
+        delay = self._transport.retry.delay(error, attempt, self._transport.clock.random)
+        deadline = self._timeout.when()
+        if delay is None or (deadline is not None and self._loop.time() + delay > deadline):
+            return None
+        _log.debug("%s: attempt %d failed, next in %.3f s: %s", self._operation, attempt, delay, error)
+        if self._info is not None:
+            number = len(self._request_ids)
+            self._tell(RetryScheduled(call=self._info, attempt=number, delay=delay, error=error))
+        return delay
 
+    def _annotate(self, error: AidpError) -> None:
+        attach_call(error, self._operation, self._workspace_key, self._request_ids, self._seconds)
 
-_Attempts = Callable[[list[AttemptFailedError], Call, "Request"], Awaitable[Answer]]
-
-
-def _pauses() -> Generator[float, Any, None]:  # backoff types it as if nothing were sent in
-    """Ask after each failure whether to go on. Yields only zeros: `Call.pause` does the waiting, before `backoff`."""
-    failed = yield 0.0
-    while failed.call.plans_retry(failed.error):
-        failed = yield 0.0
-
-
-async def _take_pause(details: Mapping[str, object]) -> None:
-    await cast("AttemptFailedError", details["exception"]).call.pause()
-
-
-@functools.cache
-def _with_backoff() -> Callable[[_Attempts], _Attempts]:
-    import backoff  # noqa: PLC0415  # when the first attempt of all fails
-
-    return backoff.on_exception(_pauses, AttemptFailedError, jitter=None, on_backoff=_take_pause, logger=None)
+    def _tell(self, event: Event) -> None:
+        if (observer := self._transport.observer) is not None:
+            observer.tell(event)

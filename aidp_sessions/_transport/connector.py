@@ -1,4 +1,4 @@
-"""aiohttp's connector and response, changed in two places."""
+"""aiohttp's connector and response, changed where they would hide a failure."""
 
 from __future__ import annotations
 
@@ -8,26 +8,25 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
 import aiohttp
-from aiohttp import AddrInfoType
 
-from .exceptions import _reason
-from .timers import _silence
+from .exceptions import describe
 
 if TYPE_CHECKING:
     import asyncio
 
+    from aiohttp import AddrInfoType
     from aiohttp.connector import Connection
 
-_MOST_STALE: Final = 100
-_MOST_REMEMBERED: Final = 1000
-_TRIED_AGAIN: Final = aiohttp.ClientOSError, aiohttp.ServerDisconnectedError  # by aiohttp, if it sees them
+_MAX_STALE: Final = 100
+_MAX_REMEMBERED: Final = 1000
+_RETRIED_BY_AIOHTTP: Final = aiohttp.ClientOSError, aiohttp.ServerDisconnectedError
 
 
-class _Connector(aiohttp.TCPConnector):
-    """Gives up kept connections on which something came unasked: it would pass for the answer to the next request."""
+class Connector(aiohttp.TCPConnector):
+    """Discards pooled connections that received data while idle: it would be taken for the next response."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401  # aiohttp's
-        super().__init__(socket_factory=self._open_socket, **options)  # pyright: ignore[reportUnknownMemberType]  # likewise
+        super().__init__(socket_factory=self._open_socket, **options)  # pyright: ignore[reportUnknownMemberType]
         self._used: set[asyncio.Transport] = set()
         self._sockets = WeakSet[socket.socket]()
 
@@ -37,10 +36,10 @@ class _Connector(aiohttp.TCPConnector):
         return opened
 
     def abort_all(self) -> None:
-        """End the connections that, broken off under TLS, still wait for the service to say goodbye.
+        """End the connections that were broken off under TLS and still wait for the service's closing message.
 
-        A request that is given up while its connection is just about to stand leaves one that we know by its socket
-        only; its transport closes itself once it finds that shut down.
+        A request that is cancelled just before its connection is established leaves a connection of which only the
+        socket is known; its transport closes itself when it finds the socket shut down.
         """
         for transport in self._used:
             transport.abort()
@@ -50,29 +49,28 @@ class _Connector(aiohttp.TCPConnector):
                 opened.shutdown(socket.SHUT_RDWR)
 
     async def connect(self, *args: Any, **options: Any) -> Connection:  # noqa: ANN401  # aiohttp's types, which vary
-        for _ in range(_MOST_STALE):
+        for _ in range(_MAX_STALE):
             try:
                 connection = await super().connect(*args, **options)
             except aiohttp.ClientConnectorError:
                 raise
-            except _TRIED_AGAIN as broken:  # a proxy hung up
-                raise aiohttp.ClientConnectionError(_reason(broken)) from None
+            except _RETRIED_BY_AIOHTTP as broken:  # a proxy hung up
+                raise aiohttp.ClientConnectionError(describe(broken)) from None
             if connection.transport is not None:
-                if len(self._used) > _MOST_REMEMBERED:
+                if len(self._used) > _MAX_REMEMBERED:
                     self._used = {transport for transport in self._used if not transport.is_closing()}
                 self._used.add(connection.transport)
             if connection.protocol is not None and not connection.protocol.should_close:
-                _silence.get().begin(connection.transport)
                 return connection
             connection.close()
-        raise aiohttp.ClientConnectionError("the service spoke before it was asked")
+        raise aiohttp.ClientConnectionError("the service sent data before it was asked")
 
 
-class _Response(aiohttp.ClientResponse):
-    """Is given up when its connection breaks; left alone, aiohttp asks again, unseen, with the old date and id."""
+class ClientResponse(aiohttp.ClientResponse):
+    """Raises when the connection breaks. aiohttp would resend silently, with a stale date and request id."""
 
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
         try:
             return await super().start(connection)
-        except _TRIED_AGAIN as broken:
-            raise aiohttp.ClientConnectionError(_reason(broken)) from None
+        except _RETRIED_BY_AIOHTTP as broken:
+            raise aiohttp.ClientConnectionError(describe(broken)) from None

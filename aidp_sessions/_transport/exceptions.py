@@ -1,8 +1,13 @@
-"""Turns the exceptions of the network stack into those of this package."""
+"""Turns the exceptions of the network stack into those of this package, in one place.
+
+The exceptions of aiohttp hold the request with its headers, and the frames of its tracebacks hold them as local
+variables. So they are never chained to ours, and an exception that passes through, such as a cancellation, loses the
+frames inside aiohttp.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import aiohttp
 
@@ -10,22 +15,34 @@ from .._operations.redaction import redact
 from ..errors import AidpError, ConnectionFailedError, RequestTimeoutError, ResponseDecodeError, TransportError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from ..policies import Timeout
 
-_LONGEST_REASON: Final = 500
+T = TypeVar("T")
+
+_MAX_REASON: Final = 500
 
 
-def _translate(caught: aiohttp.ClientError | OSError, timeout: Timeout) -> AidpError:
-    """The one place where exceptions of the network stack become ours."""
-    if type(caught.__cause__).__name__ == "DecompressSizeError":  # aiohttp 3.13 has a limit of its own, per chunk
+async def mapping_exceptions(waiting: Awaitable[T], limits: Timeout) -> T:
+    """Await *waiting*, a step of aiohttp; raises a `TransportError` or `ResponseDecodeError` for what fails there."""
+    try:
+        return await waiting
+    except (aiohttp.ClientError, OSError) as caught:
+        error = map_exception(caught, limits)
+    raise error
+
+
+def map_exception(caught: aiohttp.ClientError | OSError, limits: Timeout) -> AidpError:
+    if type(caught.__cause__).__name__ == "DecompressSizeError":  # aiohttp 3.13 limits the size per chunk
         return ResponseDecodeError("the body is larger than max_response_bytes, or than aiohttp inflates at once")
     error: TransportError
     if isinstance(caught, aiohttp.SocketTimeoutError):
-        error = _fell_silent(timeout)
+        error = RequestTimeoutError(f"the read timeout of {limits.read:g} s ran out: the service fell silent", "read")
     elif isinstance(caught, TimeoutError):
-        error = RequestTimeoutError(f"the connect timeout of {timeout.connect:g} s ran out", "connect")
+        error = RequestTimeoutError(f"the connect timeout of {limits.connect:g} s ran out", "connect")
     else:
-        error = ConnectionFailedError(f"the connection failed: {_reason(caught)}")
+        error = ConnectionFailedError(f"the connection failed: {describe(caught)}")
         error.permanent = isinstance(caught, aiohttp.ClientConnectorCertificateError)
     error.unsent = isinstance(caught, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
     cause = getattr(caught, "os_error", None)
@@ -33,13 +50,10 @@ def _translate(caught: aiohttp.ClientError | OSError, timeout: Timeout) -> AidpE
     return error
 
 
-def _fell_silent(timeout: Timeout) -> RequestTimeoutError:
-    return RequestTimeoutError(f"the read timeout of {timeout.read:g} s ran out: the service fell silent", "read")
-
-
-def _reason(caught: aiohttp.ClientError | OSError) -> str:
-    if isinstance(caught, aiohttp.ServerDisconnectedError):  # whose text may be half an answer's headers
+def describe(caught: aiohttp.ClientError | OSError) -> str:
+    """What went wrong, in a line without credentials."""
+    if isinstance(caught, aiohttp.ServerDisconnectedError):  # its text may be half of a response's headers
         return "it was closed before an answer came"
-    # The text of a ClientResponseError would repeat the request, headers and all.
+    # The text of a ClientResponseError would repeat the request, headers included.
     text = caught.message if isinstance(caught, aiohttp.ClientResponseError) else str(caught)
-    return redact(" ".join(text.split()))[:_LONGEST_REASON] or type(caught).__name__
+    return redact(" ".join(text.split()))[:_MAX_REASON] or type(caught).__name__

@@ -1,8 +1,7 @@
-"""Requests of signers, over connections of their own."""
+"""Requests of signers to token and metadata services, over connections of their own."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -10,44 +9,14 @@ import aiohttp
 import attrs
 from yarl import URL
 
-from .._operations.messages import Answer
-from ..errors import AidpError
+from .._operations.messages import RawResponse
 from ..policies import Timeout
-from .connector import _Response
-from .exceptions import _translate
-from .exchange import _HEADERS, _read
-from .timers import Deadlines, _Silence
+from .connector import ClientResponse
+from .exceptions import mapping_exceptions
+from .exchange import HEADERS, read_body
 
 if TYPE_CHECKING:
     import ssl
-
-
-async def fetch(request: FetchRequest) -> Answer:
-    """Send a signer's request over a connection of its own: no proxy, no redirects; raises `TransportError`."""
-    timeout = Timeout(connect=request.connect, read=request.read)
-    outcome: Answer | AidpError
-    try:
-        async with (
-            aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), response_class=_Response) as session,
-            session.request(
-                request.method,
-                URL(request.url, encoded=True),
-                data=request.body or None,
-                headers={**_HEADERS, **request.headers},
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(
-                    total=None, connect=timeout.connect, sock_connect=timeout.connect, sock_read=timeout.read
-                ),
-                ssl=request.ssl,
-            ) as response,
-        ):
-            outcome = await _read(response, MAX_ANSWER, None, _Silence(Deadlines(asyncio.get_running_loop()), None))
-    except (aiohttp.ClientError, OSError) as caught:
-        outcome = _translate(caught, timeout)
-    if isinstance(outcome, AidpError):  # out here, where no aiohttp exception with our headers is attached
-        raise outcome
-    return outcome
-
 
 MAX_ANSWER: Final = 1024 * 1024
 
@@ -59,7 +28,7 @@ class FetchRequest:
     Attributes:
         url: percent-encoded, sent as it is.
         connect: seconds for name resolution, TCP and TLS together.
-        read: seconds of silence while the answer arrives.
+        read: the longest time in seconds without data while the response arrives.
         ssl: the context to verify the service with; ``True`` is the default one.
     """
 
@@ -72,5 +41,24 @@ class FetchRequest:
     ssl: ssl.SSLContext | bool = True
 
 
-Fetch = Callable[[FetchRequest], Awaitable[Answer]]
-"""Sends a request once, straight to its host, and reads the answer whole; raises `TransportError`."""
+Fetch = Callable[[FetchRequest], Awaitable[RawResponse]]
+"""Sends a request once, directly to its host, and reads the whole response; raises `TransportError`."""
+
+
+async def fetch(request: FetchRequest) -> RawResponse:
+    """Send *request* over a connection of its own, with neither proxy nor redirects; raises `TransportError`."""
+    timeout = Timeout(connect=request.connect, read=request.read)
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), response_class=ClientResponse) as session:
+        requesting = session.request(
+            request.method,
+            URL(request.url, encoded=True),
+            data=request.body or None,
+            headers={**HEADERS, **request.headers},
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(
+                total=None, connect=timeout.connect, sock_connect=timeout.connect, sock_read=timeout.read
+            ),
+            ssl=request.ssl,
+        )
+        async with await mapping_exceptions(requesting, timeout) as received:
+            return await read_body(received, MAX_ANSWER, timeout)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from .._operations.messages import Answer
+    from .._operations.messages import RawResponse
     from .._transport.fetch import Fetch
     from ..auth.files import FileSignature, KeySource
     from ..policies import Sleep
@@ -192,7 +192,7 @@ class SessionTokenSigner(TokenSigner):
         headers = signed_headers(unsigned, session.key, session.key_id)
         request = FetchRequest(method="POST", url=url, headers=headers, body=body)
 
-        async def noting_the_end(request: FetchRequest) -> Answer:
+        async def noting_the_end(request: FetchRequest) -> RawResponse:
             answer = await self._fetch(request)
             if answer.status == 401:
                 self._final = session.token

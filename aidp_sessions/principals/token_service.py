@@ -6,7 +6,7 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Final, cast
 
-from .._operations.failures import failure
+from .._operations.failures import error_for
 from .._transport.fetch import MAX_ANSWER, Fetch, FetchRequest
 from ..errors import CredentialsError, ServiceError, TransportError
 
@@ -51,7 +51,7 @@ async def ask(
         raise UnreachableError(
             f"{what} at {request.url} took longer than {_WHOLE_EXCHANGE_S:g} s; {unreachable}"
         ) from None
-    refused = failure(answer, now=clock(), limit=MAX_ANSWER)
+    refused = error_for(answer, now=clock(), limit=MAX_ANSWER)
     if refused is None:
         return answer.body
     said = " ".join(str(part) for part in (refused.status, refused.code) if part is not None)

@@ -1,4 +1,4 @@
-"""What changed between two looks at many workspaces: values in, changes out. Knows neither clock nor network."""
+"""What changed between two rounds of a watch: values in, changes out."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ if TYPE_CHECKING:
     from ..results import SessionCollection
 
 _log = logging.getLogger("aidp_sessions")
-Identity = tuple[str | None, str | None]
+SessionKey = tuple[str | None, str | None]
 
 
 class Watch:
-    """The state of one watch. Each round: `begin`, then `update` once per workspace, then `end`.
+    """The state of one watch. Each round: `start_round`, then `update` once per workspace, then `end_round`.
 
-    What fails keeps what it had: an outage makes nothing vanish. Each outage is logged once, as a warning, and its end.
+    A workspace that cannot be reached keeps its last known sessions. The start and the end of each outage are logged.
     """
 
     def __init__(self) -> None:
         self.collections: dict[str, SessionCollection] = {}
-        self._selected: dict[str, dict[Identity, SessionSummary]] = {}
+        self._selected: dict[str, dict[SessionKey, SessionSummary]] = {}
         self._failing: set[str | None] = set()
         self._seen: set[str] = set()
-        self._holds: Callable[[SessionSummary], bool] | None = None
+        self._matches: Callable[[SessionSummary], bool] | None = None
 
-    def begin(self, holds: Callable[[SessionSummary], bool] | None) -> None:
-        """Start a round in which the selection is what *holds*, or everything."""
-        self._holds = holds
+    def start_round(self, matches: Callable[[SessionSummary], bool] | None) -> None:
+        """Start a round that selects the sessions for which *matches* is true, or all."""
+        self._matches = matches
         self._seen = set()
 
-    def update(self, key: str, answer: SessionCollection | AidpError) -> Iterator[SessionChange]:
+    def update(self, key: str, result: SessionCollection | AidpError) -> Iterator[SessionChange]:
         self._seen.add(key)
-        if isinstance(answer, AidpError):
-            self._fails(key, answer)
+        if isinstance(result, AidpError):
+            self._fails(key, result)
             return
         self._recovers(key)
-        self.collections[key] = answer
-        selected = {_identity(session): session for session in filter(self._holds, answer)}
+        self.collections[key] = result
+        selected = {_session_key(session): session for session in filter(self._matches, result)}
         yield from self._replace(key, selected)
 
-    def end(self, failure: AidpError | None) -> Iterator[SessionChange]:
-        """Finish the round; *failure* is why the workspaces could not all be listed, if so."""
+    def end_round(self, failure: AidpError | None) -> Iterator[SessionChange]:
+        """End the round; *failure* says why the workspaces could not all be listed."""
         if failure is not None:
             self._fails(None, failure)
             return
@@ -57,7 +57,7 @@ class Watch:
             self.collections.pop(key, None)
             self._failing.discard(key)
 
-    def _replace(self, key: str, selected: dict[Identity, SessionSummary]) -> Iterator[SessionChange]:
+    def _replace(self, key: str, selected: dict[SessionKey, SessionSummary]) -> Iterator[SessionChange]:
         before = self._selected.get(key, {})
         if selected:
             self._selected[key] = selected
@@ -76,14 +76,14 @@ class Watch:
     def _fails(self, key: str | None, error: AidpError) -> None:
         if key not in self._failing:
             self._failing.add(key)
-            _log.warning("what a failed request would have shown is taken to be as it was: %s", error)
+            _log.warning("the last known sessions are kept: %s", error)
 
     def _recovers(self, key: str | None) -> None:
         if key in self._failing:
             self._failing.discard(key)
-            _log.info("%s answers again", "the listing of workspaces" if key is None else f"workspace {key!r}")
+            _log.info("%s results again", "the listing of workspaces" if key is None else f"workspace {key!r}")
 
 
-def _identity(session: SessionSummary) -> Identity:
-    """The service promises no id; a session without one is known by its path."""
+def _session_key(session: SessionSummary) -> SessionKey:
+    """The id, or for a session without one (the service promises none) its path."""
     return (session.id, None) if session.id is not None else (None, session.path)

@@ -1,4 +1,4 @@
-"""The workspaces that a stream asks: whatever the caller named, as something to enumerate again and again."""
+"""The workspaces that a stream asks."""
 
 from __future__ import annotations
 
@@ -12,23 +12,25 @@ if TYPE_CHECKING:
 
 
 @attrs.frozen(eq=False, repr=False)
-class Keys:
-    """Where a stream finds its workspaces.
+class WorkspaceKeys:
+    """Where a stream finds the keys of its workspaces.
 
     Attributes:
-        begin: starts to enumerate their keys.
-        once: they come from an iterator, which only the first iteration finds full.
+        iterate: starts a new iteration over the keys.
+        single_use: the keys come from an iterator, so that only one iteration is possible.
     """
 
-    begin: Callable[[], AsyncGenerator[str]]
-    once: bool = False
+    iterate: Callable[[], AsyncGenerator[str]]
+    single_use: bool = False
 
 
-def keys_of(workspaces: str | Iterable[str] | AsyncIterable[str], check: Callable[[str], object]) -> Keys:
+def workspace_keys(
+    workspaces: str | Iterable[str] | AsyncIterable[str], check: Callable[[str], object]
+) -> WorkspaceKeys:
     """The keys of *workspaces*; *check* raises for a bad one.
 
-    A collection is checked at once, and a key that it holds twice is asked once. An iterator can be enumerated once;
-    the second time raises `RuntimeError`, for an empty stream would be a lie.
+    A collection is checked at once, and repeated keys are asked once. The second iteration over an iterator raises
+    `RuntimeError`, so that a used-up iterator is an error instead of an empty result.
     """
     if isinstance(workspaces, str):
         workspaces = (workspaces,)
@@ -36,27 +38,27 @@ def keys_of(workspaces: str | Iterable[str] | AsyncIterable[str], check: Callabl
         keys = tuple(dict.fromkeys(workspaces))
         for key in keys:
             check(key)
-        return Keys(lambda: _checked(keys))
+        return WorkspaceKeys(lambda: _iterate_checked(keys))
     if isinstance(workspaces, Iterator | AsyncIterator):
         rest = [workspaces]
 
-        def begin() -> AsyncGenerator[str]:
+        def iterate_once() -> AsyncGenerator[str]:
             if not rest:
                 raise RuntimeError("these workspaces came from an iterator, which is used up; pass a list instead")
-            return _enumerate(rest.pop(), check)
+            return _iterate(rest.pop(), check)
 
-        return Keys(begin, once=True)
+        return WorkspaceKeys(iterate_once, single_use=True)
     if not isinstance(workspaces, Iterable | AsyncIterable):
         raise TypeError(f"workspaces must be a key or an iterable of keys, not {type(workspaces).__name__}")
-    return Keys(lambda: _enumerate(workspaces, check))
+    return WorkspaceKeys(lambda: _iterate(workspaces, check))
 
 
-async def _checked(keys: tuple[str, ...]) -> AsyncGenerator[str]:
+async def _iterate_checked(keys: tuple[str, ...]) -> AsyncGenerator[str]:
     for key in keys:
         yield key
 
 
-async def _enumerate(
+async def _iterate(
     workspaces: Iterable[str] | AsyncIterable[str], check: Callable[[str], object]
 ) -> AsyncGenerator[str]:
     if isinstance(workspaces, AsyncIterable):

@@ -1,4 +1,4 @@
-"""The facade over many workspaces: one lazy stream of sessions. Knows how to ask one workspace only by being told."""
+"""The sessions of many workspaces as one lazy stream; how one workspace is read is up to a `WorkspaceReader`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, NoReturn, Protocol, Self, TypeVar
 
 import attrs
 
@@ -22,21 +22,29 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ..policies import Clock
-    from .keys import Keys
+    from .keys import WorkspaceKeys
 
 T = TypeVar("T")
 OnError = Literal["defer", "raise", "skip"]
 Predicate = Callable[[SessionSummary], bool]
-Fetch = Callable[[str, Sleep, SessionCollection | None], Awaitable[SessionCollection]]
-"""``fetch(workspace_key, sleep, known)``: all sessions of a workspace; *known* itself, if nothing has changed since."""
 Emit = Callable[[tuple[SessionSummary, ...]], Awaitable[None]]
 Part = Callable[[], Iterable[SessionSummary]]
-"""Sessions that are there, but not decoded before somebody calls for them; then they may raise an `AidpError`."""
-Deliver = Callable[[str, Sleep, Emit | None], Awaitable[Part]]
-"""``deliver(workspace_key, sleep, emit)``: the same sessions; if they are many, some are emitted before the rest."""
+"""Decodes and returns sessions; raises an `AidpError` if they cannot be decoded."""
 
-_LONGEST_HEAD_START = 1.0
+_MAX_HEAD_START: Final = 1.0
 _log = logging.getLogger("aidp_sessions")
+
+
+class WorkspaceReader(Protocol):
+    """Reads one workspace. *sleep* waits before a retry; both raise an `AidpError` for a workspace that fails."""
+
+    async def list_sessions(self, key: str, sleep: Sleep, known: SessionCollection | None) -> SessionCollection:
+        """All sessions; *known* itself if nothing has changed since."""
+        ...
+
+    async def stream_sessions(self, key: str, sleep: Sleep, emit: Emit | None) -> Part:
+        """The same sessions; those of a large workspace are emitted as they arrive, and only the rest is returned."""
+        ...
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -51,9 +59,8 @@ class SessionStream:
     raises one `FanOutError`; ``"raise"`` raises the first `AidpError` and cancels the rest; ``"skip"`` logs a warning.
     """
 
-    _keys: Keys = attrs.field(alias="keys")
-    _fetch: Fetch = attrs.field(alias="fetch")
-    _deliver: Deliver = attrs.field(alias="deliver")
+    _keys: WorkspaceKeys = attrs.field(alias="keys")
+    _reader: WorkspaceReader = attrs.field(alias="reader")
     _limit: int = attrs.field(alias="limit")
     _clock: Clock = attrs.field(alias="clock")
     _on_error: OnError = attrs.field(alias="on_error")
@@ -63,7 +70,7 @@ class SessionStream:
         """Keep the sessions for which *predicate* holds; its exceptions end the iteration."""
         if not callable(predicate):
             raise TypeError(f"where() takes a function of a session, not {predicate!r}")
-        return self._narrowed(lambda: _guarded(predicate))
+        return self._filtered(lambda: _guarded(predicate))
 
     def idle_since(self, since: datetime | timedelta, *, connected: bool | None = None) -> Self:
         """Keep the sessions whose kernel has been idle since *since*; see `is_idle_since`.
@@ -71,13 +78,13 @@ class SessionStream:
         A timedelta counts back from the moment an iteration starts. Raises `ValueError` for a naive datetime.
         """
         instant(since)
-        return self._narrowed(lambda: idle_predicate(since, connected=connected, clock=self._clock.time))
+        return self._filtered(lambda: idle_predicate(since, connected=connected, clock=self._clock.time))
 
     def busy(self) -> Self:
         """Keep the sessions whose kernel is executing."""
-        return self._narrowed(lambda: _is_busy)
+        return self._filtered(lambda: _is_busy)
 
-    def _narrowed(self, condition: Callable[[], Predicate]) -> Self:
+    def _filtered(self, condition: Callable[[], Predicate]) -> Self:
         return attrs.evolve(self, conditions=(*self._conditions, condition))
 
     def __aiter__(self) -> AsyncGenerator[SessionSummary]:
@@ -85,7 +92,7 @@ class SessionStream:
 
     async def _sessions(self) -> AsyncGenerator[SessionSummary]:
         failures: list[AidpError] = []
-        async with aclosing(self._merged(self._asking_for_parts())) as parts:
+        async with aclosing(self._merged(self._read_parts())) as parts:
             try:
                 async for part in parts:
                     try:
@@ -97,7 +104,7 @@ class SessionStream:
                         continue
                     for session in sessions:
                         yield session
-            except _FilterFailedError as failed:
+            except PredicateFailedError as failed:
                 raise failed.error from failed.error.__cause__
             except AidpError as error:
                 if self._on_error != "defer":
@@ -106,28 +113,28 @@ class SessionStream:
         if failures:
             raise FanOutError.of(failures)
 
-    def _asking_for_parts(self) -> Source[str, Part]:
-        holds = self._predicate()
+    def _read_parts(self) -> Source[str, Part]:
+        matches = self._predicate()
 
-        async def ask(key: str, slot: Slot[Part]) -> None:
+        async def read(key: str, slot: Slot[Part]) -> None:
             delivered = 0
 
             async def emit(sessions: tuple[SessionSummary, ...]) -> None:
                 nonlocal delivered
-                if kept := sessions if holds is None else tuple(filter(holds, sessions)):
+                if kept := sessions if matches is None else tuple(filter(matches, sessions)):
                     await slot.emit(lambda: kept)
                     delivered += len(kept)
 
             try:
-                rest = await self._deliver(key, slot.pause, emit)
+                rest = await self._reader.stream_sessions(key, slot.pause, emit)
             except AidpError as error:
                 error.delivered = delivered
                 if self._on_error == "raise":
                     raise
                 rest = _raising(error)
-            await slot.emit(rest if holds is None else lambda: filter(holds, rest()))
+            await slot.emit(rest if matches is None else lambda: filter(matches, rest()))
 
-        return ask
+        return read
 
     def _note(self, error: AidpError, failures: list[AidpError]) -> None:
         if self._on_error == "skip":
@@ -159,13 +166,14 @@ class SessionStream:
         return sessions
 
     async def _outcomes(self) -> AsyncGenerator[WorkspaceOutcome]:
-        holds = self._predicate()
-        async with aclosing(self._answers(lambda key, sleep: self._deliver(key, sleep, None))) as answers:
-            async for key, answer in answers:
-                part = _raising(answer) if isinstance(answer, AidpError) else answer
+        matches = self._predicate()
+        reader = self._reader
+        async with aclosing(self._results(lambda key, sleep: reader.stream_sessions(key, sleep, None))) as results:
+            async for key, result in results:
+                part = _raising(result) if isinstance(result, AidpError) else result
                 try:
-                    outcome = WorkspaceOutcome(workspace_key=key, sessions=tuple(filter(holds, part())))
-                except _FilterFailedError as failed:
+                    outcome = WorkspaceOutcome(workspace_key=key, sessions=tuple(filter(matches, part())))
+                except PredicateFailedError as failed:
                     raise failed.error from failed.error.__cause__
                 except AidpError as error:
                     if self._on_error == "raise":
@@ -177,81 +185,85 @@ class SessionStream:
         """Ask again and again, and yield what changed; the first round yields every session as ``appeared``.
 
         A session that enters the selection appears, one that leaves it vanishes; so ``idle_since`` of two hours shows
-        a kernel once it has been idle for that long. Rounds begin *every* so often and never overlap; the first begins
-        within a second, the second after a random part of the period, so that watches started together drift apart.
-        Unchanged answers are neither sent nor decoded again where the service honours ``If-None-Match``.
+        a kernel once it has been idle for that long. Rounds start at intervals of *every* and never overlap; the first
+        starts within a second, the second after a random part of the period, so that watches started together drift
+        apart. Unchanged responses are neither sent nor decoded again where the service honours ``If-None-Match``.
 
-        A workspace that fails keeps its sessions until it answers again, and one warning is logged; so does the
-        listing of workspaces. In the first round, and always with ``on_error="raise"``, a failed listing is raised.
+        A workspace that cannot be reached keeps its last known sessions, and one warning is logged; the same holds for
+        the listing of workspaces. In the first round, and always with ``on_error="raise"``, a failed listing is raised.
 
-        Polling may keep clusters alive, and their cost: one of Oracle's samples lists sessions for that purpose. The
+        Polling may keep clusters running, and their cost: one of Oracle's samples lists sessions for that purpose. The
         claim is not documented; keep to minutes. Raises `ValueError` for a period that is not positive, and for
         workspaces that came from an iterator.
         """
         if every <= timedelta(0):
             raise ValueError(f"every={every!r} must be a positive timedelta; minutes are advised")
-        if self._keys.once:
+        if self._keys.single_use:
             raise ValueError("watch() asks the same workspaces again and again; pass a list instead of an iterator")
         return self._changes(every.total_seconds())
 
     async def _changes(self, period: float) -> AsyncGenerator[SessionChange]:
         watch, loop, first = Watch(), asyncio.get_running_loop(), True
-        await self._clock.sleep(self._clock.random() * min(period, _LONGEST_HEAD_START))
+        reader = self._reader
+        await self._clock.sleep(self._clock.random() * min(period, _MAX_HEAD_START))
         while True:
-            began = loop.time()
-            watch.begin(self._predicate())
+            started = loop.time()
+            watch.start_round(self._predicate())
             failure: AidpError | None = None
             async with aclosing(
-                self._answers(lambda key, sleep: self._fetch(key, sleep, watch.collections.get(key)))
-            ) as answers:
+                self._results(lambda key, sleep: reader.list_sessions(key, sleep, watch.collections.get(key)))
+            ) as results:
                 try:
-                    async for key, answer in answers:
-                        for change in watch.update(key, answer):
+                    async for key, result in results:
+                        for change in watch.update(key, result):
                             yield change
-                except _FilterFailedError as failed:
+                except PredicateFailedError as failed:
                     raise failed.error from failed.error.__cause__
                 except AidpError as error:
                     if first or self._on_error == "raise":
                         raise
                     failure = error
-            for change in watch.end(failure):
+            for change in watch.end_round(failure):
                 yield change
             wait = period * self._clock.random() if first else period
             first = False
-            await self._clock.sleep(max(0.0, wait - (loop.time() - began)))
+            await self._clock.sleep(max(0.0, wait - (loop.time() - started)))
 
     def _predicate(self) -> Predicate | None:
         """The conditions as they stand now, for `filter`: a timedelta among them starts to count here."""
         predicates = [condition() for condition in self._conditions]
         if len(predicates) < 2:
             return predicates[0] if predicates else None
-        return lambda session: all(holds(session) for holds in predicates)
+        return lambda session: all(matches(session) for matches in predicates)
 
-    async def _answers(
-        self, ask_one: Callable[[str, Sleep], Awaitable[T]]
+    async def _results(
+        self, read_one: Callable[[str, Sleep], Awaitable[T]]
     ) -> AsyncGenerator[tuple[str, T | AidpError]]:
-        """What *ask_one* gives for each workspace, or the error that it failed with."""
+        """What *read_one* returns for each workspace, or the error that it failed with."""
 
-        async def ask(key: str, slot: Slot[tuple[str, T | AidpError]]) -> None:
-            answer: T | AidpError
+        async def read(key: str, slot: Slot[tuple[str, T | AidpError]]) -> None:
+            result: T | AidpError
             try:
-                answer = await ask_one(key, slot.pause)
+                result = await read_one(key, slot.pause)
             except AidpError as error:
                 if self._on_error == "raise":
                     raise
-                answer = error
-            await slot.emit((key, answer))
+                result = error
+            await slot.emit((key, result))
 
-        async with aclosing(self._merged(ask)) as answers:
-            async for answer in answers:
-                yield answer
+        async with aclosing(self._merged(read)) as results:
+            async for result in results:
+                yield result
 
-    def _merged(self, ask: Source[str, T]) -> AsyncGenerator[T]:
-        return merge(self._keys.begin(), ask, limit=self._limit, sleep=self._clock.sleep)
+    def _merged(self, source: Source[str, T]) -> AsyncGenerator[T]:
+        return merge(self._keys.iterate(), source, limit=self._limit, sleep=self._clock.sleep)
 
 
-class _FilterFailedError(Exception):
-    """Carries what a filter raised past those who would take it for the failure of a workspace."""
+class PredicateFailedError(Exception):
+    """Carries an `AidpError` that a caller's predicate raised past the places that take it for a workspace's failure.
+
+    Predicates run while a large workspace is read, because only what they keep counts as delivered.
+    """
 
     def __init__(self, error: AidpError) -> None:
         super().__init__(error)
@@ -263,13 +275,13 @@ def _is_busy(session: SessionSummary) -> bool:
 
 
 def _guarded(predicate: Predicate) -> Predicate:
-    def holds(session: SessionSummary) -> bool:
+    def matches(session: SessionSummary) -> bool:
         try:
             return predicate(session)
         except AidpError as error:
-            raise _FilterFailedError(error) from None
+            raise PredicateFailedError(error) from None
 
-    return holds
+    return matches
 
 
 def _raising(error: AidpError) -> Part:
