@@ -24,8 +24,7 @@ from .results import SessionCollection
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
 
-    from ._operations.buffering import Emit
-    from ._operations.listings import SessionPage
+    from ._operations.buffering import Emit, SessionPage
     from ._operations.messages import RawResponse
     from ._transport.exchange import Transport
     from .models import SessionSummary, WorkspaceSummary
@@ -72,7 +71,7 @@ class Api:
         async with Call(
             self.transport, "list_sessions", workspace_key, opc_request_id=opc_request_id, sleep=sleep
         ) as call:
-            first = await call.send(request, or_not_modified(decode))
+            first = await call.send(request, decode if etag is None else or_not_modified(decode))
             if first is None:
                 return cast("SessionCollection", known)
             last = await _follow_pages(call, request, first, buffer, decode)
@@ -93,11 +92,10 @@ class Api:
         consumer so that undecoded bytes, not objects, wait in the stream's buffer. With a listener it happens here,
         because `CallEnded` must include it.
         """
-        call = Call(self.transport, "list_sessions", workspace_key, sleep=sleep)
         buffer = SessionBuffer(workspace_key, emit and (lambda sessions: call.without_deadline(emit(sessions))))
         decode = buffer.defer if self.transport.observer is None else buffer.decode
         request = Request(sessions_target(self.workspaces_path, workspace_key, query), consumer=buffer)
-        async with call:
+        async with Call(self.transport, "list_sessions", workspace_key, sleep=sleep) as call:
             await _follow_pages(call, request, await call.send(request, decode), buffer, decode)
         return lambda: call.annotating(buffer.remaining)
 
@@ -157,11 +155,8 @@ async def _follow_pages(
     call: Call, first: Request, page: SessionPage, buffer: SessionBuffer, decode: Callable[[RawResponse], SessionPage]
 ) -> SessionPage:
     """Add *page*, the response to *first*, and those after it to *buffer*; returns the last."""
-    seen = set[str]()
-    await buffer.add_page(page)
-    while token := next_page_token(page.next_page, seen):
+    while token := await buffer.add_page(page):
         page = await call.send(Request(with_page(first.target, token), consumer=first.consumer), decode)
-        await buffer.add_page(page)
     return page
 
 

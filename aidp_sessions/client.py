@@ -225,9 +225,12 @@ class SessionsClient:
         Raises `ServiceError`, `TransportError`, `ResponseDecodeError` or `CredentialsError`; `ValueError` and
         `TypeError` before anything is sent.
         """
-        query = _session_query(agent_flow_key, cluster_id, path)
-        responses: list[Response] | None = [] if keep_responses else None
-        return await self._api.list_sessions(workspace_key, query, opc_request_id=opc_request_id, responses=responses)
+        return await self._api.list_sessions(
+            workspace_key,
+            query_string({"cluster_id": cluster_id, "path": path, "agentFlowKey": agent_flow_key}),
+            opc_request_id=opc_request_id,
+            responses=[] if keep_responses else None,
+        )
 
     def sessions(
         self,
@@ -254,11 +257,11 @@ class SessionsClient:
             raise ValueError(f"on_error={on_error!r} must be 'defer', 'raise' or 'skip'")
         if max_concurrency is not None:
             _check_count(max_concurrency, "max_concurrency")
-        query = _session_query(agent_flow_key, cluster_id, path)
         api = self._api
+        query = query_string({"cluster_id": cluster_id, "path": path, "agentFlowKey": agent_flow_key})
         limit = self._transport.limiter.max_limit
         return SessionStream(
-            keys=WorkspaceKeys(api.workspace_keys) if workspaces is None else _checked_keys(workspaces),
+            keys=WorkspaceKeys(api.workspace_keys) if workspaces is None else workspace_keys(workspaces, path_segment),
             reader=api.reader(query),
             limit=limit if max_concurrency is None else min(limit, max_concurrency),
             clock=self._transport.clock,
@@ -360,14 +363,6 @@ class SessionsClient:
 
     def __repr__(self) -> str:
         return f"<SessionsClient {self._transport.base_url}{self._workspaces_path}>"
-
-
-def _session_query(agent_flow_key: str | None, cluster_id: str | None, path: str | None) -> str:
-    return query_string({"cluster_id": cluster_id, "path": path, "agentFlowKey": agent_flow_key})
-
-
-def _checked_keys(workspaces: str | Iterable[str] | AsyncIterable[str]) -> WorkspaceKeys:
-    return workspace_keys(workspaces, lambda key: path_segment(key, "workspace_key"))
 
 
 def _check_type(value: object, expected: type, name: str) -> None:

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def ours() -> Decode:
-    from aidp_sessions._operations.listings import decode_sessions  # noqa: PLC0415
+    from aidp_sessions._operations.buffering import SessionBuffer  # noqa: PLC0415
     from aidp_sessions._operations.messages import RawResponse  # noqa: PLC0415
 
-    return lambda body: decode_sessions(RawResponse(200, {}, body), "w").sessions
+    return lambda body: SessionBuffer("w").decode(RawResponse(200, {}, body)).sessions
 
 
 def official() -> Decode:

@@ -15,8 +15,9 @@ from multidict import CIMultiDict
 from aidp_sessions import AidpError, ResponseDecodeError, ServiceError, SessionSummary
 from aidp_sessions._convert import incremental as _incremental
 from aidp_sessions._convert.incremental import SessionParser
+from aidp_sessions._operations.buffering import SessionBuffer
 from aidp_sessions._operations.failures import error_for
-from aidp_sessions._operations.listings import decode_sessions, decode_workspaces
+from aidp_sessions._operations.listings import decode_workspaces
 from aidp_sessions._operations.messages import RawResponse
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def some_message(random: Random) -> bytes:
 
 def check_decoding(body: bytes, pieces: Sequence[int] = ()) -> str:
     """Decode *body* in every way there is; returns what came of it, and raises `AssertionError` if that is wrong."""
-    whole = _outcome(lambda: decode_sessions(RawResponse(200, CIMultiDict(), body), "k").sessions)
+    whole = _outcome(lambda: SessionBuffer("k").decode(RawResponse(200, CIMultiDict(), body)).sessions)
     if whole is not None:
         _check_against_json(whole, body)
     if body.count(b'"items"') < 2:  # of two, the last counts; in pieces, the first is gone by then

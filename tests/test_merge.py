@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from contextlib import aclosing
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 import pytest
@@ -296,23 +297,43 @@ async def test_cancelling_the_consumer_at_any_turn_leaves_nothing_behind() -> No
             break
 
 
-async def test_no_more_tasks_are_made_than_sources_run_at_once() -> None:
-    made = 0
-
-    def count_and_make(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
-        nonlocal made
-        made += 1
-        return asyncio.Task(coroutine, loop=loop, **options)
+async def test_no_more_tasks_live_than_sources_run_at_once() -> None:
+    most = 0
 
     async def source(key: int, slot: Slot[int]) -> None:
+        nonlocal most
+        most = max(most, len(asyncio.all_tasks()))
         await turns(key % 3)
         await slot.emit(key)
 
-    asyncio.get_running_loop().set_task_factory(count_and_make)
     seen = [key async for key in merge(numbers(range(500)), source, limit=4)]
 
     assert sorted(seen) == list(range(500))
-    assert made <= 4 + 1  # and the one that waits for them
+    assert most <= 4 + 1 + 1  # with the driver and the consumer
+
+
+async def test_a_pause_that_a_source_cuts_short_itself_leaves_the_bound_as_it_was() -> None:
+    """As a time limit inside the source does: the source goes on, and its slot is given back once."""
+    running = most = 0
+
+    async def sleep(_: float) -> None:
+        await asyncio.Event().wait()
+
+    async def source(key: int, slot: Slot[int]) -> None:
+        nonlocal running, most
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0):
+                await slot.pause(60)
+        running += 1
+        most = max(most, running)
+        await turns(2)
+        running -= 1
+        await slot.emit(key)
+
+    seen = [key async for key in merge(numbers(range(100)), source, limit=1, sleep=sleep)]
+
+    assert sorted(seen) == list(range(100))
+    assert most <= 1 + PARKED_PER_SLOT
 
 
 async def test_a_slow_consumer_stops_the_sources() -> None:

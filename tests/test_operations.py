@@ -14,12 +14,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
+from aidp_sessions._operations.buffering import SessionBuffer, SessionPage
 from aidp_sessions._operations.encoding import path_segment, query_string, request_id
 from aidp_sessions._operations.failures import error_for
 from aidp_sessions._operations.listings import (
-    SessionPage,
     WorkspacePage,
-    decode_sessions,
     decode_workspaces,
     next_page_token,
     sessions_target,
@@ -217,10 +216,10 @@ def test_a_page_of_sessions_has_everything_the_answer_said() -> None:
     body = b'{"items": [{"id": "s"}], "total": 1}'
     session = SessionSummary(id="s", workspace_key="w")
 
-    assert decode_sessions(answer(200, body, ETag="e", OPC_Request_ID="r", Opc_Next_Page="t"), "w") == SessionPage(
+    assert SessionBuffer("w").decode(answer(200, body, ETag="e", OPC_Request_ID="r", Opc_Next_Page="t")) == SessionPage(
         (session,), "t", "e", "r", {"total": 1}, len(body)
     )
-    assert decode_sessions(answer(200, b'[{"id": "s"}]', opc_next_page=""), "w") == SessionPage(
+    assert SessionBuffer("w").decode(answer(200, b'[{"id": "s"}]', opc_next_page="")) == SessionPage(
         (session,), None, None, None, {}, 13
     )
 

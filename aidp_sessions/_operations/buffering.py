@@ -7,12 +7,13 @@ retried. Beyond that they are passed on as they arrive, in flat memory.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 from .._convert.codec import decode_collection
-from .failures import decode_with_evidence
-from .listings import SessionPage, decode_sessions, session_page
+from ..errors import ResponseDecodeError
+from .failures import attach_response
+from .listings import next_page_token
 from .messages import THRESHOLD
 
 if TYPE_CHECKING:
@@ -21,6 +22,15 @@ if TYPE_CHECKING:
     from .messages import RawResponse
 
 Emit = Callable[[tuple["SessionSummary", ...]], Awaitable[None]]
+
+
+class SessionPage(NamedTuple):
+    sessions: tuple[SessionSummary, ...]
+    next_page: str | None
+    etag: str | None
+    opc_request_id: str | None
+    extra: Mapping[str, object]
+    size: int
 
 
 class SessionBuffer:
@@ -37,11 +47,12 @@ class SessionBuffer:
         self._sessions: list[SessionSummary] = []
         self._undecoded: list[RawResponse] = []
         self._committed = 0
+        self._tokens = set[str]()
         self._decoder: SessionParser | None = None
         self.has_emitted = False
 
     def reset(self) -> None:
-        """Forget what an earlier attempt of the request under way has fed."""
+        """Forget what a failed attempt of the request under way has fed."""
         self._decoder = None
         self.has_emitted = False
         del self._sessions[self._committed :]
@@ -59,18 +70,22 @@ class SessionBuffer:
     def decode(self, response: RawResponse) -> SessionPage:
         """The page in *response*; if its body was fed, only the sessions not yet passed on."""
         if self._decoder is None:
-            return decode_sessions(response, self._workspace_key)
-        return session_page(response, *self._decoder.close())
+            return _page(response, *decode_collection(response.body, self._workspace_key))
+        decoder, self._decoder = self._decoder, None
+        return _page(response, *decoder.close())
 
     def defer(self, response: RawResponse) -> SessionPage:
         """The page without its sessions, which `remaining` will decode; a body that was fed is decoded now."""
         if self._decoder is not None:
             return self.decode(response)
         self._undecoded.append(response)
-        return session_page(response, (), {})
+        return _page(response, (), {})
 
-    async def add_page(self, page: SessionPage) -> None:
-        """Keep the sessions of a page, or pass them on."""
+    async def add_page(self, page: SessionPage) -> str | None:
+        """Keep the sessions of a page, or pass them on; returns the token of the next page.
+
+        Raises `ResponseDecodeError` for a token seen before.
+        """
         self._page_bytes += page.size
         if self._page_bytes > THRESHOLD:
             await self._emit_or_keep(page.sessions)
@@ -78,6 +93,7 @@ class SessionBuffer:
             self._sessions += page.sessions
         self._committed = len(self._sessions)
         self.has_emitted = False
+        return None if page.next_page is None else next_page_token(page.next_page, self._tokens)
 
     def remaining(self) -> tuple[SessionSummary, ...]:
         """All sessions not yet passed on; raises `ResponseDecodeError` for a deferred response."""
@@ -87,12 +103,13 @@ class SessionBuffer:
     def _decode_deferred(self) -> None:
         undecoded, self._undecoded = self._undecoded, []
         for response in undecoded:
-            self._sessions += decode_with_evidence(response, self._decode_sessions)
+            try:
+                self._sessions += decode_collection(response.body, self._workspace_key)[0]
+            except ResponseDecodeError as error:
+                attach_response(error, response)
+                raise
         if undecoded:  # whole pages, which stay when the page under way fails
             self._committed = len(self._sessions)
-
-    def _decode_sessions(self, response: RawResponse) -> tuple[SessionSummary, ...]:
-        return decode_collection(response.body, self._workspace_key)[0]
 
     async def _emit_or_keep(self, sessions: tuple[SessionSummary, ...]) -> None:
         if self._emit is None:
@@ -102,3 +119,8 @@ class SessionBuffer:
             self._sessions, self._committed = [], 0
             self.has_emitted = True
             await self._emit(part)
+
+
+def _page(response: RawResponse, sessions: tuple[SessionSummary, ...], extra: Mapping[str, object]) -> SessionPage:
+    get = response.headers.get
+    return SessionPage(sessions, get("opc-next-page") or None, get("etag"), get("opc-request-id"), extra, response.size)

@@ -14,7 +14,7 @@ _REQUEST_ID = r"[A-Za-z0-9_-]+"
 _CONTROL = r"[\x00-\x1f\x7f-\x9f]"
 
 
-def path_segment(value: object, name: str) -> str:
+def path_segment(value: object, name: str = "workspace_key") -> str:
     """Percent-encode *value* with no safe characters; *name* is what errors call it.
 
     Raises `ValueError` for what would change the path's meaning: blank, ``.``, ``..`` or control characters.

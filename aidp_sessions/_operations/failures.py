@@ -16,7 +16,7 @@ from .messages import MAX_CLOCK_SKEW, RawResponse, clock_skew, retry_after
 from .redaction import public_headers, redact, shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
 T = TypeVar("T")
 
@@ -49,15 +49,6 @@ def error_for(
 
 def raw_response(response: RawResponse) -> Response:
     return Response(status=response.status, headers=public_headers(response), body=response.body)
-
-
-def decode_with_evidence(response: RawResponse, decode: Callable[[RawResponse], T]) -> T:
-    """Decode *response*; a `ResponseDecodeError` keeps status, headers and the beginning of the body."""
-    try:
-        return decode(response)
-    except ResponseDecodeError as error:
-        attach_response(error, response)
-        raise
 
 
 def attach_response(error: AidpError, response: RawResponse) -> None:

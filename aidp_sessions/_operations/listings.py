@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import quote
 
-from .._convert.codec import decode_collection, decode_json, envelope
+from .._convert.codec import decode_json, envelope
 from .._convert.strict import structure_workspaces
 from ..errors import ResponseDecodeError
 from .encoding import path_segment, query_string
@@ -18,7 +18,7 @@ from .encoding import path_segment, query_string
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ..models import SessionSummary, WorkspaceSummary
+    from ..models import WorkspaceSummary
     from .messages import RawResponse
 
 T = TypeVar("T")
@@ -26,15 +26,6 @@ T = TypeVar("T")
 _API_VERSION = r"[0-9]{8}"
 _MAX_PAGE_SIZE = "1000"
 _RESOURCE_BEFORE_20260430 = "dataLakes"
-
-
-class SessionPage(NamedTuple):
-    sessions: tuple[SessionSummary, ...]
-    next_page: str | None
-    etag: str | None
-    opc_request_id: str | None
-    extra: Mapping[str, object]
-    size: int
 
 
 class WorkspacePage(NamedTuple):
@@ -70,20 +61,8 @@ def with_page(target: str, page: str | None) -> str:
 
 
 def sessions_target(workspaces: str, workspace_key: str, query: str) -> str:
-    path = f"{workspaces}/{path_segment(workspace_key, 'workspace_key')}/notebook/api/sessions"
+    path = f"{workspaces}/{path_segment(workspace_key)}/notebook/api/sessions"
     return f"{path}?{query}" if query else path
-
-
-def decode_sessions(response: RawResponse, workspace_key: str) -> SessionPage:
-    """A page of sessions; version 20240831 sends a bare array."""
-    return session_page(response, *decode_collection(response.body, workspace_key))
-
-
-def session_page(
-    response: RawResponse, sessions: tuple[SessionSummary, ...], extra: Mapping[str, object]
-) -> SessionPage:
-    get = response.headers.get
-    return SessionPage(sessions, get("opc-next-page") or None, get("etag"), get("opc-request-id"), extra, response.size)
 
 
 def or_not_modified(decode: Callable[[RawResponse], T]) -> Callable[[RawResponse], T | None]:

@@ -68,7 +68,7 @@ class BodyConsumer(Protocol):
     has_emitted: bool
 
     def reset(self) -> None:
-        """Forget what an earlier attempt of this request has fed; called when a body starts."""
+        """Forget what a failed attempt of the request has fed; called before it is sent again."""
 
     async def feed(self, chunk: bytes) -> None:
         """Process a piece; raises `ResponseDecodeError` if it is not as documented."""

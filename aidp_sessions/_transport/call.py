@@ -8,8 +8,8 @@ import os
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from .._operations.encoding import request_id
-from .._operations.failures import attach_call, decode_with_evidence
-from ..errors import AidpError, RequestTimeoutError, TooManyRequestsError, UnauthorizedError
+from .._operations.failures import attach_call, attach_response
+from ..errors import AidpError, RequestTimeoutError, ResponseDecodeError, TooManyRequestsError, UnauthorizedError
 from ..events import AttemptEnded, AttemptStarted, CallEnded, CallStarted, RetryScheduled
 from .exchange import SentHeaders
 
@@ -112,8 +112,17 @@ class Call:
                 if delay is None:
                     raise
             else:
-                return decode_with_evidence(response, decode)
+                return self._decode(response, decode)
+            if request.consumer is not None:
+                request.consumer.reset()
             await self._sleep(delay)
+
+    def _decode(self, response: RawResponse, decode: Callable[[RawResponse], T]) -> T:
+        try:
+            return decode(response)
+        except ResponseDecodeError as error:
+            attach_response(error, response)
+            raise
 
     def annotating(self, work: Callable[[], T]) -> T:
         """Run *work* after the call has ended and annotate its errors as the call's."""

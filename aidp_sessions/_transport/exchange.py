@@ -105,9 +105,10 @@ class Transport:
     async def exchange(self, request: Request, opc_request_id: str, sent: SentHeaders) -> RawResponse:
         """Sign, send and read once; raises an `AidpError` for anything but success. Fills in *sent* on the way."""
         await self.pool.pacer.wait()
+        session = self.pool.session(self.signer)
         sent.update(await self._sign(request))
         path, _, query = request.target.partition("?")
-        requesting = self.pool.session().request(
+        requesting = session.request(
             request.method,
             URL.build(scheme=self.scheme, authority=self.host, path=path, query_string=query, encoded=True),
             data=BytesIO(request.body) if request.body else None,
@@ -137,7 +138,7 @@ class Transport:
         date = _date(int(self.clock.time() + offset))
         content_type = request.headers.get("content-type", "application/json")
         signing = SigningRequest(request.method, self.host, request.target, date, request.body, content_type)
-        return await self.pool.retain(self.signer).sign(signing)
+        return await self.signer.sign(signing)
 
     def correct_clock(self, received: Mapping[str, str], sent: Mapping[str, str]) -> bool:
         """After a 401: if the date in *sent* is too far from that in *received*, sign with the service's time."""
@@ -163,7 +164,6 @@ async def read_body(
     chunks: list[bytes] = []
     size, large = 0, math.inf
     if consumer is not None and response.status == 200:
-        consumer.reset()
         large = THRESHOLD
     while size <= max_bytes and (chunk := await mapping_exceptions(content.readany(), limits)):
         size += len(chunk)

@@ -50,9 +50,16 @@ class Pool:
             self._loop, self._session, self._process = loop, self._given, os.getpid()
         return loop
 
-    def session(self) -> aiohttp.ClientSession:
-        """The session of the loop. No await here, so first calls cannot race. Raises `RuntimeError` after `aclose`."""
+    def session(self, signer: Signer) -> aiohttp.ClientSession:
+        """The session of the loop; *signer* may work in the background until the last pool that knows it is closed.
+
+        No await here, so first calls cannot race. Raises `RuntimeError` after `aclose`.
+        """
         self._check_open()
+        if id(signer) not in self._signers:
+            self._signers[id(signer)] = signer
+            if isinstance(signer, Renewing):
+                signer.attach()
         if self._session is None:
             self._session = self._open()
         return self._session
@@ -79,14 +86,6 @@ class Pool:
         with contextlib.suppress(StopIteration):  # runs it to its first yield, which hands it to the loop
             self._lifetime.__anext__().__await__().__next__()
         return session
-
-    def retain(self, signer: Signer) -> Signer:
-        """Return *signer*; its work in the background ends with the last pool that retains it."""
-        if id(signer) not in self._signers:
-            self._signers[id(signer)] = signer
-            if isinstance(signer, Renewing):
-                signer.attach()
-        return signer
 
     async def aclose(self) -> None:
         self.closed = True
