@@ -165,7 +165,8 @@ async def read_body(
     size, large = 0, math.inf
     if consumer is not None and response.status == 200:
         large = THRESHOLD
-    while size <= max_bytes and (chunk := await mapping_exceptions(content.readany(), limits)):
+    while size <= max_bytes and not content.at_eof():
+        chunk = await mapping_exceptions(content.readany(), limits)
         size += len(chunk)
         chunks.append(chunk)
         if consumer is not None and large < size <= max_bytes:
