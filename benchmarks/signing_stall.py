@@ -64,7 +64,7 @@ async def sign_as_answers_come(signer: TokenSigner, counter: Counter) -> None:
 
 async def renew_often(signer: TokenSigner, counter: Counter) -> None:
     while True:
-        task = signer._renewal._begin()  # noqa: SLF001  # calls would wait for the token to near its end
+        task = signer._refresher._start()  # noqa: SLF001  # calls would wait for the token to near its end
         assert task is not None
         await asyncio.wait({task})
         counter.renewals += 1

@@ -40,13 +40,13 @@ def client_of(service: LocalService, signer: Signer, **options: Any) -> Sessions
 
 
 def background_tasks() -> list[str]:
-    """The names of the tasks that renew something."""
-    return [task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("renew ")]
+    """The names of the tasks that refresh credentials."""
+    return [task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("refresh ")]
 
 
 async def settled() -> None:
-    """Wait for everything that is being renewed."""
-    tasks = [task for task in asyncio.all_tasks() if task.get_name().startswith("renew ")]
+    """Wait for every refresh in flight."""
+    tasks = [task for task in asyncio.all_tasks() if task.get_name().startswith("refresh ")]
     if tasks:
         await asyncio.wait(tasks)
 

@@ -192,8 +192,8 @@ class TestSyntax:
     @pytest.mark.parametrize(
         ("text", "line", "problem"),
         [
-            ("[A]\na=1\n[A]\n", 3, "profile 'A' is there twice"),
-            ("[A]\npass_phrase=canary\npass_phrase=canary", 3, "pass_phrase is there twice in profile 'A'"),
+            ("[A]\na=1\n[A]\n", 3, "profile 'A' exists twice"),
+            ("[A]\npass_phrase=canary\npass_phrase=canary", 3, "pass_phrase exists twice in profile 'A'"),
             ("\npass_phrase=canary", 2, "there is text before the first profile; begin with a line [DEFAULT]"),
             ("[A]\n\ncanary\n", 3, "this is neither [profile], nor key=value, nor a comment"),
         ],
@@ -421,8 +421,8 @@ class TestAuth:
             load(profile="A")
 
         assert str(caught.value).startswith(
-            f"profile 'A' of {home.config}: fingerprint {fingerprint(1)} is not that of the private key, "
-            f"which is {fingerprint()}; "
+            f"profile 'A' of {home.config}: fingerprint {fingerprint(1)} does not belong to the private key, "
+            f"whose fingerprint is {fingerprint()}; "
         )
 
 

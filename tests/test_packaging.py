@@ -33,7 +33,7 @@ ROOMS = (
 FILES = {
     "_convert": ("wire_format", "strict", "fast", "codec", "incremental"),
     "_display": ("assets", "text", "html"),
-    "auth": ("keys", "certificates", "signing", "token", "files", "config", "regions"),
+    "auth": ("secrets", "keys", "certificates", "signing", "token", "files", "config", "regions"),
     "_operations": ("encoding", "messages", "redaction", "failures", "listings", "generic", "buffering"),
     "_transport": (
         *("limiter", "pacer", "exceptions", "connector", "pool"),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TOKEN = jwt(exp=4_000_000_000)
-WAY_OUT = "open a new Cloud Shell, or fetch a new delegation token"
+WAY_OUT = "open a new Cloud Shell, or get a new delegation token"
 
 
 @pytest.fixture
@@ -121,5 +121,5 @@ def test_it_is_neither_shown_nor_pickled(inner: Signer) -> None:
         == "DelegationTokenSigner(SessionTokenSigner(<session token, valid until 2096-10-02 07:06:40 UTC>))"
     )
     for attempt in (pickle.dumps, copy.copy):
-        with pytest.raises(TypeError, match="a signer is not pickled"):
+        with pytest.raises(TypeError, match="holds a private key and cannot be pickled"):
             attempt(signer)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 ONLY_THERE = (
     "instance principals exist on OCI compute instances only; elsewhere use another auth, "
-    "and if the metadata service is somewhere else, set OCI_METADATA_BASE_URL"
+    "or set OCI_METADATA_BASE_URL if the metadata service has another address"
 )
 
 
@@ -258,7 +258,7 @@ class TestTokens:
 
         assert await instance.message() == (
             f"the token service at {instance.tokens.x509_url} answered {status} Code: No.; "
-            "put the instance into a dynamic group, check this machine's clock, and its tenancy"
+            "add the instance to a dynamic group, and check its tenancy and its clock"
         )
         assert instance.clock.sleeps == []
 
@@ -268,10 +268,10 @@ class TestTokens:
             (b"<html>", "the token service at {url} answered with something that is not JSON"),
             (b"[]", "the token service at {url} answered without a token: its JSON has no text field 'token'"),
             (b'{"token": 5}', "the token service at {url} answered without a token: its JSON has no text field"),
-            (b'{"token": "canary"}', "the token that {url} gave is not a JWT; check this machine's clock"),
+            (b'{"token": "canary"}', "the token from {url} is not a JWT; check this machine's clock"),
             (
                 json.dumps({"token": jwt(sub="canary")}).encode(),
-                "the token that {url} gave has no usable 'exp', the time at which it expires; ",
+                "the token from {url} has no usable 'exp', the time at which it expires; ",
             ),
         ],
     )

@@ -185,7 +185,7 @@ async def test_a_ca_file_without_a_certificate_is_named(content: str, pod: Pod) 
         (b"<html>", "the cluster's token service at {url} answered with something that is not base64"),
         (b'"bm8="', "the cluster's token service at {url} answered with something that is not JSON"),
         (b'"e30="', "the cluster's token service at {url} answered without a token: "),
-        (json.dumps(b64encode(b'{"token":"ST$canary"}').decode()).encode(), "the token that {url} gave is not a JWT; "),
+        (json.dumps(b64encode(b'{"token":"ST$canary"}').decode()).encode(), "the token from {url} is not a JWT; "),
     ],
 )
 async def test_an_answer_that_holds_no_token_is_named_and_not_quoted(body: bytes, problem: str, pod: Pod) -> None:

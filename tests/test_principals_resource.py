@@ -21,7 +21,7 @@ PREFIX = "OCI_RESOURCE_PRINCIPAL_"
 RPST = f"session token ({PREFIX}RPST)"
 KEY = f"private key ({PREFIX}PRIVATE_PEM)"
 ONLY_THERE = "OCI sets it where resource principals exist, such as in functions and jobs"
-WAY_OUT = "OCI replaces it while the resource runs; if it does not, start the resource again"
+WAY_OUT = "OCI replaces it while the resource runs; if it does not, restart the resource"
 SECRET = "canary-passphrase"
 
 
@@ -164,7 +164,7 @@ def test_another_version_is_named_with_the_way_out(version: str, what: str, reso
         resource.signer(VERSION=version)
 
     assert str(caught.value) == (
-        f"{PREFIX}VERSION is {version!r}, which is not {what} here, only 2.2 is; make that signer with the oci "
+        f"{PREFIX}VERSION is {version!r}, which is not {what} here, only 2.2 is; create that signer with the oci "
         "package: from_oci_signer(oci.auth.signers.get_resource_principals_signer())"
     )
 

@@ -84,7 +84,7 @@ async def test_the_new_token_is_written_for_its_owner_only_and_not_read_again(se
     assert session.file.read_text() == session.tokens.issued[1]
     assert stat.S_IMODE(session.file.stat().st_mode) == 0o600
     assert sorted(path.name for path in session.folder.iterdir()) == ["key.pem", "token"]
-    assert signer._look() == signer._current.seen
+    assert signer._file_versions() == signer._current.versions
 
 
 async def test_a_file_that_cannot_be_written_costs_the_others_the_token_but_not_us(
@@ -101,7 +101,7 @@ async def test_a_file_that_cannot_be_written_costs_the_others_the_token_but_not_
 
     assert token_in(await signer.sign(GET)) == session.tokens.issued[1]
     reason = f"{session.file} cannot be written: Read-only file system"
-    assert caplog.messages == [f"the renewed session token is used, but nobody else will see it: {reason}"]
+    assert caplog.messages == [f"the new session token is used, but not saved for other programs: {reason}"]
 
 
 async def test_a_token_that_somebody_else_has_renewed_is_taken_instead_of_another(session: Session) -> None:
@@ -149,9 +149,9 @@ async def test_a_session_that_is_refused_is_not_asked_for_again_and_ends_as_befo
     with pytest.raises(CredentialsError) as caught:
         await signer.sign(GET)
 
-    kept = f"session token in {session.file} in hand is kept, it is valid until {END}"
+    kept = f"session token in {session.file} could not be refreshed and is kept, valid until {END}"
     refusal = f"the token service at {session.tokens.refresh_url} answered 401 NotAuthenticated: Over."
-    way_out = "the session cannot be renewed any more; run `oci session authenticate`"
+    way_out = "the session cannot be refreshed any more; run `oci session authenticate`"
     assert caplog.messages == [f"{kept}: {refusal}; {way_out}"]
     assert len(session.tokens.requests) == 1
     assert str(caught.value) == (

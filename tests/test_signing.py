@@ -241,7 +241,7 @@ def test_an_unusable_key_is_named_for_what_it_is(case: str) -> None:
     content, secret, message = FAILURES[case]
 
     with pytest.raises(CredentialsError) as caught:
-        PrivateKey.load(content, secret, origin="the key")
+        PrivateKey.load(content, secret, source="the key")
 
     assert str(caught.value) == message
 
@@ -255,7 +255,7 @@ def test_a_passphrase_that_is_not_unicode_stays_out_of_the_error() -> None:
 
 def test_a_key_shows_its_size_only_and_is_not_pickled() -> None:
     assert repr(key()) == "<PrivateKey RSA-2048>"
-    with pytest.raises(TypeError, match="a private key is not pickled"):
+    with pytest.raises(TypeError, match="holds a private key and cannot be pickled"):
         pickle.dumps(key())
 
 

@@ -15,8 +15,8 @@ import pytest
 import aidp_sessions
 from aidp_sessions import ConfigError, CredentialsError, InstancePrincipalSigner
 from aidp_sessions.auth.token import Credentials, Token
-from aidp_sessions.principals.refresh import Renewal, TokenSigner
-from aidp_sessions.principals.token_service import TryAgainError
+from aidp_sessions.principals.refresh import TokenRefresher, TokenSigner
+from aidp_sessions.principals.token_service import TransientCredentialsError
 from aidp_sessions.testing import Fault, LocalMetadata, LocalService, LocalTokenService
 
 from .credentials import GET, jwt, key
@@ -62,132 +62,137 @@ def source(clock: HandClock) -> Source:
 
 
 @pytest.fixture
-def renewal(source: Source, clock: HandClock) -> Renewal[Credentials]:
-    return Renewal(source.obtain, "the token", OVER, clock=clock, sleep=clock.sleep)
+def refresher(source: Source, clock: HandClock) -> TokenRefresher[Credentials]:
+    return TokenRefresher(source.obtain, "the token", OVER, clock=clock, sleep=clock.sleep)
 
 
 class TestRenewal:
     async def test_nothing_is_obtained_before_it_is_asked_for_and_then_once(
-        self, renewal: Renewal[Credentials], source: Source
+        self, refresher: TokenRefresher[Credentials], source: Source
     ) -> None:
-        assert (renewal.current, source.calls) == (None, 0)
+        assert (refresher.current, source.calls) == (None, 0)
 
-        got = await asyncio.gather(*(renewal.get() for _ in range(100)))
+        got = await asyncio.gather(*(refresher.get() for _ in range(100)))
 
-        assert (source.calls, {id(credentials) for credentials in got}) == (1, {id(renewal.current)})
+        assert (source.calls, {id(credentials) for credentials in got}) == (1, {id(refresher.current)})
 
     async def test_ahead_of_its_end_the_old_token_serves_while_the_new_one_is_obtained(
-        self, renewal: Renewal[Credentials], source: Source, clock: HandClock
+        self, refresher: TokenRefresher[Credentials], source: Source, clock: HandClock
     ) -> None:
-        old = await renewal.get()
+        old = await refresher.get()
         clock.now = DUE - 0.001
-        assert await renewal.get() is old
+        assert await refresher.get() is old
         assert background_tasks() == []
         clock.now, source.gate = DUE, asyncio.Event()
 
-        during = [await renewal.get() for _ in range(10)]
-        assert background_tasks() == ["renew the token"]
+        during = [await refresher.get() for _ in range(10)]
+        assert background_tasks() == ["refresh the token"]
         source.gate.set()
         await settled()
 
         assert {id(credentials) for credentials in during} == {id(old)}
         assert source.calls == 2
-        assert await renewal.get() is not old
+        assert await refresher.get() is not old
 
     @pytest.mark.parametrize(("lifetime", "due_after"), [(3600.0, 3300.0), (1200.0, 900.0), (60.0, 45.0)])
     async def test_a_short_token_is_renewed_in_the_last_quarter_of_its_time(
-        self, lifetime: float, due_after: float, renewal: Renewal[Credentials], source: Source, clock: HandClock
+        self,
+        lifetime: float,
+        due_after: float,
+        refresher: TokenRefresher[Credentials],
+        source: Source,
+        clock: HandClock,
     ) -> None:
         source.lifetime = lifetime
-        await renewal.get()
+        await refresher.get()
         clock.now = NOW + due_after - 1
-        await renewal.get()
+        await refresher.get()
         assert background_tasks() == []
         clock.now = NOW + due_after
-        await renewal.get()
+        await refresher.get()
 
-        assert background_tasks() == ["renew the token"]
+        assert background_tasks() == ["refresh the token"]
         await settled()
 
     async def test_a_token_serves_to_its_last_second_and_not_beyond(
-        self, renewal: Renewal[Credentials], source: Source, clock: HandClock
+        self, refresher: TokenRefresher[Credentials], source: Source, clock: HandClock
     ) -> None:
-        old = await renewal.get()
+        old = await refresher.get()
         clock.now = NOW + LIFETIME
-        assert await renewal.get() is old
+        assert await refresher.get() is old
         await settled()
         clock.now += LIFETIME + 1
 
-        assert not (await renewal.get()).token.expired(clock())
+        assert not (await refresher.get()).token.is_expired_at(clock())
 
     async def test_a_cancelled_waiter_cancels_nothing_but_itself(
-        self, renewal: Renewal[Credentials], source: Source
+        self, refresher: TokenRefresher[Credentials], source: Source
     ) -> None:
         source.gate = asyncio.Event()
-        first, second = (asyncio.create_task(renewal.get()) for _ in range(2))
+        first, second = (asyncio.create_task(refresher.get()) for _ in range(2))
         await asyncio.sleep(0)
         first.cancel()
         with pytest.raises(asyncio.CancelledError):
             await first
         source.gate.set()
 
-        assert await second is renewal.current
+        assert await second is refresher.current
         assert source.calls == 1
 
     async def test_a_renewal_whose_only_waiter_was_cancelled_still_ends_well(
-        self, renewal: Renewal[Credentials], source: Source
+        self, refresher: TokenRefresher[Credentials], source: Source
     ) -> None:
         source.gate = asyncio.Event()
-        only = asyncio.create_task(renewal.get())
+        only = asyncio.create_task(refresher.get())
         await asyncio.sleep(0)
         only.cancel()
         await asyncio.wait([only])
         source.gate.set()
         await settled()
 
-        assert renewal.current is not None
+        assert refresher.current is not None
 
     async def test_what_may_pass_is_tried_again_after_growing_pauses(
-        self, renewal: Renewal[Credentials], source: Source, clock: HandClock
+        self, refresher: TokenRefresher[Credentials], source: Source, clock: HandClock
     ) -> None:
-        source.failures = [TryAgainError("busy"), TryAgainError("busy")]
+        source.failures = [TransientCredentialsError("busy"), TransientCredentialsError("busy")]
 
-        await asyncio.gather(*(renewal.get() for _ in range(100)))
+        await asyncio.gather(*(refresher.get() for _ in range(100)))
 
         assert (source.calls, clock.sleeps) == (3, [1.0, 2.0])
 
     async def test_a_longer_pause_that_is_asked_for_is_taken_up_to_a_minute(
-        self, renewal: Renewal[Credentials], source: Source, clock: HandClock
+        self, refresher: TokenRefresher[Credentials], source: Source, clock: HandClock
     ) -> None:
-        busy, busier = TryAgainError("busy"), TryAgainError("busy")
+        busy, busier = TransientCredentialsError("busy"), TransientCredentialsError("busy")
         busy.retry_after, busier.retry_after = 7.0, 3600.0
         source.failures = [busy, busier]
 
-        await renewal.get()
+        await refresher.get()
 
         assert clock.sleeps == [7.0, 60.0]
 
     async def test_what_never_passes_ends_each_waiter_with_an_error_of_its_own_and_no_stampede(
-        self, renewal: Renewal[Credentials], source: Source, clock: HandClock
+        self, refresher: TokenRefresher[Credentials], source: Source, clock: HandClock
     ) -> None:
-        source.failures = [TryAgainError("busy") for _ in range(100)]
+        source.failures = [TransientCredentialsError("busy") for _ in range(100)]
 
-        first = await asyncio.gather(*(renewal.get() for _ in range(1000)), return_exceptions=True)
-        later = await asyncio.gather(*(renewal.get() for _ in range(1000)), return_exceptions=True)
+        first = await asyncio.gather(*(refresher.get() for _ in range(1000)), return_exceptions=True)
+        later = await asyncio.gather(*(refresher.get() for _ in range(1000)), return_exceptions=True)
 
         assert source.calls == 4
         assert {(type(error), str(error)) for error in first + later} == {(CredentialsError, "busy (4 attempts)")}
         assert len({id(error) for error in first + later}) == 2000
 
     async def test_after_a_failure_nobody_asks_again_for_a_while_that_grows_to_a_minute(
-        self, renewal: Renewal[Credentials], source: Source, clock: HandClock
+        self, refresher: TokenRefresher[Credentials], source: Source, clock: HandClock
     ) -> None:
         source.failures = [CredentialsError("no") for _ in range(100)]
         asked_at = []
         for _ in range(3000):
             before = source.calls
             with pytest.raises(CredentialsError, match=r"^no$"):
-                await renewal.get()
+                await refresher.get()
             if source.calls > before:
                 asked_at.append(clock.now - NOW)
             clock.now += 0.1
@@ -196,93 +201,95 @@ class TestRenewal:
         assert gaps == [10, 20, 40, 60, 60, 60]
 
     async def test_a_failure_is_forgotten_after_a_success(
-        self, renewal: Renewal[Credentials], source: Source, clock: HandClock
+        self, refresher: TokenRefresher[Credentials], source: Source, clock: HandClock
     ) -> None:
         source.failures = [CredentialsError("no")]
         with pytest.raises(CredentialsError):
-            await renewal.get()
+            await refresher.get()
         clock.now += 10
-        await renewal.get()
+        await refresher.get()
         clock.now += LIFETIME + 1
 
-        await renewal.get()
+        await refresher.get()
 
         assert source.calls == 3
 
     async def test_a_renewal_that_fails_in_the_background_is_logged_and_the_old_token_serves(
         self,
-        renewal: Renewal[Credentials],
+        refresher: TokenRefresher[Credentials],
         source: Source,
         clock: HandClock,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        old = await renewal.get()
+        old = await refresher.get()
         clock.now = DUE
         source.failures = [ConfigError("the file is gone")]
-        await renewal.get()
+        await refresher.get()
         await settled()
 
-        assert await renewal.get() is old
+        assert await refresher.get() is old
         assert [(record.name, record.levelname, record.getMessage()) for record in caplog.records] == [
             (
                 "aidp_sessions",
                 "WARNING",
-                "the token in hand is kept, it is valid until 2033-05-18 04:33:20 UTC: the file is gone",
+                "the token could not be refreshed and is kept, valid until 2033-05-18 04:33:20 UTC: the file is gone",
             )
         ]
 
     async def test_a_token_that_is_over_when_it_comes_is_named(
-        self, renewal: Renewal[Credentials], source: Source
+        self, refresher: TokenRefresher[Credentials], source: Source
     ) -> None:
         source.lifetime = -1
 
         with pytest.raises(CredentialsError) as caught:
-            await renewal.get()
+            await refresher.get()
 
         assert str(caught.value) == f"the token expired at 2033-05-18 03:33:19 UTC; {OVER}"
 
     async def test_closing_ends_the_renewal_and_those_who_wait_for_it(
-        self, renewal: Renewal[Credentials], source: Source
+        self, refresher: TokenRefresher[Credentials], source: Source
     ) -> None:
         source.gate = asyncio.Event()
-        waiting = [asyncio.create_task(renewal.get()) for _ in range(3)]
+        waiting = [asyncio.create_task(refresher.get()) for _ in range(3)]
         await asyncio.sleep(0)
 
-        await renewal.aclose()
+        await refresher.aclose()
         ends = await asyncio.gather(*waiting, return_exceptions=True)
 
         assert background_tasks() == []
-        assert {str(end) for end in ends} == {"the token was being renewed when the client was closed"}
+        assert {str(end) for end in ends} == {"the token was being refreshed when the client was closed"}
 
-    async def test_after_closing_it_can_be_used_again(self, renewal: Renewal[Credentials], source: Source) -> None:
-        await renewal.aclose()
-        await renewal.get()
-        await renewal.aclose()
+    async def test_after_closing_it_can_be_used_again(
+        self, refresher: TokenRefresher[Credentials], source: Source
+    ) -> None:
+        await refresher.aclose()
+        await refresher.get()
+        await refresher.aclose()
 
-        assert (await renewal.get(), source.calls) == (renewal.current, 1)
+        assert (await refresher.get(), source.calls) == (refresher.current, 1)
 
     async def test_a_mistake_in_the_program_is_not_taken_for_a_refusal(
-        self, renewal: Renewal[Credentials], source: Source
+        self, refresher: TokenRefresher[Credentials], source: Source
     ) -> None:
         source.failures = [ZeroDivisionError()]
 
         with pytest.raises(ZeroDivisionError):
-            await renewal.get()
+            await refresher.get()
 
     def test_it_is_used_on_several_loops_even_if_one_was_left_amid_a_renewal(
-        self, renewal: Renewal[Credentials], source: Source, clock: HandClock
+        self, refresher: TokenRefresher[Credentials], source: Source, clock: HandClock
     ) -> None:
         async def leave() -> None:
             source.gate = asyncio.Event()
-            renewal._begin()
+            refresher._start()
             await asyncio.sleep(0)
 
         asyncio.run(leave())
         source.gate = None
-        first = asyncio.run(renewal.get())
+        first = asyncio.run(refresher.get())
         clock.now += LIFETIME + 1
 
-        assert asyncio.run(renewal.get()) is not first
+        assert asyncio.run(refresher.get()) is not first
         assert source.calls == 3
 
 
@@ -326,7 +333,7 @@ class TestRefusals:
         answers = [await signer.refresh(rejected) for _ in range(10)]
 
         assert (set(answers), source.calls) == ({False}, 2)
-        assert "the token was refused and cannot be replaced: no" in caplog.messages
+        assert "the token was rejected and cannot be refreshed: no" in caplog.messages
 
 
 @attrs.frozen
@@ -412,7 +419,7 @@ class TestThroughTheClient:
             instance.tokens.fail(Fault(delay=3600.0))
 
             await asyncio.gather(*(client.list_sessions("k") for _ in range(100)))
-            assert background_tasks() == ["renew the instance's token"]
+            assert background_tasks() == ["refresh the instance's token"]
 
         assert background_tasks() == []
 
@@ -435,7 +442,7 @@ class TestThroughTheClient:
 
         await client.aclose()
 
-        with pytest.raises(CredentialsError, match="was being renewed when the client was closed"):
+        with pytest.raises(CredentialsError, match="was being refreshed when the client was closed"):
             await call
         assert background_tasks() == []
 
@@ -450,7 +457,7 @@ class TestThroughTheClient:
             instance.tokens.fail(Fault(delay=3600.0))
             await one.list_sessions("k")
             await one.aclose()
-            assert background_tasks() == ["renew the instance's token"]
+            assert background_tasks() == ["refresh the instance's token"]
 
         assert background_tasks() == []
 
@@ -461,7 +468,7 @@ class TestThroughTheClient:
             await copy.list_sessions("k")
             instance.clock.now += LIFETIME - 200
             await copy.list_sessions("k")
-            assert background_tasks() == ["renew the instance's token"]
+            assert background_tasks() == ["refresh the instance's token"]
 
         assert background_tasks() == []
 

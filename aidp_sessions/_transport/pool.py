@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
-from ..auth.signing import Renewing, Signer
+from ..auth.signing import SharedSigner, Signer
 from .connector import ClientResponse, Connector
 from .pacer import Pacer
 
@@ -58,8 +58,8 @@ class Pool:
         self._check_open()
         if id(signer) not in self._signers:
             self._signers[id(signer)] = signer
-            if isinstance(signer, Renewing):
-                signer.attach()
+            if isinstance(signer, SharedSigner):
+                signer.retain()
         if self._session is None:
             self._session = self._open()
         return self._session
@@ -93,8 +93,8 @@ class Pool:
             return
         signers, self._signers = self._signers, {}
         for signer in signers.values():
-            if isinstance(signer, Renewing):
-                await signer.detach()
+            if isinstance(signer, SharedSigner):
+                await signer.release()
         lifetime, self._lifetime = self._lifetime, None
         if lifetime is not None:
             await lifetime.aclose()

@@ -1,1 +1,1 @@
-"""Who we are: signatures, signers, and the settings they are made from."""
+"""Authentication: keys, signatures, tokens and configuration."""

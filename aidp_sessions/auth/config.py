@@ -1,11 +1,12 @@
-"""The OCI config file, key files and environment variables: the only module that reads the disk or the environment.
+"""The OCI config file and environment variables: finds settings and remembers where each was found.
 
-It finds settings and says where each came from; what they mean is decided in `principal`.
+Only this module reads the environment; only `files` and this module read the disk.
 Sources: "SDK and CLI Configuration File" and "CLI Environment Variables" of the OCI documentation.
 """
 
 from __future__ import annotations
 
+import configparser
 import enum
 import logging
 import os
@@ -18,7 +19,7 @@ import attrs
 
 from ..endpoints import parse_region_metadata
 from ..errors import ConfigError
-from .files import _expand, read_text
+from .files import expand, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -30,7 +31,7 @@ T = TypeVar("T")
 
 _DEFAULT_FILES: Final = ("~/.oci/config", "~/.oraclebmc/config")
 _DEFAULT_PROFILE: Final = "DEFAULT"
-_NO: Final = frozenset({"0", "false", "no", "off"})
+_FALSE: Final = frozenset({"0", "false", "no", "off"})
 _VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "user": ("OCI_CLI_USER",),
     "tenancy": ("OCI_CLI_TENANCY",),
@@ -46,8 +47,8 @@ _VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
 _log = logging.getLogger("aidp_sessions")
 
 
-class Source(enum.IntEnum):
-    """Where a setting was found; the greater wins."""
+class Precedence(enum.IntEnum):
+    """Where a setting was found. The highest wins."""
 
     ABSENT = 0
     INHERITED = 1
@@ -57,23 +58,27 @@ class Source(enum.IntEnum):
 
 @attrs.frozen(eq=False, repr=False)
 class Setting:
-    """A value, never shown, and where it was found: *origin* names the variable, or the key, profile and file."""
+    """A value, which may be secret, and where it was found.
+
+    Attributes:
+        source: the variable, or the key with its profile and file.
+    """
 
     value: str = attrs.field(repr=False)
-    origin: str
-    source: Source
+    source: str
+    precedence: Precedence
 
     def parse(self, check: Callable[[str], T]) -> T:
-        """Apply *check*; its `ValueError` becomes a `ConfigError` that names the origin."""
+        """Apply *check*; its `ValueError` becomes a `ConfigError` that names the source."""
         try:
             return check(self.value)
         except ValueError as error:
-            raise ConfigError(f"{self.origin}: {error}") from None
+            raise ConfigError(f"{self.source}: {error}") from None
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Profile:
-    """The settings of one profile, the environment's laid over those of the file.
+    """The settings of one profile, those of the environment included.
 
     Attributes:
         file: the config file; ``None`` if there is none.
@@ -91,41 +96,41 @@ class Profile:
     def get(self, key: str) -> Setting | None:
         return self.settings.get(key)
 
-    def source(self, key: str) -> Source:
+    def precedence(self, key: str) -> Precedence:
         setting = self.settings.get(key)
-        return setting.source if setting else Source.ABSENT
+        return setting.precedence if setting else Precedence.ABSENT
 
     def require(self, *keys: str) -> tuple[Setting, ...]:
-        """The settings of *keys*; raises a `ConfigError` that names all missing ones at once."""
+        """Return the settings *keys*; raises one `ConfigError` that names all missing ones."""
         missing = [key for key in keys if key not in self.settings]
         if not missing:
             return tuple(self.settings[key] for key in keys)
         variables = ", ".join(_VARIABLES[key][0] for key in missing)
         if self.file is None:
-            looked = " or ".join(_DEFAULT_FILES)
+            paths = " or ".join(_DEFAULT_FILES)
             raise ConfigError(
-                f"no config file at {looked}, and {variables} not set; run `oci setup config` or set them"
+                f"there is no config file at {paths}, and {variables} not set; run `oci setup config` or set them"
             )
         raise ConfigError(
             f"{self} lacks {', '.join(missing)}; add what is missing, set {variables}, "
-            f"or choose another profile ({_listed(self.known)})"
+            f"or choose another profile ({_list_profiles(self.known)})"
         )
 
 
 def from_environment(environ: Mapping[str, str] | None, *names: str) -> Setting | None:
-    """The first variable of *names* that is set; one that holds only white space counts as not set."""
+    """The first of the variables *names* that is set; a blank one counts as not set."""
     values = os.environ if environ is None else environ
     for name in names:
         value = values.get(name, "").strip()
         if value:
-            return Setting(value, name, Source.ENVIRONMENT)
+            return Setting(value, name, Precedence.ENVIRONMENT)
     return None
 
 
 def extra_regions(environ: Mapping[str, str] | None = None) -> tuple[Region, ...]:
-    """The region described by ``OCI_REGION_METADATA``, if it is set; raises `ConfigError` if that is malformed."""
+    """The region that ``OCI_REGION_METADATA`` describes, if set; raises `ConfigError` if it is malformed."""
     setting = from_environment(environ, "OCI_REGION_METADATA")
-    return (parse_region_metadata(setting.value, setting.origin),) if setting else ()
+    return (parse_region_metadata(setting.value, setting.source),) if setting else ()
 
 
 def environment_proxy(url: str) -> str | None:
@@ -141,19 +146,19 @@ def load_profile(
     config_file: str | os.PathLike[str] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Profile:
-    """Read one profile. The file and the profile are those given, else those of the environment, else the defaults.
+    """Read one profile. File and profile are the arguments, else those in the environment, else the defaults.
 
-    A missing file is an error only if it was asked for. Raises `ConfigError`, which never quotes the file's contents.
+    A missing file is an error only if it was named. Raises `ConfigError`, which never quotes the file's contents.
     """
-    path = _locate(config_file, environ)
-    asked = from_environment(environ, "OCI_CLI_PROFILE") if profile is None else None
-    name = profile or (asked.value if asked else _DEFAULT_PROFILE)
-    origin = asked.origin if asked else "profile"
+    path = _find_config_file(config_file, environ)
+    setting = from_environment(environ, "OCI_CLI_PROFILE") if profile is None else None
+    name = profile or (setting.value if setting else _DEFAULT_PROFILE)
+    source = setting.source if setting else "profile"
     if path is None and name != _DEFAULT_PROFILE:
-        raise ConfigError(f"{origin} {name!r} needs a config file, and there is none at {' or '.join(_DEFAULT_FILES)}")
+        raise ConfigError(f"{source} {name!r} needs a config file, and there is none at {' or '.join(_DEFAULT_FILES)}")
     sections: Mapping[str, Mapping[str, str]] = _parse(path) if path else {}
     if name not in sections and name != _DEFAULT_PROFILE:
-        raise ConfigError(f"{origin} {name!r} is not in {path}; {_listed(sections)}")
+        raise ConfigError(f"{source} {name!r} is not in {path}; {_list_profiles(sections)}")
     settings = {} if path is None else _settings(sections, name, path)
     for key, variables in _VARIABLES.items():
         if found := from_environment(environ, *variables):
@@ -161,63 +166,61 @@ def load_profile(
     return Profile(name=name, file=path, known=tuple(sections), settings=settings)
 
 
-def _locate(config_file: str | os.PathLike[str] | None, environ: Mapping[str, str] | None) -> Path | None:
+def _find_config_file(config_file: str | os.PathLike[str] | None, environ: Mapping[str, str] | None) -> Path | None:
     if config_file is not None:
-        return _expand(config_file)
+        return expand(config_file)
     if setting := from_environment(environ, "OCI_CLI_CONFIG_FILE", "OCI_CONFIG_FILE"):
-        path = _expand(setting.value)
+        path = expand(setting.value)
         if not path.is_file():
-            raise ConfigError(f"{setting.origin} names the config file {path}, which does not exist")
+            raise ConfigError(f"{setting.source} names the config file {path}, which does not exist")
         return path
-    return next((path for path in map(_expand, _DEFAULT_FILES) if path.is_file()), None)
+    return next((path for path in map(expand, _DEFAULT_FILES) if path.is_file()), None)
 
 
 def _parse(path: Path) -> Mapping[str, Mapping[str, str]]:
-    import configparser  # noqa: PLC0415  # not everybody has a config file
-
     text = read_text(path, "config file")
-    # No section is called NUL, so nothing is inherited yet: whether a value is the profile's own must stay visible.
+    # No section is called NUL, so the parser lets no profile inherit. `_settings` does, and marks what is inherited.
     parser = configparser.ConfigParser(interpolation=None, default_section="\0")
     try:
         parser.read_string(text)
     except configparser.DuplicateSectionError as error:
-        problem, line = f"profile {error.section!r} is there twice", error.lineno
+        problem, line = f"profile {error.section!r} exists twice", error.lineno
     except configparser.DuplicateOptionError as error:
-        problem, line = f"{error.option} is there twice in profile {error.section!r}", error.lineno
+        problem, line = f"{error.option} exists twice in profile {error.section!r}", error.lineno
     except configparser.MissingSectionHeaderError as error:
         problem, line = "there is text before the first profile; begin with a line [DEFAULT]", error.lineno
     except configparser.ParsingError as error:
         problem, line = "this is neither [profile], nor key=value, nor a comment", error.errors[0][0]
     else:
         return {name: dict(parser[name]) for name in parser.sections()}
-    # The parser's own messages are left out because they quote the line, which may hold a passphrase.
+    # The parser's own message quotes the line, which may hold a passphrase.
     raise ConfigError(f"{path}, line {line}: {problem}")
 
 
 def _settings(sections: Mapping[str, Mapping[str, str]], name: str, path: Path) -> dict[str, Setting]:
     settings: dict[str, Setting] = {}
     for section in dict.fromkeys((_DEFAULT_PROFILE, name)):
-        source = Source.PROFILE if section == name else Source.INHERITED
+        precedence = Precedence.PROFILE if section == name else Precedence.INHERITED
         for key, value in sections.get(section, {}).items():
-            settings[key] = Setting(value.strip(), f"{key} of profile {section!r} in {path}", source)
+            settings[key] = Setting(value.strip(), f"{key} of profile {section!r} in {path}", precedence)
     return {key: setting for key, setting in settings.items() if setting.value}
 
 
-def _listed(profiles: Collection[str]) -> str:
+def _list_profiles(profiles: Collection[str]) -> str:
     return f"its profiles: {', '.join(profiles)}" if profiles else "it has no profiles"
 
 
-def warn_if_exposed(path: str | os.PathLike[str], what: str, environ: Mapping[str, str] | None = None) -> None:
-    """Log a warning if others than the owner of a file may read it, as the OCI command line does.
+def warn_if_exposed(path: str | os.PathLike[str], name: str, environ: Mapping[str, str] | None = None) -> None:
+    """Log a warning if others than the owner may read a file, as the OCI command line does.
 
-    ``OCI_CLI_SUPPRESS_FILE_PERMISSIONS_WARNING`` silences it. Windows has no such modes.
+    ``OCI_CLI_SUPPRESS_FILE_PERMISSIONS_WARNING`` silences it. Windows has no such permissions.
     """
     silenced = from_environment(environ, "OCI_CLI_SUPPRESS_FILE_PERMISSIONS_WARNING")
-    if os.name == "nt" or (silenced and silenced.value.lower() not in _NO):
+    if os.name == "nt" or (silenced and silenced.value.lower() not in _FALSE):
         return
     try:
-        mode = _expand(path).stat().st_mode
+        mode = expand(path).stat().st_mode
     except (OSError, ValueError):
         return
     if mode & (stat.S_IRGRP | stat.S_IROTH):
-        _log.warning("%s %s can be read by others; run: chmod 600 %s", what, path, path)
+        _log.warning("%s %s can be read by others; run: chmod 600 %s", name, path, path)

@@ -1,4 +1,4 @@
-"""Where a region's token service is: from region names to hosts. Pure, but for the variable that describes a region."""
+"""Region names to token-service URLs."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ _HTTP: Final = ("http://", "https://")
 
 
 def find_region(name: str, environ: Mapping[str, str] | None = None) -> Region | None:
-    """The region of this name or short code, if ``OCI_REGION_METADATA`` or the built-in table has it."""
+    """The region with this name or short code, if ``OCI_REGION_METADATA`` or the built-in table lists it."""
     wanted = check_region(name)
     known = (*extra_regions(environ), *REGIONS)
     return next((region for region in known if wanted in (region.identifier, region.key)), None)
 
 
 def region_name(name: str, environ: Mapping[str, str] | None = None) -> str:
-    """The full name of a region that is given by name or short code, in lower case."""
+    """The full name, in lower case, of the region with this name or short code."""
     found = find_region(name, environ)
     return found.identifier if found else check_region(name)
 
 
 def auth_url(region: Region) -> str:
-    """The token service of *region*: ``auth.{region}.{domain}``, unlike other services without ``oci.``."""
+    """The token service of *region*. Other services have ``oci.`` before the domain, this one does not."""
     return f"https://auth.{region.identifier}.{region.domain}"
 
 
 def require_region(name: str, environ: Mapping[str, str] | None = None) -> Region:
-    """As `find_region`; raises `ConfigError` for a region that nobody knows."""
+    """The region with this name or short code; raises `ConfigError` if it is not listed."""
     found = find_region(name, environ)
     if found is None:
         raise ConfigError(f"region {name!r} is not known; describe it in OCI_REGION_METADATA")
@@ -44,14 +44,14 @@ def require_region(name: str, environ: Mapping[str, str] | None = None) -> Regio
 
 
 def check_service_url(argument: str | None, setting: Setting | None = None) -> str | None:
-    """*argument*, else the variable's value, as `check_endpoint` returns it; ``None`` if neither is there."""
+    """Check *argument*, or else *setting*, with `check_endpoint`; ``None`` if both are."""
     if argument is not None:
         return check_endpoint(argument)
     return setting.parse(check_endpoint) if setting else None
 
 
 def check_metadata_url(url: str) -> str:
-    """*url* without a slash at its end; instances are served over plain HTTP. Raises `ValueError` for anything else."""
+    """Return *url* without a final slash; raises `ValueError` if it is not a URL. Plain HTTP is usual here."""
     if not url.lower().startswith(_HTTP) or any(character.isspace() for character in url):
         raise ValueError(f"metadata URL {url!r} must be http://host/opc/v2, or https")
     return url.rstrip("/")

@@ -1,4 +1,4 @@
-"""OCI request signatures, computed from values alone: no clock, no disk, no network.
+"""OCI request signatures, and the protocol of everything that makes them. No clock, no disk, no network.
 
 Source: "Request Signatures" of the OCI documentation, which profiles draft-cavage-http-signatures-08:
 RSA PKCS#1 v1.5 over SHA-256, signature version 1.
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 
     from .keys import PrivateKey
 
-_QUICK_BITS: Final = 2048
+_MAX_BITS_ON_LOOP: Final = 2048
 BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 METHODS = BODY_METHODS | {"GET", "HEAD", "DELETE"}
 
 
 @attrs.frozen
 class SigningRequest:
-    """What a signature covers, exactly as it goes over the wire.
+    """What a signature covers, exactly as it is sent.
 
     Attributes:
         method: ``GET``, ``HEAD``, ``DELETE``, ``POST``, ``PUT`` or ``PATCH``.
         host: lower-case host, with the port when it is not the scheme's default.
         target: path and query, percent-encoded.
         date: RFC 1123 in GMT; the service refuses more than five minutes of skew.
-        body: the raw body; signed for POST, PUT and PATCH only, where ``b""`` counts as a body too.
-        content_type: of the body.
-        extra: further headers to send and sign, names in lower case, such as ``opc-obo-token``.
+        body: the raw body; signed for POST, PUT and PATCH only, even if it is empty.
+        content_type: the type of the body.
+        extra: further headers to send and sign, such as ``opc-obo-token``; names in lower case.
     """
 
     method: str
@@ -49,22 +49,22 @@ class SigningRequest:
 
 
 class Signer(Protocol):
-    """Whatever can prove who we are. Subclass it for the default `refresh`, or bring any object of this shape."""
+    """An authentication method: signs requests. Subclass it to inherit `refresh`, or implement both methods."""
 
     async def sign(self, request: SigningRequest) -> dict[str, str]:
-        """Return the headers to send with *request*, ``authorization`` among them, names in lower case.
+        """Return the headers to send with *request*, including ``authorization``; names in lower case.
 
-        Called once per attempt, after the wait for a slot. Raises `CredentialsError` if there is nothing to sign with.
+        Called once per attempt, right before it is sent. Raises `CredentialsError` if there is no valid credential.
         """
         ...
 
-    async def refresh(self, rejected: Mapping[str, str]) -> bool:  # noqa: ARG002  # for those who override it
-        """Answer a 401 to a request that carried the headers *rejected*: is a second attempt worth it?"""
+    async def refresh(self, rejected: Mapping[str, str]) -> bool:  # noqa: ARG002  # for subclasses
+        """Called after a 401 to a request with the headers *rejected*: whether to sign and send it once more."""
         return False
 
 
 def content_headers(request: SigningRequest) -> dict[str, str]:
-    """The body headers that POST, PUT and PATCH sign, even for an empty body; none for other methods."""
+    """The headers about the body, which POST, PUT and PATCH sign even if it is empty; none for other methods."""
     if request.method not in METHODS:
         raise ValueError(f"cannot sign method {request.method!r}; use one of {', '.join(sorted(METHODS))}")
     if request.method not in BODY_METHODS:
@@ -77,7 +77,7 @@ def content_headers(request: SigningRequest) -> dict[str, str]:
 
 
 def signing_string(fields: Mapping[str, str]) -> str:
-    """One ``name: value`` line for each of the *fields*, in their order, joined by LF."""
+    """The string to sign: one ``name: value`` line per field, in order, joined by LF."""
     return "\n".join([f"{name}: {value}" for name, value in fields.items()])
 
 
@@ -91,9 +91,9 @@ def signed_headers(
 ) -> dict[str, str]:
     """Sign *request* and return the headers to send with it, names in lower case.
 
-    *extra* headers (such as ``opc-obo-token``) are sent and signed too, after those of the request. Without
-    *sign_host* the host is sent only, as the token service for certificates wants it. The order of names and of the
-    parameters of ``authorization`` is that of the official Python SDK, so the two can be compared byte by byte.
+    *extra* headers are sent and signed too, after those of the request. Without *sign_host* the host is sent but not
+    signed, as the token service for certificates requires. The names and the parameters of ``authorization`` have the
+    order of the official Python SDK, so that both can be compared byte by byte.
     """
     more = {**dict(request.extra), **(extra or {})}
     content = content_headers(request)
@@ -110,21 +110,21 @@ def signed_headers(
     return {"date": request.date, "host": request.host, **more, **content, "authorization": authorization}
 
 
-class Signatures:
-    """Makes those of one signer.
+class SigningThreads:
+    """Makes the signatures of long keys in threads, one per core.
 
-    The way to a thread and back costs as much CPU as an RSA-2048 signature. OpenSSL lets go of the interpreter, so
-    longer ones run beside the loop, and on several cores: one thread for each, made on first use, and by whatever
-    process it is used in, for a fork inherits no threads.
+    An RSA-2048 signature takes as much CPU as passing work to a thread and back, so it is made on the event loop. A
+    longer one would block the loop; OpenSSL releases the interpreter lock meanwhile. Each process starts its own
+    threads, because a fork does not copy them.
     """
 
     def __init__(self) -> None:
         self._threads: concurrent.futures.ThreadPoolExecutor | None = None
         self._process = 0
 
-    async def make(self, request: SigningRequest, key: PrivateKey, key_id: str) -> dict[str, str]:
-        """As `signed_headers`."""
-        if key.bits <= _QUICK_BITS:
+    async def sign(self, request: SigningRequest, key: PrivateKey, key_id: str) -> dict[str, str]:
+        """Return what `signed_headers` returns."""
+        if key.bits <= _MAX_BITS_ON_LOOP:
             return signed_headers(request, key, key_id)
         if self._threads is None or self._process != os.getpid():
             self._threads = concurrent.futures.ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="aidp-sessions")
@@ -133,13 +133,9 @@ class Signatures:
 
 
 @runtime_checkable
-class Renewing(Protocol):
-    """A signer with work of its own, which ends with the last client that uses it."""
+class SharedSigner(Protocol):
+    """A signer with a background task, which ends when the last client releases it."""
 
-    def attach(self) -> None:
-        """Count a client that uses this signer."""
-        ...
+    def retain(self) -> None: ...
 
-    async def detach(self) -> None:
-        """Discount it; the last one ends what runs in the background."""
-        ...
+    async def release(self) -> None: ...

@@ -1,4 +1,4 @@
-"""A token with an expiry: what a JWT says of itself, and the pair of token and key that signs. Pure."""
+"""Tokens that expire: the claims of a JWT, and a token together with the key it was issued for."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
     from .keys import PrivateKey
 
-TIME: Final = "%Y-%m-%d %H:%M:%S UTC"
+TIME_FORMAT: Final = "%Y-%m-%d %H:%M:%S UTC"
 
-_LAST_SECOND: Final = 253_402_300_799  # of the year 9999
+_MAX_TIMESTAMP: Final = 253_402_300_799  # in the year 9999
 _JWT: Final = r"(?a)[\w-]+\.([\w-]+)\.[\w-]*"
 _TENANCY_CLAIMS: Final = ("tenant", "res_tenant")
 
 
 @attrs.frozen
 class Token:
-    """A JWT and what it says of itself; its signature is the service's business, not ours.
+    """A JWT and its claims. Its signature is not verified; the service does that.
 
     Attributes:
-        issued_at: seconds since the epoch, if the token says so.
-        tenancy: the OCID of the tenancy, if the token names it.
+        issued_at: seconds since the epoch, if the token has the claim.
+        tenancy: the OCID of the tenancy, if the token has the claim.
     """
 
     text: str = attrs.field(repr=False)
@@ -39,43 +39,44 @@ class Token:
     tenancy: str | None = None
 
     @classmethod
-    def parse(cls, text: str, origin: str, way_out: str) -> Token:
-        """Read a token, white space around it dropped.
+    def parse(cls, text: str, source: str, remedy: str) -> Token:
+        """Read a token; white space around it is ignored.
 
-        Raises `CredentialsError`, from *origin* to *way_out*, unless it is a JWT with a usable ``exp``.
+        Raises `CredentialsError`, which begins with *source* and ends with *remedy*, unless it is a JWT with a usable
+        ``exp``.
         """
         text = text.strip()
         match = re.fullmatch(_JWT, text)
         if not match:
-            raise CredentialsError(f"{origin} {'is not a JWT' if text else 'is empty'}; {way_out}")
+            raise CredentialsError(f"{source} {'is not a JWT' if text else 'is empty'}; {remedy}")
         try:
             found = json.loads(urlsafe_b64decode(match[1] + "=" * (-len(match[1]) % 4)))
         except ValueError:
             found = None
         if not isinstance(found, dict):
-            raise CredentialsError(f"{origin} is a damaged JWT, its claims cannot be read; {way_out}")
+            raise CredentialsError(f"{source} is a damaged JWT, its claims cannot be read; {remedy}")
         claims = cast("dict[str, Any]", found)
         try:
             expires_at = datetime.fromtimestamp(float(claims["exp"]), UTC)
         except (KeyError, TypeError, ValueError, OverflowError, OSError):
-            raise CredentialsError(f"{origin} has no usable 'exp', the time at which it expires; {way_out}") from None
+            raise CredentialsError(f"{source} has no usable 'exp', the time at which it expires; {remedy}") from None
         issued_at = claims.get("iat")
         tenancies = (claims.get(name) for name in _TENANCY_CLAIMS)
         return cls(
             text,
             expires_at,
-            float(issued_at) if isinstance(issued_at, int | float) and 0 <= issued_at <= _LAST_SECOND else None,
+            float(issued_at) if isinstance(issued_at, int | float) and 0 <= issued_at <= _MAX_TIMESTAMP else None,
             next((tenancy for tenancy in tenancies if isinstance(tenancy, str)), None),
         )
 
-    def expired(self, now: float) -> bool:
-        """*now* is in seconds since the epoch; the last second still counts."""
+    def is_expired_at(self, now: float) -> bool:
+        """Whether the token has ended at *now*, in seconds since the epoch; at ``exp`` itself it is still valid."""
         return now > self.expires_at.timestamp()
 
 
 @attrs.frozen
 class Credentials:
-    """A token and the private key that it was issued for."""
+    """A token and the private key it was issued for."""
 
     token: Token
     key: PrivateKey
@@ -84,6 +85,6 @@ class Credentials:
     def key_id(self) -> str:
         return f"ST${self.token.text}"
 
-    def signed(self, headers: Mapping[str, str]) -> bool:
-        """Was it this token that signed *headers*?"""
+    def did_sign(self, headers: Mapping[str, str]) -> bool:
+        """Whether *headers* were signed with this token."""
         return f'keyId="{self.key_id}"' in headers.get("authorization", "")

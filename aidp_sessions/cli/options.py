@@ -14,7 +14,7 @@ from click.shell_completion import CompletionItem
 from ..activity import instant
 from ..auth.config import load_profile
 from ..errors import ConfigError
-from ..principals.factories import MAKERS
+from ..principals.factories import SIGNER_FACTORIES
 
 _Command = TypeVar("_Command", bound="Callable[..., None]")
 _Decorator = Callable[[_Command], _Command]
@@ -179,8 +179,8 @@ IDENTITY = (
     click.option(
         "--auth",
         metavar="KIND",
-        type=click.Choice(list(MAKERS)),
-        help=f"How to sign: {', '.join(MAKERS)}.  [env: OCI_CLI_AUTH]",
+        type=click.Choice(list(SIGNER_FACTORIES)),
+        help=f"How to sign: {', '.join(SIGNER_FACTORIES)}.  [env: OCI_CLI_AUTH]",
     ),
     click.option("--region", metavar="REGION", help="Default: the region in the OCID.  [env: OCI_CLI_REGION]"),
     click.option("--endpoint", metavar="URL", help="Ask this address instead.  [env: AIDP_ENDPOINT]"),

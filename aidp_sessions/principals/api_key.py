@@ -1,19 +1,20 @@
-"""The signer of a user with an API key. Holds the key in memory; never asks anyone for anything."""
+"""The signer for a user's API key."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final
 
 from ..auth.files import read_key
-from ..auth.signing import Signatures, Signer
+from ..auth.secrets import NotPicklable
+from ..auth.signing import Signer, SigningThreads
 from ..errors import CredentialsError
 
 if TYPE_CHECKING:
-    from ..auth.files import KeySource
+    from ..auth.keys import KeySource
     from ..auth.signing import SigningRequest
 
-# Both today's OCIDs and the older ones with colons.
+# The older OCIDs have colons instead of dots.
 _OCID: Final = r"(?a)[\w-]+[.:]([\w-]*[.:]){3,}[\w-]+"
 _FINGERPRINT: Final = r"([0-9a-f]{2}:){15}[0-9a-f]{2}"
 
@@ -38,18 +39,22 @@ def _check(name: str, value: str, shape: str, description: str) -> str:
     return value
 
 
-class ApiKeySigner(Signer):
+class ApiKeySigner(NotPicklable, Signer):
     """Signs as *user* of *tenancy* with the private half of an API key.
 
-    Source: "Required Keys and OCIDs" of the OCI documentation. May be made outside a loop and shared between loops.
+    Source: "Required Keys and OCIDs" of the OCI documentation. Can be created outside an event loop and shared between
+    loops.
 
     Args:
+        tenancy: OCID of the tenancy.
+        user: OCID of the user.
+        fingerprint: the fingerprint that OCI shows for the key.
         private_key: PEM text, bytes, the path of a PEM file (``~`` is expanded) or a loaded key; read once.
-        pass_phrase: of the key; ignored if the key is not encrypted.
-        verify_fingerprint: refuse a *fingerprint* that is not the key's own, instead of having the service answer 401.
+        pass_phrase: the passphrase of the key; ignored if the key is not encrypted.
+        verify_fingerprint: refuse a *fingerprint* that is not the key's. Without the check, the service answers 401.
 
     Raises `ValueError` for a malformed OCID or fingerprint, `ConfigError` if the file cannot be read, and
-    `CredentialsError` if it holds no usable key, or another key than *fingerprint* says.
+    `CredentialsError` if it holds no usable key, or one with another fingerprint.
     """
 
     def __init__(
@@ -67,18 +72,15 @@ class ApiKeySigner(Signer):
         self.fingerprint: Final = check_fingerprint(fingerprint)
         self._key_id: Final = f"{tenancy}/{user}/{fingerprint}"
         self._key: Final = read_key(private_key, pass_phrase)
-        self._signatures: Final = Signatures()
+        self._threads: Final = SigningThreads()
         if verify_fingerprint and self._key.fingerprint != fingerprint:
             raise CredentialsError(
-                f"fingerprint {fingerprint} is not that of the private key, which is {self._key.fingerprint}; change "
-                "the fingerprint if the key is the right one, else the key (key_file)"
+                f"fingerprint {fingerprint} does not belong to the private key, whose fingerprint is "
+                f"{self._key.fingerprint}; correct the fingerprint, or use the other key (key_file)"
             )
 
     async def sign(self, request: SigningRequest) -> dict[str, str]:
-        return await self._signatures.make(request, self._key, self._key_id)
+        return await self._threads.sign(request, self._key, self._key_id)
 
     def __repr__(self) -> str:
         return f"ApiKeySigner(tenancy={self.tenancy!r}, user={self.user!r}, fingerprint={self.fingerprint!r})"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a signer is not pickled, for it holds a private key; build it anew where it is needed")

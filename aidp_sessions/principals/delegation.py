@@ -1,25 +1,26 @@
-"""The signer that acts on behalf of a user, as in Cloud Shell: another signer, and the user's token on top.
+"""The signer that acts on behalf of a user, as in Cloud Shell: adds the user's token to the requests of another signer.
 
-Source: "Cloud Shell" of the OCI documentation; the header and its place in the signature are the official SDKs'.
+Source: "Cloud Shell" of the OCI documentation; header and signature are those of the official SDKs.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from ..auth.files import file_signature, read_text
-from ..auth.signing import Renewing, Signer
+from ..auth.files import file_version, read_text
+from ..auth.secrets import NotPicklable
+from ..auth.signing import SharedSigner, Signer
 from ..errors import CredentialsError
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
 
-    from ..auth.files import FileSignature
+    from ..auth.files import FileVersion
     from ..auth.signing import SigningRequest
 
 _HEADER: Final = "opc-obo-token"
@@ -27,17 +28,17 @@ _VISIBLE: Final = r"[!-~]+"
 _SIGNED: Final = r'headers="([^"]*)"'
 
 
-class DelegationTokenSigner(Signer):
+class DelegationTokenSigner(NotPicklable, Signer):
     """Signs as *signer* does, on behalf of the user that a delegation token names.
 
     Args:
         signer: an instance or resource principal, or any other signer of this package.
-        token: the delegation token itself; or
-        token_file: the path of a file that holds it (``delegation_token_file`` of a profile), read at the first
-            signature, again whenever it changes, and after a refusal.
+        token: the delegation token.
+        token_file: instead of *token*, the path of a file that holds it (``delegation_token_file`` of a profile). It is
+            read at the first signature, again whenever it changes, and after a 401.
 
     Raises `TypeError` unless exactly one of *token* and *token_file* is given. `sign` raises `ConfigError` if the file
-    cannot be read, `CredentialsError` if it holds no token or if *signer* does not sign further headers.
+    cannot be read, `CredentialsError` if it holds no token or if *signer* does not sign additional headers.
     """
 
     def __init__(
@@ -47,8 +48,8 @@ class DelegationTokenSigner(Signer):
             raise TypeError("give either token or token_file")
         self._signer = signer
         self._file = token_file
-        self._token = None if token is None else _checked(token, "delegation token")
-        self._seen: FileSignature = None
+        self._token = None if token is None else _check_token(token, "delegation token")
+        self._version: FileVersion = None
 
     async def sign(self, request: SigningRequest) -> dict[str, str]:
         token = await self._current()
@@ -61,43 +62,40 @@ class DelegationTokenSigner(Signer):
         return signed
 
     async def refresh(self, rejected: Mapping[str, str]) -> bool:
-        """Read the token's file again, and let the signer inside renew its own; worth it if either is new."""
+        """Read the file again and refresh the other signer; whether either token is new."""
         if self._file is not None:
             await asyncio.to_thread(self._read)
-        renewed = self._token != rejected.get(_HEADER)
-        return await self._signer.refresh(rejected) or renewed
+        is_new = self._token != rejected.get(_HEADER)
+        return await self._signer.refresh(rejected) or is_new
 
-    def attach(self) -> None:
-        if isinstance(self._signer, Renewing):
-            self._signer.attach()
+    def retain(self) -> None:
+        if isinstance(self._signer, SharedSigner):
+            self._signer.retain()
 
-    async def detach(self) -> None:
-        if isinstance(self._signer, Renewing):
-            await self._signer.detach()
+    async def release(self) -> None:
+        if isinstance(self._signer, SharedSigner):
+            await self._signer.release()
 
     async def _current(self) -> str:
-        if self._file is not None and (self._token is None or file_signature(self._file) != self._seen):
+        if self._file is not None and (self._token is None or file_version(self._file) != self._version):
             await asyncio.to_thread(self._read)
-        assert self._token is not None  # noqa: S101  # read just now, or given
+        assert self._token is not None  # noqa: S101  # given, or read by `_read`
         return self._token
 
     def _read(self) -> None:
-        assert self._file is not None  # noqa: S101  # the callers have looked
-        seen = file_signature(self._file)
+        assert self._file is not None  # noqa: S101  # checked by the callers
+        version = file_version(self._file)
         text = read_text(self._file, "delegation token file")
-        self._token = _checked(text, f"delegation token in {self._file}")
-        self._seen = seen
+        self._token = _check_token(text, f"delegation token in {self._file}")
+        self._version = version
 
     def __repr__(self) -> str:
         return f"DelegationTokenSigner({self._signer!r})"
 
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a signer is not pickled, for it holds a private key; build it anew where it is needed")
 
-
-def _checked(text: str, origin: str) -> str:
+def _check_token(text: str, source: str) -> str:
     token = text.strip()
     if not re.fullmatch(_VISIBLE, token):
-        problem = "holds white space or other characters that no token has" if token else "is empty"
-        raise CredentialsError(f"{origin} {problem}; open a new Cloud Shell, or fetch a new delegation token")
+        problem = "holds white space or other characters that tokens cannot contain" if token else "is empty"
+        raise CredentialsError(f"{source} {problem}; open a new Cloud Shell, or get a new delegation token")
     return token

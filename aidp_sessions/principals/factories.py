@@ -1,11 +1,11 @@
-"""A signer of each kind from a profile and the environment; which kind, `principal` has decided."""
+"""Creates each kind of signer from a profile and the environment."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ..auth.config import Source, from_environment, warn_if_exposed
+from ..auth.config import Precedence, from_environment, warn_if_exposed
 from ..auth.files import read_key, read_text
 from ..auth.regions import auth_url, check_service_url, find_region
 from ..errors import ConfigError, CredentialsError
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ..auth.config import Profile, Setting
-    from ..auth.files import KeySource
-    from ..auth.keys import PrivateKey
+    from ..auth.keys import KeySource, PrivateKey
     from ..auth.signing import Signer
 
     Environ = Mapping[str, str] | None
@@ -45,8 +44,8 @@ def _api_key(profile: Profile, environ: Environ) -> Signer:
 def _security_token(profile: Profile, environ: Environ) -> Signer:
     key_name = _key_name(profile)
     token_file, key = profile.require("security_token_file", key_name)
-    # Read here for the sake of errors that name the profile; the signer reads them itself, now and when they change.
-    read_text(token_file.value, f"{token_file.origin}: session token file")
+    # The signer reads these files itself; here they are read for errors that name the profile.
+    read_text(token_file.value, f"{token_file.source}: session token file")
     _read_key(profile, key_name, environ)
     region = profile.get("region")
     known = region.parse(lambda name: find_region(name, environ)) if region else None
@@ -58,7 +57,7 @@ def _security_token(profile: Profile, environ: Environ) -> Signer:
             refresh_endpoint=f"{auth_url(known)}/v1/authentication/refresh" if known else None,
         )
     except CredentialsError as error:
-        raise CredentialsError(f"{token_file.origin}: {error.message}") from None
+        raise CredentialsError(f"{token_file.source}: {error.message}") from None
 
 
 def _instance_principal(_: Profile, environ: Environ) -> Signer:
@@ -68,7 +67,7 @@ def _instance_principal(_: Profile, environ: Environ) -> Signer:
 
 def _instance_obo_user(profile: Profile, environ: Environ) -> Signer:
     (token_file,) = profile.require("delegation_token_file")
-    read_text(token_file.value, f"{token_file.origin}: delegation token file")
+    read_text(token_file.value, f"{token_file.source}: delegation token file")
     named = profile.get("authentication_type")
     inner = _resource_principal if named and named.value == "resource_principal" else _instance_principal
     return DelegationTokenSigner(inner(profile, environ), token_file=token_file.value)
@@ -86,21 +85,21 @@ def _key_name(profile: Profile) -> str:
     content = profile.get("key_content")
     if content is None:
         return "key_file"
-    if content.source is not Source.ENVIRONMENT:
-        raise ConfigError(f"{content.origin}: a config file cannot hold the key; put it into a file named by key_file")
+    if content.precedence is not Precedence.ENVIRONMENT:
+        raise ConfigError(f"{content.source}: a config file cannot hold the key; put it into a file named by key_file")
     return "key_content"
 
 
 def _key_source(name: str, setting: Setting) -> KeySource:
-    # Bytes, so that text which is no key is not taken for a path.
+    # As bytes, which are never taken for a path.
     return setting.value.encode(errors="surrogateescape") if name == "key_content" else Path(setting.value)
 
 
 def _read_key(profile: Profile, name: str, environ: Environ) -> PrivateKey:
     (setting,) = profile.require(name)
     if name == "key_file":
-        warn_if_exposed(setting.value, f"{setting.origin}: private key file", environ)
-    return read_key(_key_source(name, setting), _pass_phrase(profile), f"{setting.origin}: private key")
+        warn_if_exposed(setting.value, f"{setting.source}: private key file", environ)
+    return read_key(_key_source(name, setting), _pass_phrase(profile), f"{setting.source}: private key")
 
 
 def _pass_phrase(profile: Profile) -> str | None:
@@ -108,7 +107,7 @@ def _pass_phrase(profile: Profile) -> str | None:
     return setting.value if setting else None
 
 
-MAKERS: Final[Mapping[str, Callable[[Profile, Environ], Signer]]] = {
+SIGNER_FACTORIES: Final[Mapping[str, Callable[[Profile, Environ], Signer]]] = {
     "api_key": _api_key,
     "security_token": _security_token,
     "instance_principal": _instance_principal,
@@ -116,4 +115,4 @@ MAKERS: Final[Mapping[str, Callable[[Profile, Environ], Signer]]] = {
     "resource_principal": _resource_principal,
     "oke_workload_identity": _oke_workload_identity,
 }
-"""By the words that ``OCI_CLI_AUTH`` takes."""
+"""The keys are the values of ``OCI_CLI_AUTH``."""

@@ -1,7 +1,7 @@
-"""The signer of a compute instance: its certificate from the metadata service, a token for it from the token service.
+"""The signer of a compute instance: exchanges the instance's certificate for a session token.
 
-Sources: "Calling Services from an Instance" and "Getting Instance Metadata" of the OCI documentation; what goes over
-the wire is that of the official SDKs, Python (SHA-1) and Go (SHA-256).
+Sources: "Calling Services from an Instance" and "Getting Instance Metadata" of the OCI documentation; the exchange is
+that of the official SDKs for Python (SHA-1) and Go (SHA-256).
 """
 
 from __future__ import annotations
@@ -18,43 +18,43 @@ import attrs
 from .._transport.fetch import FetchRequest
 from .._transport.fetch import fetch as send
 from ..auth.config import from_environment
-from ..auth.keys import PrivateKey
 from ..auth.regions import auth_url, check_metadata_url, check_service_url, find_region, region_name, require_region
 from ..auth.signing import SigningRequest, signed_headers
 from ..auth.token import Credentials, Token
 from ..endpoints import check_region, parse_region_metadata
 from ..errors import CredentialsError
 from .refresh import TokenSigner
-from .token_service import TryAgainError, UnreachableError, ask, token_of
+from .token_service import TransientCredentialsError, UnreachableError, fetch_body, parse_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .._transport.fetch import Fetch
     from ..auth.certificates import Certificate
+    from ..auth.keys import PrivateKey
     from ..policies import Sleep
 
 Digest = Literal["SHA1", "SHA256"]
 
-# The second is for instances without IPv4.
+# The second serves instances without IPv4.
 _METADATA_URLS: Final = ("http://169.254.169.254/opc/v2", "http://[fd00:c1::a9fe:a9fe]/opc/v2")
 _METADATA_HEADERS: Final = {"authorization": "Bearer Oracle"}
 _METADATA_CONNECT_S: Final = 2.0
-_ONLY_THERE: Final = (
+_ONLY_ON_OCI: Final = (
     "instance principals exist on OCI compute instances only; elsewhere use another auth, "
-    "and if the metadata service is somewhere else, set OCI_METADATA_BASE_URL"
+    "or set OCI_METADATA_BASE_URL if the metadata service has another address"
 )
-_NO_RULE: Final = "put the instance into a dynamic group, check this machine's clock, and its tenancy"
-_HINTS: Final[Mapping[int, str]] = {401: _NO_RULE, 403: _NO_RULE, 404: _NO_RULE}
-_NO_GATEWAY: Final = "check that the instance's subnet has a service gateway or another way out"
+_REFUSED: Final = "add the instance to a dynamic group, and check its tenancy and its clock"
+_HINTS: Final[Mapping[int, str]] = {401: _REFUSED, 403: _REFUSED, 404: _REFUSED}
+_UNREACHABLE: Final = "check that the instance's subnet has a service gateway or another route to OCI"
 _CLOCK: Final = "check this machine's clock"
 
 
 @attrs.frozen(eq=False, repr=False)
-class _Identity:
-    """What the metadata service says about the instance."""
+class _InstanceCertificate:
+    """The certificate of the instance, from the metadata service; *leaf* was issued to the instance itself."""
 
-    certificate: Certificate
+    leaf: Certificate
     key: PrivateKey
     intermediates: tuple[Certificate, ...]
     tenancy: str
@@ -63,23 +63,22 @@ class _Identity:
 class InstancePrincipalSigner(TokenSigner):
     """Signs as the compute instance that it runs on.
 
-    Nothing is asked before the first signature. The token is renewed ahead of its end, with a key of its own each
-    time and with the certificate that the instance has by then. May be made outside a loop, and used on several loops
-    one after the other.
+    No request is sent before the first signature. The token is refreshed before it expires, each time with a new key
+    and the instance's current certificate. Can be created outside an event loop, and used on one loop after another.
 
     Args:
-        region: where the token service is asked, by name or short code; by default the instance's own.
-        metadata_url: the metadata service, by default that of ``OCI_METADATA_BASE_URL``, else the link-local address.
-        federation_endpoint: the whole URL to get tokens from, by default ``https://auth.{region}.{domain}/v1/x509``.
-        digest: how the certificate is named to the token service. ``SHA256`` is what the newer official SDKs send,
-            ``SHA1`` what the Python SDK does.
-        environ: the environment variables, by default those of the process.
-        clock: our time in seconds since the epoch.
+        region: the region of the token service, name or short code; by default the instance's own.
+        metadata_url: the metadata service; by default ``OCI_METADATA_BASE_URL``, else the link-local address.
+        federation_endpoint: the full URL to get tokens from; by default ``https://auth.{region}.{domain}/v1/x509``.
+        digest: the hash that names the certificate to the token service. The newer official SDKs send ``SHA256``, the
+            Python SDK ``SHA1``.
+        environ: the environment variables; by default those of the process.
+        clock: returns the time in seconds since the epoch.
         sleep: waits between attempts.
-        fetch: sends the requests; by default straight to their hosts, never through a proxy.
+        fetch: sends the requests; by default directly, never through a proxy.
 
     Raises `ValueError` for a malformed argument, `ConfigError` for a malformed variable. `sign` raises
-    `CredentialsError`, naming what was asked, what came back and the way out.
+    `CredentialsError`, which names the request, the answer and a remedy.
     """
 
     def __init__(
@@ -94,7 +93,11 @@ class InstancePrincipalSigner(TokenSigner):
         sleep: Sleep = asyncio.sleep,
         fetch: Fetch = send,
     ) -> None:
+        from ..auth import certificates, keys  # noqa: PLC0415  # `cryptography` takes long to import
+
         super().__init__("the instance's token", _CLOCK, clock=clock, sleep=sleep)
+        self._certificate_type: Final = certificates.Certificate
+        self._key_type: Final = keys.PrivateKey
         if digest not in ("SHA1", "SHA256"):
             raise ValueError(f"digest={digest!r} must be 'SHA1' or 'SHA256'")
         self._region = None if region is None else check_region(region)
@@ -107,90 +110,89 @@ class InstancePrincipalSigner(TokenSigner):
 
     @property
     def tenancy(self) -> str | None:
-        """The OCID of the instance's tenancy, once its certificate has been read."""
+        """The OCID of the instance's tenancy; ``None`` before the first token."""
         return self._tenancy
 
     @property
     def region(self) -> str | None:
-        """The region given, else the instance's own once it has been asked for a token."""
+        """The region from the argument, else the instance's own; ``None`` before the first token."""
         return region_name(self._region, self._environ) if self._region else None
 
     async def _obtain(self) -> Credentials:
-        identity = await self._identify()
-        url = self._federation or await self._discover()
-        key = await asyncio.to_thread(PrivateKey.generate)
+        certificate = await self._fetch_certificate()
+        url = self._federation or await self._find_token_service()
+        key = await asyncio.to_thread(self._key_type.generate)
         fields: dict[str, object] = {
-            "certificate": identity.certificate.text,
-            "publicKey": key.public_text,
-            "intermediateCertificates": [certificate.text for certificate in identity.intermediates],
+            "certificate": certificate.leaf.base64,
+            "publicKey": key.public_key_base64,
+            "intermediateCertificates": [intermediate.base64 for intermediate in certificate.intermediates],
         }
         if self._digest == "SHA256":
             fields["fingerprintAlgorithm"] = "SHA256"
-        request = self._sign(identity, url, json.dumps(fields).encode())
-        what = "the token service"
-        body = await ask(self._fetch, request, what, clock=self._clock, unreachable=_NO_GATEWAY, hints=_HINTS)
-        token = Token.parse(token_of(body, f"{what} at {url}"), f"the token that {url} gave", _CLOCK)
-        self._tenancy = identity.tenancy
+        request = self._sign(certificate, url, json.dumps(fields).encode())
+        service = "the token service"
+        body = await fetch_body(
+            self._fetch, request, service, clock=self._clock, unreachable=_UNREACHABLE, hints=_HINTS
+        )
+        token = Token.parse(parse_token(body, f"{service} at {url}"), f"the token from {url}", _CLOCK)
+        self._tenancy = certificate.tenancy
         return Credentials(token, key)
 
-    def _sign(self, identity: _Identity, url: str, body: bytes) -> FetchRequest:
+    def _sign(self, certificate: _InstanceCertificate, url: str, body: bytes) -> FetchRequest:
         parts = urlsplit(url)
         request = SigningRequest("POST", parts.netloc, parts.path, formatdate(self._clock(), usegmt=True), body)
-        kind, digest = "fed-x509", identity.certificate.sha1
+        kind, digest = "fed-x509", certificate.leaf.sha1
         if self._digest == "SHA256":
-            kind, digest = "fed-x509-sha256", identity.certificate.sha256
-        headers = signed_headers(request, identity.key, f"{identity.tenancy}/{kind}/{digest}", sign_host=False)
+            kind, digest = "fed-x509-sha256", certificate.leaf.sha256
+        headers = signed_headers(request, certificate.key, f"{certificate.tenancy}/{kind}/{digest}", sign_host=False)
         return FetchRequest(method="POST", url=url, headers=headers, body=body)
 
-    async def _identify(self) -> _Identity:
-        leaf = await self._metadata("/identity/cert.pem")
-        pem = await self._metadata("/identity/key.pem")
-        intermediate = await self._metadata("/identity/intermediate.pem")
-        base = self._metadata_urls[0]
-        from ..auth.certificates import (  # noqa: PLC0415  # X.509 is slow to import, and only instances need it
-            Certificate,
-        )
-
-        certificate = Certificate.load(leaf, f"the certificate at {base}/identity/cert.pem")
-        key = PrivateKey.load(pem, origin=f"the private key at {base}/identity/key.pem")
-        if not certificate.belongs_to(key):
-            raise TryAgainError(f"the certificate and the private key at {base}/identity do not belong together")
-        if certificate.tenancy is None:
-            raise CredentialsError(f"the certificate at {base}/identity/cert.pem names no tenancy; is this OCI?")
-        if self._tenancy not in (None, certificate.tenancy):
+    async def _fetch_certificate(self) -> _InstanceCertificate:
+        leaf_pem = await self._fetch_metadata("/identity/cert.pem")
+        key_pem = await self._fetch_metadata("/identity/key.pem")
+        intermediate_pem = await self._fetch_metadata("/identity/intermediate.pem")
+        base = f"{self._metadata_urls[0]}/identity"
+        leaf = self._certificate_type.load(leaf_pem, f"the certificate at {base}/cert.pem")
+        key = self._key_type.load(key_pem, source=f"the private key at {base}/key.pem")
+        if not leaf.belongs_to(key):
+            raise TransientCredentialsError(f"the certificate and the private key at {base} do not belong together")
+        if leaf.tenancy is None:
+            raise CredentialsError(f"the certificate at {base}/cert.pem names no tenancy; is this OCI?")
+        if self._tenancy not in (None, leaf.tenancy):
             raise CredentialsError(
-                f"the instance's certificate was of tenancy {self._tenancy} and is now of {certificate.tenancy}; "
-                "if that is right, make a new signer"
+                f"the instance's certificate named tenancy {self._tenancy} and now names {leaf.tenancy}; "
+                "if that is right, create a new signer"
             )
-        origin = f"the certificate at {base}/identity/intermediate.pem"
-        return _Identity(certificate, key, Certificate.load_all(intermediate, origin), certificate.tenancy)
+        source = f"the certificate at {base}/intermediate.pem"
+        intermediates = self._certificate_type.load_all(intermediate_pem, source)
+        return _InstanceCertificate(leaf, key, intermediates, leaf.tenancy)
 
-    async def _discover(self) -> str:
+    async def _find_token_service(self) -> str:
         if self._region is not None:
             return f"{auth_url(require_region(self._region, self._environ))}/v1/x509"
-        name = (await self._metadata("/instance/region")).decode("utf-8", "replace").strip().lower()
+        name = (await self._fetch_metadata("/instance/region")).decode("utf-8", "replace").strip().lower()
         region = find_region(name, self._environ)
         if region is None:
-            origin = f"region information at {self._metadata_urls[0]}/instance/regionInfo"
-            text = (await self._metadata("/instance/regionInfo")).decode("utf-8", "replace")
-            region = parse_region_metadata(text, origin)
+            source = f"region information at {self._metadata_urls[0]}/instance/regionInfo"
+            text = (await self._fetch_metadata("/instance/regionInfo")).decode("utf-8", "replace")
+            region = parse_region_metadata(text, source)
         self._region = region.identifier
         return f"{auth_url(region)}/v1/x509"
 
-    async def _metadata(self, path: str) -> bytes:
-        """The answer of the first address that answers; from then on, only that one is asked."""
+    async def _fetch_metadata(self, path: str) -> bytes:
+        """Fetch *path* from the first address that answers, and use only this address from then on."""
         failed: UnreachableError | None = None
         for base in self._metadata_urls:
             request = FetchRequest(
                 method="GET", url=base + path, headers=_METADATA_HEADERS, connect=_METADATA_CONNECT_S
             )
             try:
-                body = await ask(
+                body = await fetch_body(
                     self._fetch,
                     request,
                     "the metadata service",
                     clock=self._clock,
-                    unreachable=_ONLY_THERE,
+                    unreachable=_ONLY_ON_OCI,
                     transient=frozenset({404}),
                 )
             except UnreachableError as error:

@@ -1,14 +1,15 @@
-"""Signers of the `oci` package, made usable here by their shape alone; never imports that package."""
+"""Adapts signers of the `oci` package by duck typing; the package itself is never imported."""
 
 from __future__ import annotations
 
 import asyncio
 import concurrent.futures
 import re
-from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import attrs
 
+from ..auth.secrets import NotPicklable
 from ..auth.signing import Signer, content_headers
 from ..errors import CredentialsError
 
@@ -22,8 +23,8 @@ _KEY_ID: Final = r'keyId="([^"]*)"'
 
 
 @attrs.define(eq=False, repr=False)
-class _Prepared:
-    """What those signers read of a request, and its headers, which they write."""
+class _PreparedRequest:
+    """What these signers read of a request of the `requests` package, and the headers, which they set."""
 
     method: str
     url: str
@@ -35,41 +36,41 @@ class _Prepared:
 def from_oci_signer(signer: object) -> Signer:
     """Adapt a signer of the official `oci` package: API key, session token, any principal, delegation tokens, PKCS#11.
 
-    Signers that only hold a key are called in place. The others may go to the network or to a device, so they run in
-    a thread of their own, one call at a time. All headers they set are sent.
+    Signers that only hold a key run on the event loop. The others may use the network or a device, so they run in
+    a thread, one call at a time. All headers they set are sent.
     Raises `TypeError` if *signer* cannot be one; what it raises later becomes a `CredentialsError`.
     """
     if isinstance(signer, type) or not callable(signer):
-        what = f"the class {signer.__name__}" if isinstance(signer, type) else f"{type(signer).__name__!r} object"
-        raise TypeError(f"not a signer of the oci package: {what}; pass an instance, such as oci.signer.Signer(…)")
-    return _OciSigner(signer)
+        given = f"the class {signer.__name__}" if isinstance(signer, type) else f"{type(signer).__name__!r} object"
+        raise TypeError(f"not a signer of the oci package: {given}; pass an instance, such as oci.signer.Signer(…)")
+    return OciSignerAdapter(signer)
 
 
-class _OciSigner(Signer):
+class OciSignerAdapter(NotPicklable, Signer):
     def __init__(self, signer: Callable[[object], object]) -> None:
         self._signer = signer
         self._refresh: Callable[[], object] | None = getattr(signer, "refresh_security_token", None)
         in_memory = self._refresh is None and hasattr(signer, "private_key")
-        # One worker rather than a lock: it also holds when a caller is cancelled, and on any event loop.
+        # One thread rather than a lock: calls stay exclusive after a cancellation, and across event loops.
         self._worker = None if in_memory else concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="oci-signer")
         self._key_id: str | None = None
 
     async def sign(self, request: SigningRequest) -> dict[str, str]:
         headers = {"date": request.date, "host": request.host, **content_headers(request)}
-        prepared = _Prepared(
+        prepared = _PreparedRequest(
             request.method, f"https://{request.host}{request.target}", request.target, request.body or None, headers
         )
         return await self._run(lambda: self._sign(prepared))
 
     async def refresh(self, rejected: Mapping[str, str]) -> bool:
-        """Have the signer fetch a new token, unless that has happened since the rejected request was signed."""
+        """Have the signer get a new token, unless it did since the rejected request was signed."""
         refresh = self._refresh
         if refresh is None:
             return False
-        await self._run(lambda: self._renew(refresh, _key_id(rejected)))
+        await self._run(lambda: self._refresh_once(refresh, _key_id(rejected)))
         return True
 
-    def _sign(self, prepared: _Prepared) -> dict[str, str]:
+    def _sign(self, prepared: _PreparedRequest) -> dict[str, str]:
         self._signer(prepared)
         signed = {name.lower(): value for name, value in prepared.headers.items()}
         self._key_id = _key_id(signed)
@@ -77,8 +78,8 @@ class _OciSigner(Signer):
             raise CredentialsError(f"{self!r} left the request unsigned; it is not a signer of the oci package")
         return signed
 
-    def _renew(self, refresh: Callable[[], object], rejected: str | None) -> None:
-        # Every 401 of a fan-out ends up here, one after the other: only the first may fetch a token.
+    def _refresh_once(self, refresh: Callable[[], object], rejected: str | None) -> None:
+        # Every 401 of a fan-out calls this, one after the other; only the first may get a token.
         if rejected == self._key_id:
             refresh()
             self._key_id = None
@@ -87,8 +88,8 @@ class _OciSigner(Signer):
         if self._worker is None:
             return work()
         future = asyncio.get_running_loop().run_in_executor(self._worker, work)
-        # Errors of a package that is not imported cannot be named, so they are taken as values. Their text stays out
-        # of ours: it may quote a header.
+        # The oci package's exceptions cannot be named without importing it, so they are collected as values. Their text
+        # is not repeated: it may quote a header.
         (outcome,) = await asyncio.gather(future, return_exceptions=True)
         if isinstance(outcome, Exception) and not isinstance(outcome, CredentialsError):
             raise CredentialsError(f"{self!r} failed with {type(outcome).__name__}, see its cause") from outcome
@@ -98,9 +99,6 @@ class _OciSigner(Signer):
 
     def __repr__(self) -> str:
         return f"from_oci_signer(<{type(self._signer).__name__}>)"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a signer is not pickled, for it holds a private key; build it anew where it is needed")
 
 
 def _key_id(headers: Mapping[str, str]) -> str | None:

@@ -1,7 +1,7 @@
-"""The signer of a workload on Kubernetes (OKE): its service account's token, exchanged beside the cluster.
+"""The signer of a Kubernetes workload (OKE): exchanges its service account token for a session token.
 
-Source: "Granting Workloads Access to OCI Resources" of the OCI documentation; what goes over the wire is that of the
-official SDKs.
+Source: "Granting Workloads Access to OCI Resources" of the OCI documentation; the exchange is that of the official
+SDKs.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from .._transport.fetch import FetchRequest
 from .._transport.fetch import fetch as send
 from ..auth.config import from_environment
 from ..auth.files import read_text
-from ..auth.keys import PrivateKey
 from ..auth.regions import region_name
-from ..auth.token import TIME, Credentials, Token
+from ..auth.token import TIME_FORMAT, Credentials, Token
 from ..errors import ConfigError, CredentialsError
 from .refresh import TokenSigner
-from .token_service import ask, token_of
+from .token_service import fetch_body, parse_token
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping
 
     from .._transport.fetch import Fetch
+    from ..auth.keys import PrivateKey
     from ..policies import Sleep
 
 _ACCOUNT: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -38,32 +38,32 @@ _KEY_ID_PREFIX: Final = "ST$"
 _IN_A_POD: Final = "workload identity exists in pods of OKE clusters only; elsewhere use another auth"
 _MOUNT: Final = "mount a service account token into the pod (automountServiceAccountToken)"
 _ENHANCED: Final = "workload identity needs an enhanced cluster, and a policy for this workload"
-_UNREACHABLE: Final = "check that this is a node of an enhanced OKE cluster, and its network policy"
+_UNREACHABLE: Final = "check that this is a node of an enhanced OKE cluster, and check its network policy"
 _CLOCK: Final = "check this node's clock"
 
 
 class OkeWorkloadIdentitySigner(TokenSigner):
     """Signs as the Kubernetes workload that the program runs in.
 
-    The files are read for each token, and tokens are renewed ahead of their end. Made without I/O, outside a loop if
-    need be.
+    The files are read for each token, and tokens are refreshed before they expire. Can be created outside an event
+    loop; does no I/O until the first signature.
 
     Args:
-        host: the cluster's address, by default ``KUBERNETES_SERVICE_HOST``.
-        port: of the token service there.
+        host: the cluster's address; by default ``KUBERNETES_SERVICE_HOST``.
+        port: the port of its token service.
         service_account_token: by default ``OCI_KUBERNETES_SERVICE_ACCOUNT_TOKEN_STRING``, else read from the file.
         service_account_token_file: by default ``OCI_KUBERNETES_SERVICE_ACCOUNT_TOKEN_PATH``, else where Kubernetes
             mounts it.
-        ca_file: the authority that the cluster's certificate is from; by default
+        ca_file: the certificate authority of the cluster; by default
             ``OCI_KUBERNETES_SERVICE_ACCOUNT_CERT_PATH``, else where Kubernetes mounts it.
-        region: by name or short code; by default ``OCI_RESOURCE_PRINCIPAL_REGION``.
-        environ: the environment variables, by default those of the process.
-        clock: our time in seconds since the epoch.
+        region: name or short code; by default ``OCI_RESOURCE_PRINCIPAL_REGION``.
+        environ: the environment variables; by default those of the process.
+        clock: returns the time in seconds since the epoch.
         sleep: waits between attempts.
-        fetch: sends the requests; by default straight to their hosts, never through a proxy.
+        fetch: sends the requests; by default directly, never through a proxy.
 
-    Raises `ConfigError` if the host is not known. `sign` raises `ConfigError` for files that cannot be read, and
-    `CredentialsError` for what is in them and for refusals.
+    Raises `ConfigError` if the host is not known. `sign` raises `ConfigError` if a file cannot be read, and
+    `CredentialsError` if its content cannot be used or the token service refuses.
     """
 
     def __init__(
@@ -80,26 +80,29 @@ class OkeWorkloadIdentitySigner(TokenSigner):
         sleep: Sleep = asyncio.sleep,
         fetch: Fetch = send,
     ) -> None:
-        super().__init__("the workload's token", _CLOCK, clock=clock, sleep=sleep)
+        from ..auth.keys import PrivateKey  # noqa: PLC0415  # `cryptography` takes long to import
 
-        def found(name: str) -> str | None:
+        super().__init__("the workload's token", _CLOCK, clock=clock, sleep=sleep)
+        self._generate_key = PrivateKey.generate
+
+        def variable(name: str) -> str | None:
             setting = from_environment(environ, name)
             return setting.value if setting else None
 
-        self._url = _proxymux_url(host or found("KUBERNETES_SERVICE_HOST"), port)
+        self._url = _proxymux_url(host or variable("KUBERNETES_SERVICE_HOST"), port)
         if service_account_token is None and service_account_token_file is None:
-            service_account_token = found("OCI_KUBERNETES_SERVICE_ACCOUNT_TOKEN_STRING")
-            service_account_token_file = found("OCI_KUBERNETES_SERVICE_ACCOUNT_TOKEN_PATH")
+            service_account_token = variable("OCI_KUBERNETES_SERVICE_ACCOUNT_TOKEN_STRING")
+            service_account_token_file = variable("OCI_KUBERNETES_SERVICE_ACCOUNT_TOKEN_PATH")
         self._account_token = service_account_token
         self._account_file = service_account_token_file or f"{_ACCOUNT}/token"
-        self._ca_file = ca_file or found("OCI_KUBERNETES_SERVICE_ACCOUNT_CERT_PATH") or f"{_ACCOUNT}/ca.crt"
-        name = region or found("OCI_RESOURCE_PRINCIPAL_REGION")
+        self._ca_file = ca_file or variable("OCI_KUBERNETES_SERVICE_ACCOUNT_CERT_PATH") or f"{_ACCOUNT}/ca.crt"
+        name = region or variable("OCI_RESOURCE_PRINCIPAL_REGION")
         self._region = region_name(name, environ) if name else None
         self._fetch = fetch
 
     @property
     def region(self) -> str | None:
-        """The full name of the region that was given, or that the environment names."""
+        """The full name of the region, from the argument or the environment."""
         return self._region
 
     async def _obtain(self) -> Credentials:
@@ -112,36 +115,36 @@ class OkeWorkloadIdentitySigner(TokenSigner):
                 "content-type": "application/json",
                 "opc-request-id": "/".join(uuid.uuid4().hex for _ in range(3)),
             },
-            body=json.dumps({"podKey": key.public_text}).encode(),
+            body=json.dumps({"podKey": key.public_key_base64}).encode(),
             ssl=context,
         )
-        what = "the cluster's token service"
+        service = "the cluster's token service"
         hints = {401: _MOUNT, 403: _ENHANCED}
-        body = await ask(self._fetch, request, what, clock=self._clock, unreachable=_UNREACHABLE, hints=hints)
-        text = _unwrapped(body, f"{what} at {self._url}")
-        return Credentials(Token.parse(text, f"the token that {self._url} gave", _CLOCK), key)
+        body = await fetch_body(self._fetch, request, service, clock=self._clock, unreachable=_UNREACHABLE, hints=hints)
+        text = _decode_token(body, f"{service} at {self._url}")
+        return Credentials(Token.parse(text, f"the token from {self._url}", _CLOCK), key)
 
     def _prepare(self) -> tuple[PrivateKey, str, ssl.SSLContext]:
         account = self._read_account()
         authority = read_text(self._ca_file, "the cluster's CA file")
-        # Not the default context: given an empty authority, it trusts those of the system instead. And from Python 3.13
-        # on it refuses the authorities of many clusters, for a key identifier they lack.
+        # Not ssl.create_default_context(): if the file is empty, it trusts the system's authorities. And from Python
+        # 3.13 on it refuses the authorities of many clusters, which lack a key identifier.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         try:
             context.load_verify_locations(cadata=authority)
         except (ssl.SSLError, ValueError):
             raise CredentialsError(f"the cluster's CA file {self._ca_file} holds no certificate in PEM form") from None
-        return PrivateKey.generate(), account, context
+        return self._generate_key(), account, context
 
     def _read_account(self) -> str:
-        origin = "the service account token"
+        source = "the service account token"
         text = self._account_token
         if text is None:
-            origin += f" in {self._account_file}"
+            source += f" in {self._account_file}"
             text = read_text(self._account_file, "service account token file")
-        token = Token.parse(text, origin, _MOUNT)
-        if token.expired(self._clock()):
-            raise CredentialsError(f"{origin} expired at {token.expires_at:{TIME}}; {_MOUNT}, or {_CLOCK}")
+        token = Token.parse(text, source, _MOUNT)
+        if token.is_expired_at(self._clock()):
+            raise CredentialsError(f"{source} expired at {token.expires_at:{TIME_FORMAT}}; {_MOUNT}, or {_CLOCK}")
         return token.text
 
 
@@ -150,14 +153,14 @@ def _proxymux_url(host: str | None, port: int) -> str:
         raise ConfigError(f"KUBERNETES_SERVICE_HOST is not set; {_IN_A_POD}")
     if "/" in host or "@" in host or any(character.isspace() for character in host):
         raise ConfigError(f"KUBERNETES_SERVICE_HOST is {host!r}, which is not a host name or an address")
-    shown = f"[{host}]" if ":" in host and not host.startswith("[") else host
-    return f"https://{shown}:{port}/resourcePrincipalSessionTokens"
+    bracketed = f"[{host}]" if ":" in host and not host.startswith("[") else host
+    return f"https://{bracketed}:{port}/resourcePrincipalSessionTokens"
 
 
-def _unwrapped(body: bytes, what: str) -> str:
-    """The token inside the answer: a JSON string of base64 of a JSON object whose token begins with ``ST$``."""
+def _decode_token(body: bytes, service: str) -> str:
+    """Return the token in *body*: a JSON string of base64 of a JSON object whose ``token`` begins with ``ST$``."""
     try:
         inner = b64decode(body.strip().strip(b'"'), validate=True)
     except ValueError:
-        raise CredentialsError(f"{what} answered with something that is not base64") from None
-    return token_of(inner, what).removeprefix(_KEY_ID_PREFIX)
+        raise CredentialsError(f"{service} answered with something that is not base64") from None
+    return parse_token(inner, service).removeprefix(_KEY_ID_PREFIX)

@@ -1,4 +1,4 @@
-"""The signer of an OCI resource that is given its token and key: a function, a job, a container. Asks nobody.
+"""The signer of an OCI resource to which OCI gives a token and a key: a function, a job, a container.
 
 Source: "SDK Authentication Methods" of the OCI documentation, version 2.2 of resource principals.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..auth.config import from_environment
-from ..auth.files import holds_path, read_key, read_text
+from ..auth.files import is_path, read_key, read_text
 from ..auth.regions import region_name
 from ..auth.token import Credentials, Token
 from ..errors import ConfigError
@@ -32,29 +32,29 @@ _TOKEN: Final = f"session token ({_RPST})"
 _KEY: Final = f"private key ({_PRIVATE_PEM})"
 _SUPPORTED: Final = "2.2"
 _OTHER_VERSIONS: Final = frozenset({"1.1", "2.1", "2.1.1", "2.1.2", "3.0"})
-_ONLY_THERE: Final = "OCI sets it where resource principals exist, such as in functions and jobs"
-_WAY_OUT: Final = "OCI replaces it while the resource runs; if it does not, start the resource again"
+_ONLY_ON_OCI: Final = "OCI sets it where resource principals exist, such as in functions and jobs"
+_REMEDY: Final = "OCI replaces it while the resource runs; if it does not, restart the resource"
 
 
 class ResourcePrincipalSigner(TokenSigner):
     """Signs as the OCI resource that the program runs in.
 
-    Token, key and passphrase may each be the value itself or the absolute path of a file that holds it. Files are read
-    at the first signature, again when the token in hand nears its end, and after each refusal: OCI replaces them while
-    the resource runs. A token that was given as a value ends for good.
+    Token, key and passphrase may each be the value itself or the absolute path of a file that holds it. OCI replaces
+    the files while the resource runs, so they are read at the first signature, again when the token is about to expire,
+    and after each 401. A token that was given as a value cannot be refreshed.
 
     Args:
-        session_token: by default ``OCI_RESOURCE_PRINCIPAL_RPST``.
-        private_key: of that token, in PEM form; by default ``OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM``.
-        pass_phrase: of the key; by default ``OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM_PASSPHRASE``.
-        region: by name or short code; by default ``OCI_RESOURCE_PRINCIPAL_REGION``.
-        environ: the environment variables, by default those of the process.
-        clock: our time in seconds since the epoch.
+        session_token: the token; by default ``OCI_RESOURCE_PRINCIPAL_RPST``.
+        private_key: its key, in PEM form; by default ``OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM``.
+        pass_phrase: the passphrase of the key; by default ``OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM_PASSPHRASE``.
+        region: name or short code; by default ``OCI_RESOURCE_PRINCIPAL_REGION``.
+        environ: the environment variables; by default those of the process.
+        clock: returns the time in seconds since the epoch.
         sleep: waits between attempts.
 
-    Raises `ConfigError` for a variable that is needed and not set, and, unless token and key are given, for another
-    ``OCI_RESOURCE_PRINCIPAL_VERSION`` than 2.2. `sign` raises `ConfigError` and `CredentialsError` for what the files
-    or values turn out to be.
+    Raises `ConfigError` for a required variable that is not set, and, unless token and key are given, if
+    ``OCI_RESOURCE_PRINCIPAL_VERSION`` is not 2.2. `sign` raises `ConfigError` if a file cannot be read, and
+    `CredentialsError` if token or key cannot be used.
     """
 
     def __init__(
@@ -78,52 +78,52 @@ class ResourcePrincipalSigner(TokenSigner):
         self._region = region_name(region, environ) if region is not None else None
         if region is None and setting is not None:
             self._region = setting.parse(lambda name: region_name(name, environ))
-        self._origin = f"{_TOKEN}{f' file {self._token}' if holds_path(self._token) else ''}"
-        # Reading files costs little, and the two may be seen while only one has been replaced: no refusal is in vain.
-        super().__init__(self._origin, _WAY_OUT, clock=clock, sleep=sleep, fresh=0.0)
+        self._source = f"{_TOKEN}{f' file {self._token}' if is_path(self._token) else ''}"
+        # Files are read after every 401: that is cheap, and the last time only one of the two may have been replaced.
+        super().__init__(self._source, _REMEDY, clock=clock, sleep=sleep, min_age=0.0)
 
     @property
     def region(self) -> str | None:
-        """The full name of the region that was given, or that the environment names."""
+        """The full name of the region, from the argument or the environment."""
         return self._region
 
     async def _obtain(self) -> Credentials:
-        return await asyncio.to_thread(self._read, self._renewal.current)
+        return await asyncio.to_thread(self._read, self._refresher.current)
 
-    def _read(self, before: Credentials | None) -> Credentials:
-        token = Token.parse(_value(self._token, f"{_TOKEN} file"), self._origin, _WAY_OUT)
+    def _read(self, previous: Credentials | None) -> Credentials:
+        token = Token.parse(_value(self._token, f"{_TOKEN} file"), self._source, _REMEDY)
         key = self._read_key()
-        if before and before.token == token and before.key.fingerprint == key.fingerprint:
-            return before
+        if previous and previous.token == token and previous.key.fingerprint == key.fingerprint:
+            return previous
         return Credentials(token, key)
 
     def _read_key(self) -> PrivateKey:
         phrase = self._pass_phrase and _value(self._pass_phrase, f"passphrase ({_PASSPHRASE}) file").strip()
-        if holds_path(self._private_key):
+        if is_path(self._private_key):
             return read_key(Path(self._private_key), phrase, _KEY)
-        # Bytes, so that text which is no key is not taken for a path.
+        # As bytes, which are never taken for a path.
         return read_key(self._private_key.encode(errors="surrogateescape"), phrase, _KEY)
 
 
-def _value(text: str, what: str) -> str:
-    return read_text(text, what) if holds_path(text) else text
+def _value(text: str, name: str) -> str:
+    return read_text(text, name) if is_path(text) else text
 
 
 def _required(environ: Mapping[str, str] | None, name: str) -> str:
     setting = from_environment(environ, name)
     if setting is None:
-        raise ConfigError(f"{name} is not set; {_ONLY_THERE}")
+        raise ConfigError(f"{name} is not set; {_ONLY_ON_OCI}")
     return setting.value
 
 
 def _check_version(environ: Mapping[str, str] | None) -> None:
     setting = from_environment(environ, _VERSION)
     if setting is None:
-        raise ConfigError(f"{_VERSION} is not set; {_ONLY_THERE}")
+        raise ConfigError(f"{_VERSION} is not set; {_ONLY_ON_OCI}")
     if setting.value == _SUPPORTED:
         return
-    known = "is not supported" if setting.value in _OTHER_VERSIONS else "is not known"
+    problem = "is not supported" if setting.value in _OTHER_VERSIONS else "is not known"
     raise ConfigError(
-        f"{_VERSION} is {setting.value!r}, which {known} here, only {_SUPPORTED} is; make that signer with the oci "
+        f"{_VERSION} is {setting.value!r}, which {problem} here, only {_SUPPORTED} is; create that signer with the oci "
         "package: from_oci_signer(oci.auth.signers.get_resource_principals_signer())"
     )

@@ -1,4 +1,4 @@
-"""The signer of a session opened with ``oci session authenticate``. Follows its files, and renews what it can."""
+"""The signer of a session opened with ``oci session authenticate``."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import attrs
 
 from .._transport.fetch import FetchRequest
 from .._transport.fetch import fetch as send
-from ..auth.files import file_signature, key_path, read_key, read_text, replace_file
+from ..auth.files import file_version, key_path, read_key, read_text, replace_file
 from ..auth.regions import auth_url, check_service_url, require_region
 from ..auth.signing import SigningRequest, signed_headers
-from ..auth.token import TIME, Credentials, Token
+from ..auth.token import TIME_FORMAT, Credentials, Token
 from ..errors import AidpError, ConfigError, CredentialsError
 from .refresh import TokenSigner
-from .token_service import ask, token_of
+from .token_service import fetch_body, parse_token
 
 if TYPE_CHECKING:
     import os
@@ -29,14 +29,15 @@ if TYPE_CHECKING:
 
     from .._operations.messages import RawResponse
     from .._transport.fetch import Fetch
-    from ..auth.files import FileSignature, KeySource
+    from ..auth.files import FileVersion
+    from ..auth.keys import KeySource
     from ..policies import Sleep
 
-    _Seen = tuple[FileSignature, FileSignature]
+    _FileVersions = tuple[FileVersion, FileVersion]
 
-_WAY_OUT: Final = "run `oci session refresh`, or `oci session authenticate` if that fails"
+_REMEDY: Final = "run `oci session refresh`, or `oci session authenticate` if that fails"
 _SIGN_IN: Final = "run `oci session authenticate` before then"
-_OVER: Final = "the session cannot be renewed any more; run `oci session authenticate`"
+_ENDED: Final = "the session cannot be refreshed any more; run `oci session authenticate`"
 _CLOCK: Final = "check this machine's clock"
 _NETWORK: Final = "check the network, or run `oci session refresh`"
 
@@ -45,37 +46,36 @@ _log = logging.getLogger("aidp_sessions")
 
 @attrs.frozen
 class _Session(Credentials):
-    """What one reading of the files gave, and how the token's and the key's file looked just before it."""
+    """The token and the key, and the versions of their files."""
 
-    seen: _Seen
+    versions: _FileVersions
 
 
 class SessionTokenSigner(TokenSigner):
     """Signs with a session token and the private key it was issued for.
 
     Source: "Token-based Authentication for the CLI" of the OCI documentation. The files are read at construction and
-    again whenever they change, so a token that the OCI command line renews is picked up without a restart. If a
-    changed file cannot be used, the token in hand is kept for as long as it is valid.
+    again whenever they change, so a token that the OCI command line refreshes is used without a restart. If a changed
+    file cannot be used, the current token is kept until it expires.
 
-    With *region* or *refresh_endpoint*, a token that nears its end is renewed here too, and written back to
-    *token_file* for others to see. A session from ``--no-browser`` does not get longer by that: a warning says so,
-    and when it ends.
+    With *region* or *refresh_endpoint*, the signer itself refreshes a token that is about to expire, and writes the new
+    one to *token_file*. A session from ``--no-browser`` cannot be extended; a warning then says when it ends.
 
     Args:
-        token: the token itself, which then is never renewed; or
-        token_file: the path of the file that holds it (``security_token_file`` of a profile).
+        token: the token, which then is never refreshed.
+        token_file: instead of *token*, the path of a file that holds it (``security_token_file`` of a profile).
         private_key: PEM text, bytes, the path of a PEM file (``~`` is expanded) or a loaded key.
-        pass_phrase: of the key; ignored if the key is not encrypted.
-        region: whose token service renews the token, by name or short code.
-        refresh_endpoint: the whole URL to renew it at, instead of
+        pass_phrase: the passphrase of the key; ignored if the key is not encrypted.
+        region: the region of the token service, name or short code.
+        refresh_endpoint: the full URL to refresh the token at, instead of
             ``https://auth.{region}.{domain}/v1/authentication/refresh``.
-        clock: our time in seconds since the epoch.
+        clock: returns the time in seconds since the epoch.
         sleep: waits between attempts.
-        fetch: sends the requests; by default straight to their hosts, never through a proxy.
+        fetch: sends the requests; by default directly, never through a proxy.
 
     Raises `TypeError` unless exactly one of *token* and *token_file* is given, `ConfigError` if a file cannot be read
-    or the region is not known, and `CredentialsError` if it holds no usable key or token. An expired token is refused
-    by `sign` only.
+    or the region is not known, and `CredentialsError` if it holds no usable key or token. An expired token is an error
+    of `sign` only.
     """
 
     def __init__(
@@ -95,16 +95,16 @@ class SessionTokenSigner(TokenSigner):
             raise TypeError("give either token or token_file")
         self._token = token
         self._token_file = token_file
-        super().__init__(self._origin(), _WAY_OUT, clock=clock, sleep=sleep)
+        super().__init__(self._source(), _REMEDY, clock=clock, sleep=sleep)
         self._private_key = private_key
         self._pass_phrase = pass_phrase
         self._refresh_url = check_service_url(refresh_endpoint)
         if region is not None and self._refresh_url is None:
             self._refresh_url = f"{auth_url(require_region(region))}/v1/authentication/refresh"
         self._fetch = fetch
-        self._unusable: _Seen | None = None
-        self._final: Token | None = None
-        self._renewal.take(self._read(None))
+        self._rejected_files: _FileVersions | None = None
+        self._unextendable: Token | None = None
+        self._refresher.store(self._read(None))
 
     @property
     def tenancy(self) -> str | None:
@@ -113,109 +113,112 @@ class SessionTokenSigner(TokenSigner):
 
     @property
     def expires_at(self) -> datetime:
-        """When the token in hand ends; aware, in UTC."""
+        """When the current token expires, in UTC."""
         return self._current.token.expires_at
 
     @property
     def _current(self) -> _Session:
-        current = self._renewal.current
+        current = self._refresher.current
         assert isinstance(current, _Session)  # noqa: S101  # the constructor reads one
         return current
 
     async def sign(self, request: SigningRequest) -> dict[str, str]:
-        """As `Signer.sign`; raises `CredentialsError` if the token has expired, and no newer one is in the file."""
-        if self._expired() or self._look() not in (self._current.seen, self._unusable):
-            await self._follow()
-        if self._expired():
-            raise CredentialsError(f"{self._origin()} expired at {self.expires_at:{TIME}}; {_WAY_OUT}")
+        """Sign *request*; raises `CredentialsError` if the token has expired and its file holds no newer one."""
+        if self._is_expired() or self._file_versions() not in (self._current.versions, self._rejected_files):
+            await self._reload()
+        if self._is_expired():
+            raise CredentialsError(f"{self._source()} expired at {self.expires_at:{TIME_FORMAT}}; {_REMEDY}")
         current: Credentials = self._current
-        if self._refresh_url and self._token_file is not None and current.token != self._final:
-            current = await self._renewal.get()  # at once, for it is valid
-        return await self._signatures.make(request, current.key, current.key_id)
+        if self._refresh_url and self._token_file is not None and current.token != self._unextendable:
+            current = await self._refresher.get()  # does not wait, because the token is valid
+        return await self._threads.sign(request, current.key, current.key_id)
 
     async def refresh(self, rejected: Mapping[str, str]) -> bool:
-        """Read the files again; worth a second attempt if they now hold another token than the rejected one."""
+        """Read the files again; whether they hold another token than the rejected one."""
         if self._token_file is None:
             return False
-        self._take(await asyncio.to_thread(self._read, self._current))
-        return not self._current.signed(rejected)
+        self._store(await asyncio.to_thread(self._read, self._current))
+        return not self._current.did_sign(rejected)
 
-    def _expired(self) -> bool:
-        return self._current.token.expired(self._clock())
+    def _is_expired(self) -> bool:
+        return self._current.token.is_expired_at(self._clock())
 
-    def _take(self, found: _Session) -> None:
-        if found != self._current:  # or else a failed renewal would be forgotten
-            self._renewal.take(found)
+    def _store(self, found: _Session) -> None:
+        if found != self._current:  # storing the same one would end the pause after a failed refresh
+            self._refresher.store(found)
 
-    async def _follow(self) -> None:
-        seen = self._look()
+    async def _reload(self) -> None:
+        versions = self._file_versions()
         try:
-            self._take(await asyncio.to_thread(self._read, self._current))
+            self._store(await asyncio.to_thread(self._read, self._current))
         except AidpError as error:
-            if self._expired():
+            if self._is_expired():
                 raise
-            # Perhaps it is being written just now; it is read again when it changes again.
-            self._unusable = seen
-            _log.warning("keeping the session token in hand, valid until %s: %s", format(self.expires_at, TIME), error)
+            # The file may be half written; it is read again when it changes again.
+            self._rejected_files = versions
+            end = format(self.expires_at, TIME_FORMAT)
+            _log.warning("keeping the current session token, valid until %s: %s", end, error)
 
     def _read(self, previous: _Session | None) -> _Session:
-        seen = self._look()
+        versions = self._file_versions()
         text = self._token if self._token_file is None else read_text(self._token_file, "session token file")
-        token = Token.parse(text or "", self._origin(), _WAY_OUT)
-        if previous is not None and previous.seen[1] == seen[1]:
-            return _Session(token, previous.key, seen)
-        return _Session(token, read_key(self._private_key, self._pass_phrase), seen)
+        token = Token.parse(text or "", self._source(), _REMEDY)
+        if previous is not None and previous.versions[1] == versions[1]:
+            return _Session(token, previous.key, versions)
+        return _Session(token, read_key(self._private_key, self._pass_phrase), versions)
 
     async def _obtain(self) -> Credentials:
         found = await asyncio.to_thread(self._read, self._current)
-        if found.token != self._current.token:  # somebody else has renewed it
+        if found.token != self._current.token:  # another process refreshed it
             return found
-        token = await self._ask_for_another(found)
+        token = await self._request_refresh(found)
         if token.expires_at <= found.token.expires_at:
-            self._final = found.token
-            end = format(self.expires_at, TIME)
-            _log.warning("%s ends at %s and cannot be extended; %s", self._origin(), end, _SIGN_IN)
+            self._unextendable = found.token
+            end = format(self.expires_at, TIME_FORMAT)
+            _log.warning("%s ends at %s and cannot be extended; %s", self._source(), end, _SIGN_IN)
             return found
         try:
             written = await asyncio.to_thread(self._write, token)
         except ConfigError as error:
-            _log.warning("the renewed session token is used, but nobody else will see it: %s", error)
-            written = found.seen[0]
-        return _Session(token, found.key, (written, found.seen[1]))
+            _log.warning("the new session token is used, but not saved for other programs: %s", error)
+            written = found.versions[0]
+        return _Session(token, found.key, (written, found.versions[1]))
 
-    async def _ask_for_another(self, session: _Session) -> Token:
+    async def _request_refresh(self, session: _Session) -> Token:
         url = self._refresh_url
-        assert url is not None  # noqa: S101  # nothing is renewed without
+        assert url is not None  # noqa: S101  # without it, no token is refreshed
         body = json.dumps({"currentToken": session.token.text}).encode()
         parts = urlsplit(url)
         unsigned = SigningRequest("POST", parts.netloc, parts.path, formatdate(self._clock(), usegmt=True), body)
         headers = signed_headers(unsigned, session.key, session.key_id)
         request = FetchRequest(method="POST", url=url, headers=headers, body=body)
 
-        async def noting_the_end(request: FetchRequest) -> RawResponse:
+        async def remember_if_final(request: FetchRequest) -> RawResponse:
             answer = await self._fetch(request)
             if answer.status == 401:
-                self._final = session.token
+                self._unextendable = session.token
             return answer
 
-        what = "the token service"
-        hints = {401: _OVER}
-        answer = await ask(noting_the_end, request, what, clock=self._clock, unreachable=_NETWORK, hints=hints)
-        return Token.parse(token_of(answer, f"{what} at {url}"), f"the token that {url} gave", _CLOCK)
+        service = "the token service"
+        hints = {401: _ENDED}
+        body = await fetch_body(
+            remember_if_final, request, service, clock=self._clock, unreachable=_NETWORK, hints=hints
+        )
+        return Token.parse(parse_token(body, f"{service} at {url}"), f"the token from {url}", _CLOCK)
 
-    def _write(self, token: Token) -> FileSignature:
-        assert self._token_file is not None  # noqa: S101  # a token without a file is not renewed
+    def _write(self, token: Token) -> FileVersion:
+        assert self._token_file is not None  # noqa: S101  # without it, no token is refreshed
         return replace_file(self._token_file, token.text)
 
-    def _look(self) -> _Seen:
+    def _file_versions(self) -> _FileVersions:
         key_file = key_path(self._private_key)
         return (
-            None if self._token_file is None else file_signature(self._token_file),
-            None if key_file is None else file_signature(key_file),
+            None if self._token_file is None else file_version(self._token_file),
+            None if key_file is None else file_version(key_file),
         )
 
-    def _origin(self) -> str:
+    def _source(self) -> str:
         return "session token" if self._token_file is None else f"session token in {self._token_file}"
 
     def __repr__(self) -> str:
-        return f"SessionTokenSigner(<{self._origin()}, valid until {self.expires_at:{TIME}}>)"
+        return f"SessionTokenSigner(<{self._source()}, valid until {self.expires_at:{TIME_FORMAT}}>)"

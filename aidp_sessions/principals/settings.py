@@ -1,4 +1,4 @@
-"""From settings to a signer: which kind of principal is meant, and why. Reads nothing itself.
+"""Chooses the kind of signer that arguments, environment and config file ask for.
 
 Sources: "SDK and CLI Configuration File" and, for the values of *auth*, "CLI Environment Variables" of the OCI
 documentation.
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from ..auth.config import Source, from_environment, load_profile
+from ..auth.config import Precedence, from_environment, load_profile
 from ..endpoints import check_endpoint, check_platform_id, check_region
 from ..errors import ConfigError
-from .factories import MAKERS
+from .factories import SIGNER_FACTORIES
 from .oke import OkeWorkloadIdentitySigner
 from .resource import ResourcePrincipalSigner
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..auth.signing import Signer
 
 _VERSION: Final = "OCI_RESOURCE_PRINCIPAL_VERSION"
-_OF_AN_API_KEY: Final = ("user", "fingerprint", "key_file", "key_content")
+_API_KEY_SETTINGS: Final = ("user", "fingerprint", "key_file", "key_content")
 
 _log = logging.getLogger("aidp_sessions")
 
@@ -36,8 +36,8 @@ class Settings:
     """What a client needs, from arguments, environment and config file.
 
     Attributes:
-        region: of the environment or the profile, in lower case: weaker than the region named in *platform_id*.
-        endpoint: as `endpoints.check_endpoint` returns it.
+        region: the region of the environment or the profile, in lower case; a region in *platform_id* overrides it.
+        endpoint: checked by `endpoints.check_endpoint`.
     """
 
     platform_id: str
@@ -48,10 +48,10 @@ class Settings:
 
 @attrs.frozen(eq=False, repr=False)
 class _Choice:
-    """A kind of principal, and the place that named it."""
+    """A kind of signer, and the setting that decided for it."""
 
     kind: str
-    because_of: str
+    reason: str
 
 
 def load_settings(
@@ -63,23 +63,23 @@ def load_settings(
     endpoint: str | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Settings:
-    """Gather the settings: an argument wins over the environment, and that over the profile.
+    """Collect the settings; an argument overrides the environment, and the environment the profile.
 
-    *auth* is one of the words of ``OCI_CLI_AUTH``. Without either, the profile decides by ``authentication_type``,
-    ``delegation_token_file``, ``security_token_file`` or its API key, whatever is closest at hand, and without any of
-    these the variables of a resource principal. One line is logged that says which it is, and why.
+    *auth* takes the values of ``OCI_CLI_AUTH``. Without both, ``authentication_type``, ``delegation_token_file``,
+    ``security_token_file`` or the API key of the profile decides; without these, the variables of a resource principal.
+    The choice and its reason are logged.
 
-    Raises `ValueError` for a malformed argument, `ConfigError` for what is missing or malformed elsewhere, and
+    Raises `ValueError` for a malformed argument, `ConfigError` for a missing or malformed setting, and
     `CredentialsError` for a key or token that cannot be used.
     """
     platform_id = _platform_id(platform_id, environ)
     endpoint = _endpoint(endpoint, environ)
-    asked = _asked_auth(auth, environ)
+    requested = _requested_auth(auth, environ)
     found = load_profile(profile, config_file, environ)
     region = found.get("region")
-    choice = asked or _implied(found, environ)
-    signer = MAKERS[choice.kind](found, environ)
-    _log.info("signing as %s, because of %s", choice.kind, choice.because_of)
+    choice = requested or _infer_auth(found, environ)
+    signer = SIGNER_FACTORIES[choice.kind](found, environ)
+    _log.info("signing as %s, because of %s", choice.kind, choice.reason)
     return Settings(
         platform_id=platform_id,
         signer=signer,
@@ -104,53 +104,57 @@ def _endpoint(argument: str | None, environ: Mapping[str, str] | None) -> str | 
     return setting.parse(check_endpoint) if setting else None
 
 
-def _asked_auth(argument: str | None, environ: Mapping[str, str] | None) -> _Choice | None:
+def _requested_auth(argument: str | None, environ: Mapping[str, str] | None) -> _Choice | None:
     if argument is not None:
         return _Choice(_check_auth(argument), "the argument auth")
     setting = from_environment(environ, "OCI_CLI_AUTH")
-    return _Choice(setting.parse(_check_auth), setting.origin) if setting else None
+    return _Choice(setting.parse(_check_auth), setting.source) if setting else None
 
 
 def _check_auth(auth: str) -> str:
-    if auth not in MAKERS:
-        raise ValueError(f"auth {auth!r} is not known; use one of {', '.join(MAKERS)}")
+    if auth not in SIGNER_FACTORIES:
+        raise ValueError(f"auth {auth!r} is not known; use one of {', '.join(SIGNER_FACTORIES)}")
     return auth
 
 
-def _implied(profile: Profile, environ: Mapping[str, str] | None) -> _Choice:
-    # A session profile often inherits `user`, and an API-key profile a token file: the setting closest at hand decides.
-    user = profile.source("user")
+def _infer_auth(profile: Profile, environ: Mapping[str, str] | None) -> _Choice:
+    # Session profiles often inherit `user`, and API-key profiles a token file: the one of higher precedence decides.
+    user = profile.precedence("user")
 
-    def prevails(key: str) -> bool:
-        return profile.source(key) >= max(user, Source.PROFILE) or profile.source(key) > user
+    def takes_precedence(key: str) -> bool:
+        return profile.precedence(key) >= max(user, Precedence.PROFILE) or profile.precedence(key) > user
 
     named = profile.get("authentication_type")
     delegation = profile.get("delegation_token_file")
-    if named and named.source >= user:
+    if named and named.precedence >= user:
         kind = named.parse(_check_auth)
-        if delegation and prevails("delegation_token_file") and kind in ("instance_principal", "resource_principal"):
-            return _Choice("instance_obo_user", f"{named.origin} and {delegation.origin}")
-        return _Choice(kind, named.origin)
+        if (
+            delegation
+            and takes_precedence("delegation_token_file")
+            and kind in ("instance_principal", "resource_principal")
+        ):
+            return _Choice("instance_obo_user", f"{named.source} and {delegation.source}")
+        return _Choice(kind, named.source)
     for key, kind in (("delegation_token_file", "instance_obo_user"), ("security_token_file", "security_token")):
         setting = profile.get(key)
-        if setting and prevails(key):
-            return _Choice(kind, setting.origin)
-    for key in _OF_AN_API_KEY:
+        if setting and takes_precedence(key):
+            return _Choice(kind, setting.source)
+    for key in _API_KEY_SETTINGS:
         if setting := profile.get(key):
-            return _Choice("api_key", setting.origin)
+            return _Choice("api_key", setting.source)
     if version := from_environment(environ, _VERSION):
-        return _Choice("resource_principal", version.origin)
+        return _Choice("resource_principal", version.source)
     if setting := profile.get("tenancy"):
-        return _Choice("api_key", setting.origin)
+        return _Choice("api_key", setting.source)
     raise _nothing_found(profile)
 
 
 def _nothing_found(profile: Profile) -> ConfigError:
     file = str(profile) if profile.file else "no config file at ~/.oci/config or ~/.oraclebmc/config"
     return ConfigError(
-        "no credentials were found; tried auth= and OCI_CLI_AUTH (neither is given), authentication_type, "
-        f"delegation_token_file, security_token_file and an API key of the profile ({file}) and of the OCI_CLI_ "
-        f"variables (not there), and {_VERSION} (not set); run `oci setup config`, set OCI_CLI_TENANCY, OCI_CLI_USER, "
+        f"no credentials were found: auth= and OCI_CLI_AUTH are not given; the profile ({file}) and the OCI_CLI_ "
+        "variables have no authentication_type, delegation_token_file, security_token_file or API key; "
+        f"{_VERSION} is not set. Run `oci setup config`, set OCI_CLI_TENANCY, OCI_CLI_USER, "
         "OCI_CLI_FINGERPRINT and OCI_CLI_KEY_FILE, or pass auth=, such as 'instance_principal' on a compute instance"
     )
 

@@ -1,4 +1,4 @@
-"""What signers ask of token and metadata services, and what they make of the answers; never sends anything itself."""
+"""Requests to token and metadata services, and the errors of those services."""
 
 from __future__ import annotations
 
@@ -13,63 +13,71 @@ from ..errors import CredentialsError, ServiceError, TransportError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_WHOLE_EXCHANGE_S: Final = 120.0
+_EXCHANGE_TIMEOUT_S: Final = 120.0
 _NO_HINTS: Final[Mapping[int, str]] = {}
 
 
-class TryAgainError(CredentialsError):
-    """A failure that may pass by itself; it never leaves this package as such."""
+class TransientCredentialsError(CredentialsError):
+    """A transient failure; retried by `TokenRefresher`, never raised to users."""
 
 
-class UnreachableError(TryAgainError):
-    """Nobody answered at all."""
+class UnreachableError(TransientCredentialsError):
+    """The service did not answer."""
 
 
-async def ask(
+async def fetch_body(
     fetch: Fetch,
     request: FetchRequest,
-    what: str,
+    service: str,
     *,
     clock: Callable[[], float],
     unreachable: str = "check the network and try again",
     hints: Mapping[int, str] = _NO_HINTS,
     transient: frozenset[int] = frozenset(),
 ) -> bytes:
-    """The body of a 200. *what* begins every error, *hints* end it: the way out for a status.
+    """Send *request* and return the body of a 200.
 
-    *clock* is ours, for an error to say if it is off.
-    Raises `TryAgainError` where nothing answered, and for 429, 5xx but 501, and *transient*; `CredentialsError` for
-    any other answer.
+    Args:
+        fetch: sends the request.
+        request: the request.
+        service: its name, which begins every error.
+        clock: the local time; the error for a 401 says if it differs from the service's.
+        unreachable: the remedy if the service does not answer.
+        hints: remedies by status.
+        transient: statuses to retry, besides 429 and all 5xx except 501.
+
+    Raises `UnreachableError` if the service does not answer, `TransientCredentialsError` for a status to retry, and
+    `CredentialsError` for any other answer.
     """
     try:
-        async with asyncio.timeout(_WHOLE_EXCHANGE_S):
+        async with asyncio.timeout(_EXCHANGE_TIMEOUT_S):
             answer = await fetch(request)
     except TransportError as error:
         kind = CredentialsError if error.permanent else UnreachableError
-        raise kind(f"{what} cannot be reached at {request.url}: {error.message}; {unreachable}") from error.__cause__
+        raise kind(f"{service} cannot be reached at {request.url}: {error.message}; {unreachable}") from error.__cause__
     except TimeoutError:
         raise UnreachableError(
-            f"{what} at {request.url} took longer than {_WHOLE_EXCHANGE_S:g} s; {unreachable}"
+            f"{service} at {request.url} took longer than {_EXCHANGE_TIMEOUT_S:g} s; {unreachable}"
         ) from None
-    refused = error_for(answer, now=clock(), limit=MAX_ANSWER)
-    if refused is None:
+    refusal = error_for(answer, now=clock(), limit=MAX_ANSWER)
+    if refusal is None:
         return answer.body
-    said = " ".join(str(part) for part in (refused.status, refused.code) if part is not None)
+    status = " ".join(str(part) for part in (refusal.status, refusal.code) if part is not None)
     hint = hints.get(answer.status)
-    text = f"{what} at {request.url} answered {said}: {refused.message}" + (f"; {hint}" if hint else "")
-    passes = answer.status in transient or answer.status == 429 or (answer.status >= 500 and answer.status != 501)
-    final = (TryAgainError if passes and isinstance(refused, ServiceError) else CredentialsError)(text)
-    final.retry_after = refused.retry_after
+    text = f"{service} at {request.url} answered {status}: {refusal.message}" + (f"; {hint}" if hint else "")
+    retried = answer.status in transient or answer.status == 429 or (answer.status >= 500 and answer.status != 501)
+    final = (TransientCredentialsError if retried and isinstance(refusal, ServiceError) else CredentialsError)(text)
+    final.retry_after = refusal.retry_after
     raise final
 
 
-def token_of(body: bytes | str, what: str) -> str:
-    """The field ``token`` of a JSON object; raises `CredentialsError`, which never quotes the body."""
+def parse_token(body: bytes | str, service: str) -> str:
+    """Return the field ``token`` of a JSON object; raises `CredentialsError`, which never quotes the body."""
     try:
         found = json.loads(body)
     except ValueError:
-        raise CredentialsError(f"{what} answered with something that is not JSON") from None
+        raise CredentialsError(f"{service} answered with something that is not JSON") from None
     token = cast("dict[str, object]", found).get("token") if isinstance(found, dict) else None
     if not isinstance(token, str) or not token.strip():
-        raise CredentialsError(f"{what} answered without a token: its JSON has no text field 'token'")
+        raise CredentialsError(f"{service} answered without a token: its JSON has no text field 'token'")
     return token.strip()

@@ -103,7 +103,7 @@ class LocalTokenService(AuthServer):
             key_id = f"{leaf.tenancy}/fed-x509-sha256/{leaf.sha256}"
         else:
             key_id = f"{leaf.tenancy}/fed-x509/{leaf.sha1}"
-        self._admit(request, headers, {key_id: PublicKey(leaf.public_text)}, ("(request-target)", *_BODY))
+        self._admit(request, headers, {key_id: PublicKey(leaf.public_key_base64)}, ("(request-target)", *_BODY))
         key = PublicKey(str(fields["publicKey"]))
         token = make_token(issued_at=self._clock(), lifetime=self.lifetime, tenant=leaf.tenancy)
         return json_answer({"token": self._issue(token, key)})
