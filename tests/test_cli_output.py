@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from aidp_sessions import Activity, AidpError, KernelSummary, SessionSummary
-from aidp_sessions._display.text import age, printable
+from aidp_sessions._display.text import format_duration, strip_control_chars
 from aidp_sessions.cli.formats import json_lines
 from aidp_sessions.cli.report import Report, messages, print_failure
 from aidp_sessions.cli.tables import print_report, terminal
@@ -132,12 +132,12 @@ def test_the_line_of_totals_says_what_is_missing_from_them() -> None:
     ],
 )
 def test_an_age_is_given_in_its_two_largest_units_cut_off_not_rounded(duration: timedelta, text: str) -> None:
-    assert age(duration) == text
+    assert format_duration(duration) == text
 
 
 @given(st.text())
 def test_printable_text_has_no_control_characters_and_keeps_every_printable_one(text: str) -> None:
-    shown = printable(text)
+    shown = strip_control_chars(text)
 
     assert shown.isprintable()
     assert [new for old, new in zip(text, shown, strict=True) if old.isprintable()] == [

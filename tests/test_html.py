@@ -24,7 +24,7 @@ from aidp_sessions import (
 )
 from aidp_sessions._display.assets import SCRIPT, STYLE
 from aidp_sessions._display.html import page
-from aidp_sessions._display.text import printable
+from aidp_sessions._display.text import strip_control_chars
 
 from .markup import Document, Table
 from .strategies import brief, moments, states
@@ -236,7 +236,7 @@ def test_nothing_anybody_wrote_becomes_markup(words: list[str]) -> None:
 
     text.encode()
     document = Document(text)
-    shown = [printable(word) for word in words]
+    shown = [strip_control_chars(word) for word in words]
     assert document.texts["h1"] == document.texts["title"] == [shown[0]]
     assert document.tables[-1].rows[0][1] == shown[1]
     assert document.tables[0].rows[0][0] == shown[5]
@@ -327,9 +327,11 @@ def test_nothing_anybody_wrote_becomes_markup_in_a_notebook(key: str, message: s
     outcome = WorkspaceOutcome(workspace_key=key, sessions=(session(key),))
     failures = FanOutError.of([failure(key, message)])
 
-    assert shown(outcome).caption == f"{printable(key)}: 1 session, 0 idle"
-    assert shown(outcome).rows[0][1] == printable(key)
-    assert shown(failures).rows == [[printable(key), "NotFoundError", printable(str(failures.exceptions[0]))]]
+    assert shown(outcome).caption == f"{strip_control_chars(key)}: 1 session, 0 idle"
+    assert shown(outcome).rows[0][1] == strip_control_chars(key)
+    assert shown(failures).rows == [
+        [strip_control_chars(key), "NotFoundError", strip_control_chars(str(failures.exceptions[0]))]
+    ]
     for value in (outcome, failures):
         elements = Document(value._repr_html_()).elements
         assert {(tag, tuple(sorted(attributes))) for tag, attributes in elements} <= ELEMENTS

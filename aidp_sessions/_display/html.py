@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..activity import Activity, activity_of, idle_for
 from .assets import SCRIPT, STYLE, policy
-from .text import age, count, longest_idle_first, printable, state_of, title_of
+from .text import by_idle_time, format_duration, pluralize, session_state, session_title, strip_control_chars
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -58,7 +58,7 @@ def page(
     """
     if taken.utcoffset() is None:
         raise ValueError(f"taken={taken!r} has no time zone; pass e.g. datetime.now(UTC)")
-    rows = sorted(sessions, key=lambda session: longest_idle_first(idle_for(session, taken), session))
+    rows = sorted(sessions, key=lambda session: by_idle_time(idle_for(session, taken), session))
     failed = {error.workspace_key for error in failures}
     asked = {key: Counter[str]() for key in workspaces if key not in failed}
     for session in rows:
@@ -101,7 +101,7 @@ def page(
 
 
 def _text(value: str | None) -> str:
-    return escape(printable(value or ""))
+    return escape(strip_control_chars(value or ""))
 
 
 def _minute(moment: datetime) -> str:
@@ -172,7 +172,7 @@ def _failure_section(failures: Sequence[AidpError]) -> str:
 
 
 def _failure_table(failures: Sequence[AidpError], rows: Iterable[str]) -> str:
-    return _table(count(len(failures), "failure"), ("Workspace", "Error", "What happened"), rows, "failures")
+    return _table(pluralize(len(failures), "failure"), ("Workspace", "Error", "What happened"), rows, "failures")
 
 
 def _failure_row(error: AidpError) -> str:
@@ -202,10 +202,10 @@ def _row(session: SessionSummary, now: datetime) -> str:
     last = None if kernel is None else kernel.last_activity
     connections = None if kernel is None else kernel.connections
     return (
-        f'<tr><th scope="row">{_text(title_of(session))}</th><td>{_text(session.workspace_key)}</td>'
+        f'<tr><th scope="row">{_text(session_title(session))}</th><td>{_text(session.workspace_key)}</td>'
         f"<td>{_text(None if kernel is None else kernel.name)}</td>"
-        f'<td class="{_group(session)}">{_text(state_of(session))}</td>'
-        + ("<td></td>" if idle is None else f'<td data-v="{idle.total_seconds():.0f}">{age(idle)}</td>')
+        f'<td class="{_group(session)}">{_text(session_state(session))}</td>'
+        + ("<td></td>" if idle is None else f'<td data-v="{idle.total_seconds():.0f}">{format_duration(idle)}</td>')
         + f"<td>{'' if last is None else _minute(last)}</td>"
         f"<td>{'' if connections is None else connections}</td></tr>"
     )
@@ -216,7 +216,7 @@ def sessions_table(sessions: Sequence[SessionSummary], workspace_key: str | None
     now = datetime.now(UTC)
     where = "" if workspace_key is None else f"{_text(workspace_key)}: "
     idle = sum(activity_of(session) is Activity.IDLE for session in sessions)
-    caption = f"{where}{count(len(sessions), 'session')}, {idle} idle"
+    caption = f"{where}{pluralize(len(sessions), 'session')}, {idle} idle"
     return _for_notebook(_table(caption, _COLUMNS, _first(sessions, lambda session: _row(session, now)), "sessions"))
 
 

@@ -1,4 +1,4 @@
-"""How times, names and states are worded, and sessions are ordered, for people; knows neither terminal nor HTML."""
+"""Durations, names and states as text, and the order in which sessions are shown; used by tables and by HTML."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
-def age(duration: timedelta) -> str:
-    """*duration* in its two largest units, e.g. ``3 h 12 min``; under a minute in seconds."""
+def format_duration(duration: timedelta) -> str:
+    """Format *duration* in its two largest units, e.g. ``3 h 12 min``; in seconds if it is under a minute."""
     minutes, seconds = divmod(int(duration.total_seconds()), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
@@ -25,27 +25,27 @@ def age(duration: timedelta) -> str:
     return f"{minutes} min" if minutes else f"{seconds} s"
 
 
-def count(number: int, noun: str) -> str:
+def pluralize(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def printable(text: str) -> str:
-    """*text* on one line and without control characters, which a name could otherwise send to the terminal."""
+def strip_control_chars(text: str) -> str:
+    """Put *text* on one line and replace its control characters: a name must not be able to control a terminal."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else " " if char.isspace() else _REPLACEMENT for char in text)
 
 
-def longest_idle_first(idle: timedelta | None, session: SessionSummary) -> tuple[timedelta, str, str]:
-    """A key to sort by; those that are not idle come last."""
-    return timedelta(1) if idle is None else -idle, session.workspace_key or "", title_of(session)
+def by_idle_time(idle: timedelta | None, session: SessionSummary) -> tuple[timedelta, str, str]:
+    """Return a sort key: the longest idle time first, sessions that are not idle last."""
+    return timedelta(1) if idle is None else -idle, session.workspace_key or "", session_title(session)
 
 
-def title_of(session: SessionSummary) -> str:
+def session_title(session: SessionSummary) -> str:
     return session.path or session.name or session.id or ""
 
 
-def state_of(session: SessionSummary) -> str:
-    """The kernel's own word for its state; where it has none, ours for why."""
+def session_state(session: SessionSummary) -> str:
+    """Return the state that the service reports; if there is none, the activity, e.g. ``no kernel``."""
     state = None if session.kernel is None else session.kernel.execution_state
     return state or activity_of(session).replace("_", " ")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn, Unpack
 
 import click
 
-from .._display.text import age
+from .._display.text import format_duration
 from .._version import __version__
 from ..activity import Activity, activity_of, idle_predicate
 from . import formats as _formats
@@ -212,12 +212,13 @@ def _print(report: Report, kind: str) -> None:
 
 
 def _title(every: timedelta, since: datetime | timedelta | None) -> str:
-    looks = f"every {age(every)}"
     if since is None:
-        return f"All sessions, {looks}"
-    return (
-        f"Idle {'for ' + age(since) if isinstance(since, timedelta) else f'since {since:%Y-%m-%d %H:%M %Z}'}, {looks}"
-    )
+        selected = "All sessions"
+    elif isinstance(since, timedelta):
+        selected = f"Idle for {format_duration(since)}"
+    else:
+        selected = f"Idle since {since:%Y-%m-%d %H:%M %Z}"
+    return f"{selected}, every {format_duration(every)}"
 
 
 def _write_change(change: SessionChange, at: datetime) -> None:

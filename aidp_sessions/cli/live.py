@@ -11,7 +11,7 @@ import attrs
 from rich.live import Live
 from rich.text import Text
 
-from .._display.text import count, printable, state_of, title_of
+from .._display.text import pluralize, session_state, session_title, strip_control_chars
 from .report import print_failure
 from .running import beside
 from .tables import sessions_table
@@ -71,7 +71,7 @@ class Board:
 
     def changed(self, change: SessionChange, at: datetime) -> None:
         session = change.session
-        key = (session.workspace_key, session.id or title_of(session))
+        key = (session.workspace_key, session.id or session_title(session))
         if change.kind == "vanished":
             self._selected.pop(key, None)
         else:
@@ -87,7 +87,7 @@ class Board:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         below = [*self._outages(), *self._changes]
         room = max(_FEWEST, console.height - len(below) - _AROUND)
-        yield _line((f"{self.title} · {count(len(self._selected), 'session')}", "bold"))
+        yield _line((f"{self.title} · {pluralize(len(self._selected), 'session')}", "bold"))
         yield ""
         if self._selected:
             yield sessions_table(self._selected.values(), self.clock(), console, most=room)
@@ -98,7 +98,7 @@ class Board:
 
     def _outages(self) -> Iterator[Text]:
         for error in islice(self._silent.values(), _OUTAGES):
-            yield _line(("failed: ", "bold red"), printable(str(error)))
+            yield _line(("failed: ", "bold red"), strip_control_chars(str(error)))
         if len(self._silent) > _OUTAGES:
             yield _line((f"… and {len(self._silent) - _OUTAGES} more failed", "red"))
 
@@ -122,15 +122,15 @@ def change_line(change: SessionChange, at: datetime) -> str:
 
 
 def _change(change: SessionChange) -> Text:
-    session, state = change.session, state_of(change.session)
-    if change.kind == "changed" and change.previous is not None and state_of(change.previous) != state:
-        state = f"{state_of(change.previous)} → {state}"
-    words = (printable(word) for word in (state, session.workspace_key or "", title_of(session)))
+    session, state = change.session, session_state(change.session)
+    if change.kind == "changed" and change.previous is not None and session_state(change.previous) != state:
+        state = f"{session_state(change.previous)} → {state}"
+    words = (strip_control_chars(word) for word in (state, session.workspace_key or "", session_title(session)))
     return _line((f"{change.kind:<8}", _KIND_STYLES[change.kind]), *(f"  {word}" for word in words))
 
 
 def _called(key: str | None) -> str:
-    return "the listing of workspaces" if key is None else printable(key)
+    return "the listing of workspaces" if key is None else strip_control_chars(key)
 
 
 def _line(*parts: str | tuple[str, str]) -> Text:

@@ -12,7 +12,7 @@ import attrs
 import click
 
 from .._api import can_hold_sessions
-from .._display.text import printable
+from .._display.text import strip_control_chars
 from .._operations.messages import clock_skew
 from ..client import SessionsClient
 from ..errors import AidpError
@@ -179,7 +179,7 @@ def misuse() -> Generator[None]:
     try:
         yield
     except ValueError as error:
-        raise click.UsageError(printable(str(error))) from None
+        raise click.UsageError(strip_control_chars(str(error))) from None
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ import attrs
 from rich.console import Console
 from rich.text import Text
 
-from .._display.text import count, printable
+from .._display.text import pluralize, strip_control_chars
 from ..activity import Activity, activity_of
 
 if TYPE_CHECKING:
@@ -56,9 +56,9 @@ class Report:
         """One line of totals, e.g. ``37 idle of 214 sessions in 11 workspaces; 1 workspace failed``."""
         kept = f"{len(self.kept)} {self.adjective} of " if self.adjective else ""
         total = sum(counts.total() for counts in self.seen.values())
-        text = f"{kept}{count(total, 'session')} in {count(len(self.seen), 'workspace')}"
+        text = f"{kept}{pluralize(total, 'session')} in {pluralize(len(self.seen), 'workspace')}"
         if self.failures:
-            text += f"; {count(len(self.failures), 'workspace')} failed"
+            text += f"; {pluralize(len(self.failures), 'workspace')} failed"
         if self.unlisted is not None:
             text += "; not all workspaces are known"
         return f"{text}; interrupted" if self.interrupted else text
@@ -71,7 +71,7 @@ def messages() -> Console:
 
 def print_failure(error: AidpError, console: Console) -> None:
     """Say in one line why a workspace or the whole run failed."""
-    console.print(Text.assemble(("failed: ", "bold red"), printable(str(error))), soft_wrap=True)
+    console.print(Text.assemble(("failed: ", "bold red"), strip_control_chars(str(error))), soft_wrap=True)
 
 
 def identity(client: SessionsClient, skew: timedelta | None) -> dict[str, str | None]:

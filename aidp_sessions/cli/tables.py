@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .._display.text import age, count, longest_idle_first, printable, state_of, title_of
+from .._display.text import by_idle_time, format_duration, pluralize, session_state, session_title, strip_control_chars
 from ..activity import Activity, activity_of, idle_for
 
 if TYPE_CHECKING:
@@ -92,16 +92,14 @@ def print_workspaces(workspaces: Sequence[WorkspaceSummary], console: Console) -
     if workspaces:
         console.print(_workspaces_table(workspaces, console.width))
         console.print()
-    console.print(count(len(workspaces), "workspace"), style="bold")
+    console.print(pluralize(len(workspaces), "workspace"), style="bold")
 
 
 def sessions_table(
     sessions: Iterable[SessionSummary], now: datetime, console: Console, *, most: int | None = None
 ) -> Table:
     """One row per session, those idle for longest first, at most *most*; where it is narrow, columns give way."""
-    ages = sorted(
-        ((idle_for(session, now), session) for session in sessions), key=lambda pair: longest_idle_first(*pair)
-    )
+    ages = sorted(((idle_for(session, now), session) for session in sessions), key=lambda pair: by_idle_time(*pair))
     rows = [_cells(session, idle, ascii_only=console.options.ascii_only) for idle, session in ages[:most]]
     return _fitted(rows, console.width, _GIVING_WAY, _SHRINKING)
 
@@ -123,7 +121,9 @@ def _workspaces_table(workspaces: Iterable[WorkspaceSummary], room: int) -> Tabl
 
 def facts_as_lines(facts: Mapping[str, str | None]) -> str:
     width = max(map(len, facts))
-    return "\n".join(f"{name:<{width}}  {printable(value)}" for name, value in facts.items() if value is not None)
+    return "\n".join(
+        f"{name:<{width}}  {strip_control_chars(value)}" for name, value in facts.items() if value is not None
+    )
 
 
 def _plain_table() -> Table:
@@ -166,10 +166,10 @@ def _cells(session: SessionSummary, idle: timedelta | None, *, ascii_only: bool)
     steps = 0 if idle is None else bisect_right(_STEPS, idle)
     return {
         "Workspace": _text(session.workspace_key),
-        "Session": Tail(printable(title_of(session))),
+        "Session": Tail(strip_control_chars(session_title(session))),
         "Kernel": _text(None if kernel is None else kernel.name),
-        "State": _text(state_of(session), STYLES.get(activity_of(session), OTHER_STYLE)),
-        "Idle for": _text(None if idle is None else age(idle), _STEP_STYLES[steps]),
+        "State": _text(session_state(session), STYLES.get(activity_of(session), OTHER_STYLE)),
+        "Idle for": _text(None if idle is None else format_duration(idle), _STEP_STYLES[steps]),
         _BAR: _text(("=" if ascii_only else "━") * steps, _STEP_STYLES[steps]),
         "Conn.": _text(None if connections is None else str(connections)),
         "Id": _text(session.id, "dim"),
@@ -177,7 +177,7 @@ def _cells(session: SessionSummary, idle: timedelta | None, *, ascii_only: bool)
 
 
 def _text(value: str | None, style: str = "") -> Text:
-    return Text(printable(value or ""), style)
+    return Text(strip_control_chars(value or ""), style)
 
 
 def _totals(report: Report, console: Console) -> Table:
