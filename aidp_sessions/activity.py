@@ -1,8 +1,7 @@
-"""What "idle" means, decided from values alone: no clock but the one that is passed in.
+"""Decides whether a session is idle. Reads no clock but the one that is passed in.
 
-The rule is the one the REST reference gives for ``last_activity``: a kernel is idle since T when its
-``execution_state`` is ``idle`` and its ``last_activity`` is not later than T. Whatever is missing or unknown is
-never idle.
+The rule is that of the REST reference for ``last_activity``: a kernel is idle since T when its ``execution_state`` is
+``idle`` and its ``last_activity`` is not later than T. A kernel with a missing or unknown value is never idle.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ class Activity(StrEnum):
     IDLE = "idle"
     BUSY = "busy"
     STARTING = "starting"
-    """Starting or restarting; a kernel that nobody ever connected to stays here for ever (Jupyter Server)."""
+    """Starting or restarting. On Jupyter Server, a kernel that never had a connection stays in this state."""
     DEAD = "dead"
     """Dead or terminating."""
     NO_KERNEL = "no_kernel"
-    """The session has no kernel, or not yet: a cluster that warms up answers ``kernel: null``."""
+    """The session has no kernel, for example while its cluster starts."""
     NO_TIMESTAMP = "no_timestamp"
-    """The kernel says idle, but not since when."""
+    """The kernel is idle, but since when is not known."""
     UNKNOWN = "unknown"
-    """No state, or one that is not documented."""
+    """No state, or an undocumented one."""
 
 
 _BY_STATE: Mapping[str | None, Activity] = {
@@ -50,7 +49,7 @@ _BY_STATE: Mapping[str | None, Activity] = {
 
 
 def activity_of(session: SessionSummary) -> Activity:
-    """Name what the session is doing; a total function, for any state string and any missing part."""
+    """Classify what the session is doing. Defined for every state string and every missing value."""
     kernel = session.kernel
     if kernel is None:
         return Activity.NO_KERNEL
@@ -61,11 +60,11 @@ def activity_of(session: SessionSummary) -> Activity:
 
 
 def is_idle_since(session: SessionSummary, since: datetime | timedelta, *, connected: bool | None = None) -> bool:
-    """Is the session's kernel idle, with no activity after *since*?
+    """Whether the session's kernel is idle, without activity after *since*.
 
-    *since* is an aware datetime, or a timedelta before now. *connected* narrows it down: ``False`` to kernels without
-    connections, ``True`` to those with some; an unknown count matches neither. Raises `ValueError` for a naive
-    datetime or a negative timedelta.
+    *since* is an aware datetime, or a timedelta before now. *connected* restricts the result: ``False`` to kernels
+    without connections, ``True`` to kernels with connections; an unknown count matches neither. Raises `ValueError`
+    for a naive datetime or a negative timedelta.
     """
     return idle_predicate(since, connected=connected)(session)
 
@@ -73,10 +72,10 @@ def is_idle_since(session: SessionSummary, since: datetime | timedelta, *, conne
 def idle_predicate(
     since: datetime | timedelta, *, connected: bool | None = None, clock: Callable[[], float] = time.time
 ) -> Callable[[SessionSummary], bool]:
-    """`is_idle_since` for many sessions: a timedelta is counted back from *clock*'s now, once."""
+    """`is_idle_since` for many sessions. A timedelta is subtracted once from the present time of *clock*."""
     limit = instant(since, clock)
 
-    def holds(session: SessionSummary) -> bool:
+    def matches(session: SessionSummary) -> bool:
         kernel = session.kernel
         return (
             kernel is not None
@@ -86,14 +85,14 @@ def idle_predicate(
             and (connected is None or (kernel.connections is not None and (kernel.connections > 0) is connected))
         )
 
-    return holds
+    return matches
 
 
 def idle_for(session: SessionSummary, now: datetime | None = None) -> timedelta | None:
     """How long the session's kernel has been idle at *now* (aware; default: the present); ``None`` if it is not idle.
 
-    Never negative: an activity that lies in the future, by a clock's skew, counts as just now.
-    Raises `ValueError` for a naive *now*.
+    Never negative: an activity in the future, caused by clock skew, counts as now. Raises `ValueError` for a naive
+    *now*.
     """
     now = datetime.now(UTC) if now is None else _aware(now, "now")
     kernel = session.kernel
@@ -103,7 +102,7 @@ def idle_for(session: SessionSummary, now: datetime | None = None) -> timedelta 
 
 
 def instant(since: datetime | timedelta, clock: Callable[[], float] = time.time) -> datetime:
-    """Fix *since* to a point in time: a timedelta counts back from now, by *clock* in seconds since the epoch."""
+    """Convert *since* to an aware datetime; *clock* returns seconds since the epoch."""
     if isinstance(since, timedelta):
         if since < timedelta(0):
             raise ValueError(f"since={since!r} lies in the future; pass a positive timedelta: how long ago")

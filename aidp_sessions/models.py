@@ -1,7 +1,7 @@
-"""The values the service answers with: frozen, slotted, plain data.
+"""The objects of the service's answers as frozen, slotted attrs classes.
 
-Field names are Python's; the wire's mixed spelling (``cluster_id`` beside ``agentFlowKey``) is known only to the
-converter. What the service owns stays open: states and types are strings, unknown fields are kept in ``extra``.
+Field names are Python's; `_convert` knows the mixed spelling of the JSON (``cluster_id`` beside ``agentFlowKey``).
+States and types are open strings, and unknown fields are kept in ``extra``, because the service may add to them.
 Source of every field: the operations "Get available sessions" and "List workspaces" of the AI Data Platform
 REST reference, version 20260430.
 """
@@ -17,12 +17,12 @@ import attrs
 
 
 class _NoFields(dict[str, object]):
-    """Empty for good, so that all models without unknown fields can share one: two objects less for each session."""
+    """An immutable empty dict that models share; saves two objects per session."""
 
     def _refuse(self, *_: object, **__: object) -> NoReturn:
         raise TypeError("the unknown fields of an answer cannot be changed")
 
-    if not TYPE_CHECKING:  # who refuses is no dict to a type checker; the models promise a Mapping only
+    if not TYPE_CHECKING:  # for a type checker these overrides break dict; the models declare a Mapping
         __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
 
     def __reduce__(self) -> str:
@@ -33,7 +33,7 @@ NO_FIELDS: Final = _NoFields()
 
 
 class ExecutionState(StrEnum):
-    """The kernel states that the service documents; any other string passes through as it is."""
+    """The documented kernel states. Any other string is passed through unchanged."""
 
     UNKNOWN = "unknown"
     STARTING = "starting"
@@ -50,12 +50,12 @@ class KernelSummary:
     """The kernel behind a session (schema ``KernelSummary``).
 
     Attributes:
-        name: kernel spec name, the one field the service promises.
-        id: UUID of the kernel; several sessions may share one kernel.
-        execution_state: usually an `ExecutionState`, but any string may come.
-        last_activity: aware, in UTC; digits beyond microseconds are cut off.
+        name: kernel spec name, the only required field.
+        id: UUID of the kernel; several sessions may share a kernel.
+        execution_state: usually an `ExecutionState`, but any string is possible.
+        last_activity: aware, in UTC, cut to microseconds.
         connections: number of active connections.
-        extra: wire fields this version does not know.
+        extra: fields of the answer that this version does not know.
     """
 
     name: str
@@ -68,7 +68,7 @@ class KernelSummary:
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class SessionSummary:
-    """One notebook session (schema ``SessionSummary``). The service requires none of the fields.
+    """A notebook session (schema ``SessionSummary``). No field is required.
 
     Attributes:
         id: UUID of the session.
@@ -78,9 +78,9 @@ class SessionSummary:
         cluster_id: the cluster the session is attached to.
         agent_flow_key: the attached agent flow.
         lifecycle_state: ``CREATING``, ``ACTIVE``, ``FAILED`` or another string.
-        kernel: ``None`` while the cluster warms up.
-        workspace_key: the workspace that was asked; filled in by the client, not sent by the service.
-        extra: wire fields this version does not know.
+        kernel: ``None`` while the cluster starts.
+        workspace_key: the workspace the session was listed in; set by the client, not sent by the service.
+        extra: fields of the answer that this version does not know.
     """
 
     id: str | None = None
@@ -97,15 +97,15 @@ class SessionSummary:
 
 @attrs.frozen(kw_only=True)
 class WorkspaceSummary:
-    """One workspace of the platform (schema ``WorkspaceSummary``); times are aware and in UTC.
+    """A workspace of the platform (schema ``WorkspaceSummary``). Times are aware and in UTC.
 
     Attributes:
-        key: what the other operations call the workspace key.
+        key: the workspace key that other operations take.
         type: ``DEFAULT``, ``USER`` or another string.
         lifecycle_state: ``CREATING``, ``UPDATING``, ``ACTIVE``, ``DELETING``, ``DELETED``, ``FAILED`` or another
             string.
         system_tags: namespace → key → value.
-        extra: wire fields this version does not know.
+        extra: fields of the answer that this version does not know.
     """
 
     key: str

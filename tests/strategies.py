@@ -69,7 +69,7 @@ def _unknown_fields(known: Iterable[str]) -> st.SearchStrategy[Wire]:
 def _objects(
     required: dict[str, st.SearchStrategy[object]], optional: dict[str, st.SearchStrategy[object]]
 ) -> st.SearchStrategy[Wire]:
-    """Objects whose optional fields are present, null or absent, and which may hold fields nobody knows."""
+    """Objects whose optional fields are present, null or absent, and which may hold unknown fields."""
     fields = st.fixed_dictionaries(required, optional={name: st.none() | values for name, values in optional.items()})
     unknown = _unknown_fields([*required, *optional])
     return st.tuples(unknown, fields).map(lambda parts: {**parts[0], **parts[1]})

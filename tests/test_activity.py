@@ -64,7 +64,7 @@ def test_a_session_without_a_kernel_has_none() -> None:
 
 
 def test_idle_without_a_timestamp_is_its_own_reason() -> None:
-    """Idle since nobody knows when is not idle since T."""
+    """Idle since an unknown time is not idle since T."""
     assert activity_of(session(last=None)) is Activity.NO_TIMESTAMP
     assert not is_idle_since(session(last=None), T)
     assert idle_for(session(last=None), T) is None

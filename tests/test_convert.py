@@ -167,7 +167,7 @@ def test_a_kernel_alone_turns_into_wire_too() -> None:
 
 @pytest.mark.parametrize("state", [*ExecutionState, "hibernating", ""])
 def test_states_pass_through_as_they_came(state: str) -> None:
-    """A state that nobody documented is no error, and a known one equals its name."""
+    """An undocumented state is not an error, and a documented one equals its name."""
     (session,) = sessions_in(encode([{"kernel": {**NAMED, "execution_state": str(state)}}]))
 
     assert session.kernel == KernelSummary(name="python3", execution_state=state)
