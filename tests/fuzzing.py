@@ -14,7 +14,7 @@ from multidict import CIMultiDict
 
 from aidp_sessions import AidpError, ResponseDecodeError, ServiceError, SessionSummary
 from aidp_sessions._convert import incremental as _incremental
-from aidp_sessions._convert.incremental import SessionParser
+from aidp_sessions._convert.incremental import IncrementalDecoder
 from aidp_sessions._operations.buffering import SessionBuffer
 from aidp_sessions._operations.failures import error_for
 from aidp_sessions._operations.listings import decode_workspaces
@@ -169,22 +169,22 @@ def _outcome(decode: Callable[[], T]) -> T | None:
 def _piecewise(body: bytes, pieces: Sequence[int]) -> tuple[SessionSummary, ...]:
     found: tuple[SessionSummary, ...] = ()
     with _small_pieces():
-        parser = SessionParser("k")
+        decoder = IncrementalDecoder("k")
         for start, end in pairwise([0, *sorted(piece % (len(body) + 1) for piece in pieces), len(body)]):
-            found += parser.feed(body[start:end])
-        rest, _ = parser.close()
+            found += decoder.feed(body[start:end])
+        rest, _ = decoder.close()
     return found + rest
 
 
 @contextmanager
 def _small_pieces() -> Iterator[None]:
-    """Have the parser try at every piece, rather than once there are enough bytes for it to be worth the time."""
+    """Have the decoder try at every piece, rather than once there are enough bytes for it to be worth the time."""
     settings = vars(_incremental)
-    usual, settings["_ENOUGH"] = settings["_ENOUGH"], 1
+    usual, settings["_MIN_BUFFERED"] = settings["_MIN_BUFFERED"], 1
     try:
         yield
     finally:
-        settings["_ENOUGH"] = usual
+        settings["_MIN_BUFFERED"] = usual
 
 
 def _check_against_json(sessions: tuple[SessionSummary, ...], body: bytes) -> None:

@@ -51,14 +51,14 @@ def names(sessions: list[SessionSummary]) -> list[str | None]:
 
 
 def in_pieces(body: bytes, cuts: list[int]) -> tuple[tuple[SessionSummary, ...], dict[str, object]]:
-    """Feed *body*, cut at *cuts*, to a parser that looks for complete sessions all the time."""
-    parser = incremental.SessionParser("w")
+    """Feed *body*, cut at *cuts*, to a decoder that looks for complete sessions all the time."""
+    decoder = incremental.IncrementalDecoder("w")
     sessions: tuple[SessionSummary, ...] = ()
     places = sorted({0, *(cut % (len(body) + 1) for cut in cuts), len(body)})
     for start, end in itertools.pairwise(places):
-        parser._enough = 0
-        sessions += parser.feed(body[start:end])
-    rest, extra = parser.close()
+        decoder._min_buffered = 0
+        sessions += decoder.feed(body[start:end])
+    rest, extra = decoder.close()
     return sessions + rest, extra
 
 

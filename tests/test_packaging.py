@@ -55,7 +55,7 @@ DOORS = {
     "cattrs": {"_convert.strict"},
     "click": {"cli.options", "cli.running", "cli.queries", "cli.commands"},
     "cryptography": {"auth.keys", "auth.certificates", "testing"},
-    "msgspec": {"_convert.fast", "_convert.codec"},
+    "msgspec": {"_convert.fast"},
     "opentelemetry": {"otel"},
     "pytest": {"testing.pytest_plugin"},
     "pytest_asyncio": {"testing.pytest_plugin"},

@@ -1,69 +1,105 @@
-"""JSON bytes to sessions and workspaces, and back: the fast way first, the strict one for everything unusual."""
+"""JSON bytes to models, and back: first by the fast decoder, then by the strict one what is unusual."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
 from ..errors import ResponseDecodeError
-from .strict import _converter, structure_sessions
-from .wire_format import _json_name
+from .wire_format import json_name
 
 if TYPE_CHECKING:
     from ..models import KernelSummary, SessionSummary, WorkspaceSummary
+    from . import fast, strict
+    from .fast import ErrorBody
+else:
 
-_EXCERPT = 200
+    class _LazyModule:
+        """Imports a module when one of its attributes is used."""
+
+        def __init__(self, name: str) -> None:
+            self._name = name
+
+        def __getattr__(self, attribute: str) -> object:
+            value = getattr(import_module(self._name, __package__), attribute)
+            setattr(self, attribute, value)
+            return value
+
+    fast = _LazyModule(".fast")  # imports msgspec
+    strict = _LazyModule(".strict")  # imports cattrs
+
+_MAX_EXCERPT = 200
+
+
+def decode_collection(
+    body: bytes, workspace_key: str, *, path: str | None = None, first: int = 0
+) -> tuple[tuple[SessionSummary, ...], dict[str, object]]:
+    """The sessions in *body*, an object with ``items`` or a bare array, and the object's unknown fields.
+
+    For a part of an answer, *path* is the array's path in the answer and *first* the index of the part's first item.
+    """
+    decoded = fast.decode_sessions(body, workspace_key)
+    if decoded is not None:
+        return decoded
+    items, found_path, extra = envelope(decode_json(body), bare_array=True)
+    return strict.structure_sessions(items, path or found_path, workspace_key, first=first), extra
+
+
+def decode_workspaces(body: bytes) -> tuple[WorkspaceSummary, ...]:
+    """The workspaces in *body*, an object with ``items``."""
+    items, path, _ = envelope(decode_json(body))
+    return strict.structure_workspaces(items, path)
+
+
+def decode_error(body: bytes) -> ErrorBody | None:
+    """The documented error body, or ``None`` if *body* is anything else, such as a gateway's HTML page."""
+    return fast.decode_error(body)
 
 
 def decode_json(body: bytes) -> object:
     """Parse *body*; raises `ResponseDecodeError` with an excerpt if it is not one JSON document in UTF-8."""
-    import msgspec  # noqa: PLC0415  # as in `decode_collection`
-
     try:
-        return msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise ResponseDecodeError(f"the body is not JSON: {reason}; it begins {excerpt(body)}") from None
+        return fast.decode_json(body)
+    except ValueError as error:
+        raise ResponseDecodeError(f"the body is not JSON: {error}; it begins {excerpt(body)}") from None
+
+
+def is_json(body: bytes) -> bool:
+    try:
+        fast.decode_json(body)
+    except ValueError:
+        return False
+    return True
 
 
 def excerpt(body: bytes) -> str:
     """The beginning of *body* as printable text, for error messages."""
-    text = body[:_EXCERPT].decode("utf-8", "replace")
-    return repr(text) + ("…" if len(body) > _EXCERPT else "")
+    text = body[:_MAX_EXCERPT].decode("utf-8", "replace")
+    return repr(text) + ("…" if len(body) > _MAX_EXCERPT else "")
 
 
 def envelope(document: object, *, bare_array: bool = False) -> tuple[list[object], str, dict[str, object]]:
     """Split a collection into its items, their JSON path, and its unknown fields.
 
-    *bare_array* also admits a plain array of items. Any other shape is a `ResponseDecodeError`, never "no items".
+    *bare_array* also accepts a plain array of items. Any other shape is a `ResponseDecodeError`, never "no items".
     """
     if bare_array and type(document) is list:
         return cast("list[object]", document), "$", {}
     if type(document) is not dict:
-        raise ResponseDecodeError(f'expected an object with "items", not {_json_name(document)}')
+        raise ResponseDecodeError(f'expected an object with "items", not {json_name(document)}')
     fields = cast("dict[str, object]", document)
     if "items" not in fields:
         raise ResponseDecodeError("required field missing", "$.items")
     items = fields["items"]
     if type(items) is not list:
-        raise ResponseDecodeError(f"expected an array, not {_json_name(items)}", "$.items")
+        raise ResponseDecodeError(f"expected an array, not {json_name(items)}", "$.items")
     extra = {key: value for key, value in fields.items() if key != "items"}
     return cast("list[object]", items), "$.items", extra
 
 
-def decode_collection(body: bytes, workspace_key: str) -> tuple[tuple[SessionSummary, ...], dict[str, object]]:
-    """The sessions in *body*, an object with ``items`` or a bare array, and the object's unknown fields."""
-    from .fast import decode_sessions  # noqa: PLC0415  # with the decoder, a sixth of this package's import time
-
-    decoded = decode_sessions(body, workspace_key)
-    if decoded is not None:
-        return decoded
-    items, path, extra = envelope(decode_json(body), bare_array=True)
-    return structure_sessions(items, path, workspace_key), extra
-
-
 def to_wire(model: KernelSummary | SessionSummary | WorkspaceSummary) -> dict[str, object]:
-    """Turn *model* back into the JSON object of the wire: wire names, unknown fields included, absent values left out.
+    """Turn *model* back into the service's JSON object: wire names, unknown fields included, absent values left out.
 
-    ``workspace_key`` is left out too: it never came from the wire. Timestamps end in ``Z``.
+    ``workspace_key`` is left out too, because the service does not send it. Timestamps end in ``Z``.
     """
-    return cast("dict[str, object]", _converter(detailed=False).unstructure(model))
+    return strict.unstructure(model)

@@ -1,7 +1,9 @@
-"""Documented bodies, from bytes to models in one pass. Explains nothing: what is not as documented is left alone.
+"""Decodes JSON with msgspec: documented bodies from bytes to models in one pass.
 
-The decoder checks and fills classes of its own; their values then go into drafts of our models, which are frozen last.
-A frozen class stores each field through ``object.__setattr__``, by name, which alone costs as much as the decoding.
+Returns ``None`` for anything unusual; `strict` then decodes it and explains what is wrong.
+
+msgspec checks and fills structs; their values are then copied into mutable twins of our models. Filling the frozen
+models themselves would double the time, because a frozen class sets each field through ``object.__setattr__``.
 """
 
 from __future__ import annotations
@@ -45,11 +47,11 @@ class _OpenKernel(_Kernel, forbid_unknown_fields=False, gc=False):
 
 
 class _OpenSession(_Session, forbid_unknown_fields=False, gc=False):
-    kernel: _OpenKernel | None = None  # pyright: ignore[reportIncompatibleVariableOverride]  # nobody assigns it
+    kernel: _OpenKernel | None = None  # pyright: ignore[reportIncompatibleVariableOverride]  # never assigned
 
 
 class _OpenCollection(_Collection, forbid_unknown_fields=False, gc=False):
-    items: list[_OpenSession]  # type: ignore[assignment]  # a list of subclasses, which nobody appends to
+    items: list[_OpenSession]  # type: ignore[assignment]  # a list of subclasses, never appended to
 
 
 _decode_collection: Final = msgspec.json.Decoder(_Collection).decode
@@ -59,13 +61,16 @@ _decode_open_array: Final = msgspec.json.Decoder(list[_OpenSession]).decode
 _decode_anything: Final = msgspec.json.Decoder().decode
 
 
-def _draft(cls: type) -> Any:  # noqa: ANN401  # mypy knows the fields of *cls* as frozen
-    """A class with the slots of *cls*, but not frozen: a full draft becomes a *cls* by a change of its class."""
+def _mutable_twin(cls: type) -> Any:  # noqa: ANN401  # mypy knows the fields of *cls* as frozen
+    """A class with the same slots that is not frozen.
+
+    Assigning ``__class__`` afterwards turns the filled instance into a *cls*.
+    """
     return type(cls.__name__, (), {"__slots__": cls.__dict__["__slots__"]})
 
 
-_SessionDraft: Final = _draft(SessionSummary)
-_KernelDraft: Final = _draft(KernelSummary)
+_MutableSession: Final = _mutable_twin(SessionSummary)
+_MutableKernel: Final = _mutable_twin(KernelSummary)
 _KERNEL_FIELDS: Final = frozenset(_Kernel.__struct_encode_fields__)
 _SESSION_FIELDS: Final = frozenset(_Session.__struct_encode_fields__)
 
@@ -73,13 +78,13 @@ _SESSION_FIELDS: Final = frozenset(_Session.__struct_encode_fields__)
 def decode_sessions(body: bytes, workspace_key: str) -> tuple[tuple[SessionSummary, ...], dict[str, object]] | None:
     """The sessions in *body*, an object with ``items`` or a bare array, and the unknown fields of that object.
 
-    ``None`` if any documented field is not as documented, or *body* is no JSON.
+    ``None`` if a documented field has an undocumented form, or *body* is not JSON.
     """
     bare = body.startswith(b"[")
     try:
         try:
             found = _decode_array(body) if bare else _decode_collection(body).items
-        except msgspec.ValidationError:  # perhaps for no more than an unknown field
+        except msgspec.ValidationError:  # perhaps only an unknown field
             return _decode_with_unknown(body, workspace_key, bare=bare)
         return tuple([_session(wire, workspace_key) for wire in found]), {}
     except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -97,12 +102,22 @@ def _decode_with_unknown(
     )
 
 
+def decode_json(body: bytes) -> Any:  # noqa: ANN401  # as `json.loads`
+    """Parse *body*; raises `ValueError` if it is not one JSON document in UTF-8."""
+    try:
+        return _decode_anything(body)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except msgspec.MsgspecError as error:
+        raise ValueError(str(error)) from None
+
+
 def _unknown(item: Mapping[str, object], known: frozenset[str]) -> Mapping[str, object]:
     return NO_FIELDS if known.issuperset(item) else {name: item[name] for name in item if name not in known}
 
 
 def _session(wire: _Session, workspace_key: str, item: Mapping[str, Any] = NO_FIELDS) -> Any:  # noqa: ANN401  # a SessionSummary
-    session = _SessionDraft()
+    session = _MutableSession()
     session.id = wire.id
     session.name = wire.name
     session.path = wire.path
@@ -118,7 +133,7 @@ def _session(wire: _Session, workspace_key: str, item: Mapping[str, Any] = NO_FI
 
 
 def _kernel(wire: _Kernel, item: Mapping[str, object]) -> Any:  # noqa: ANN401  # a KernelSummary
-    kernel = _KernelDraft()
+    kernel = _MutableKernel()
     kernel.name = wire.name
     kernel.id = wire.id
     kernel.execution_state = wire.execution_state
@@ -130,7 +145,7 @@ def _kernel(wire: _Kernel, item: Mapping[str, object]) -> Any:  # noqa: ANN401  
 
 
 class ErrorBody(msgspec.Struct):
-    """The documented body of an error answer (schema ``Error``): for programs, and for people."""
+    """The documented body of an error answer (schema ``Error``)."""
 
     code: str
     message: str

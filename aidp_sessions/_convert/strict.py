@@ -1,10 +1,8 @@
-"""JSON bytes to models and back: the only importer of `cattrs`, and of the JSON decoder beside `_wire`.
+"""Converts parsed JSON to models and back with cattrs.
 
-Strict where coercion would lie (``None`` or ``5`` is never a string), open where the service may grow (unknown fields
-go to ``extra``). Sessions whose documented fields are as documented are decoded by `_wire`. What that refuses goes
-through a converter, and what the converter refuses through one that collects paths, so that a failure names its place
-in the document. The usual answer pays for neither: `cattrs` is imported when it is needed, and the JSON decoder when a
-client is made.
+Strict where coercion would hide an error (``None`` or ``5`` is never a string), open where the service may grow
+(unknown fields go to ``extra``). What the converter refuses goes through a second converter that collects paths, so
+that the error names the value's place in the document.
 """
 
 from __future__ import annotations
@@ -14,15 +12,15 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import attrs
+from cattrs import ClassValidationError, Converter
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 from ..errors import ResponseDecodeError
 from ..models import KernelSummary, SessionSummary, WorkspaceSummary
-from .wire_format import NOT_ON_THE_WIRE, _json_name, parse_timestamp, wire_name
+from .wire_format import NOT_ON_THE_WIRE, json_name, parse_timestamp, wire_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-
-    from cattrs import ClassValidationError, Converter
 
 T = TypeVar("T")
 Model = KernelSummary | SessionSummary | WorkspaceSummary
@@ -35,10 +33,10 @@ _WIRE_NAMES: Final[Mapping[type, dict[str, str]]] = {
 }
 
 
-def _exactly(expected: str, *kinds: type) -> Callable[[object, object], object]:
+def _strict_hook(expected: str, *kinds: type) -> Callable[[object, object], object]:
     def structure(value: object, _: object) -> object:
         if type(value) not in kinds:
-            raise TypeError(f"expected {expected}, not {_json_name(value)}")
+            raise TypeError(f"expected {expected}, not {json_name(value)}")
         return value
 
     return structure
@@ -46,7 +44,7 @@ def _exactly(expected: str, *kinds: type) -> Callable[[object, object], object]:
 
 def _timestamp(value: object, _: object) -> datetime:
     if type(value) is not str:
-        raise TypeError(f"expected a string, not {_json_name(value)}")
+        raise TypeError(f"expected a string, not {json_name(value)}")
     return parse_timestamp(value)
 
 
@@ -67,13 +65,11 @@ def _tags(value: object, _: object) -> Mapping[str, Mapping[str, object]] | None
 
 @cache
 def _converter(*, detailed: bool) -> Converter:
-    from cattrs import Converter  # noqa: PLC0415  # with the converters, an eighth of this package's import time
-
     converter = Converter(detailed_validation=detailed, omit_if_default=True)
     for kind, expected in ((str, "a string"), (int, "an integer"), (bool, "a boolean")):
-        converter.register_structure_hook(kind, _exactly(expected, kind))
-        # Left to itself cattrs asks "is it None?" in one call and converts in a second.
-        converter.register_structure_hook(kind | None, _exactly(expected, kind, type(None)))
+        converter.register_structure_hook(kind, _strict_hook(expected, kind))
+        # Without this, cattrs checks for None in one call and converts in a second.
+        converter.register_structure_hook(kind | None, _strict_hook(expected, kind, type(None)))
     converter.register_structure_hook(datetime, _timestamp)
     converter.register_structure_hook(datetime | None, _timestamp_or_none)
     converter.register_unstructure_hook(datetime, lambda moment: moment.isoformat().replace("+00:00", "Z"))
@@ -83,8 +79,6 @@ def _converter(*, detailed: bool) -> Converter:
 
 
 def _register(converter: Converter, cls: type[Model]) -> None:
-    from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override  # noqa: PLC0415
-
     names = _WIRE_NAMES[cls]
     overrides: dict[str, Any] = {
         field: override(rename=names[field]) if field in names else override(omit=True)
@@ -98,36 +92,40 @@ def _register(converter: Converter, cls: type[Model]) -> None:
 
     def structure(value: object, _: object) -> Model:
         if type(value) is not dict:
-            raise TypeError(f"expected an object, not {_json_name(value)}")
+            raise TypeError(f"expected an object, not {json_name(value)}")
         fields = cast("dict[str, object]", value)
         model = build(fields, cls)
         if not known.issuperset(fields):
-            _fill_in(model, "extra", {key: fields[key] for key in fields if key not in known})
+            _set_on_frozen(model, "extra", {key: fields[key] for key in fields if key not in known})
         return model
 
     converter.register_structure_hook(cls, structure)
     converter.register_unstructure_hook(cls, lambda model: {**model.extra, **flatten(model)})
 
 
-_fill_in = object.__setattr__
-"""Completes a frozen model that nobody else has seen yet; rebuilding it would cost as much as decoding it."""
+_set_on_frozen = object.__setattr__
+"""Sets a field of a frozen model before it is published; rebuilding it would double the decoding cost."""
 
 
 def structure_sessions(
     items: Iterable[object], path: str, workspace_key: str, *, first: int = 0
 ) -> tuple[SessionSummary, ...]:
-    """Convert *items* and note in each the workspace it was asked from.
+    """Convert *items*, the sessions of the workspace *workspace_key*.
 
-    Error paths begin with *path*; *first* is the place of the first item in the array of the whole answer.
+    Error paths begin with *path*; *first* is the index of the first item in the array of the whole answer.
     """
     sessions = _structure_all(items, SessionSummary, path, first)
     for session in sessions:
-        _fill_in(session, "workspace_key", workspace_key)
+        _set_on_frozen(session, "workspace_key", workspace_key)
     return sessions
 
 
 def structure_workspaces(items: Iterable[object], path: str) -> tuple[WorkspaceSummary, ...]:
     return _structure_all(items, WorkspaceSummary, path)
+
+
+def unstructure(model: Model) -> dict[str, object]:
+    return cast("dict[str, object]", _converter(detailed=False).unstructure(model))
 
 
 def _structure_all(items: Iterable[object], cls: type[T], path: str, first: int = 0) -> tuple[T, ...]:
@@ -143,21 +141,19 @@ def _structure_all(items: Iterable[object], cls: type[T], path: str, first: int 
 
 
 def _explain(value: object, cls: type[object], path: str) -> ResponseDecodeError:
-    from cattrs import ClassValidationError  # noqa: PLC0415
-
     try:
         _converter(detailed=True).structure(value, cls)
     except ClassValidationError as error:
-        return _first_leaf(error, path)
+        return _first_error(error, path)
     except TypeError as error:
         return ResponseDecodeError(str(error), path)
     raise AssertionError(f"{cls.__name__} was refused once and accepted once")
 
 
-def _first_leaf(error: ClassValidationError, path: str) -> ResponseDecodeError:
+def _first_error(error: ClassValidationError, path: str) -> ResponseDecodeError:
     noted, _ = error.group_exceptions()
     cause, note = noted[0]
     path = f"{path}.{_WIRE_NAMES[error.cl][note.name]}"
     if isinstance(cause, type(error)):
-        return _first_leaf(cause, path)
+        return _first_error(cause, path)
     return ResponseDecodeError("required field missing" if isinstance(cause, KeyError) else str(cause), path)

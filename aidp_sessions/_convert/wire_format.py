@@ -1,4 +1,4 @@
-"""How the service spells names and times. Pure."""
+"""The names, times and types of the service's JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 NOT_ON_THE_WIRE: Final = frozenset({"extra", "workspace_key"})
 _SNAKE_CASE_ON_THE_WIRE: Final = frozenset({"cluster_id", "last_activity", "execution_state"})
-_SHOWN: Final = 200
+_MAX_SHOWN: Final = 200
 _from_iso: Final = datetime.fromisoformat
 
 
@@ -22,10 +22,9 @@ def wire_name(field: str) -> str:
 
 
 def parse_timestamp(text: str) -> datetime:
-    """Read an ISO 8601 date and time as aware UTC; one without an offset is UTC already.
+    """Read an ISO 8601 date and time as aware UTC; without an offset it is taken as UTC.
 
-    Any number of fraction digits will do; those beyond microseconds are cut off. Raises `ValueError` for what is no
-    date with a time.
+    Takes any number of fraction digits and cuts off those beyond microseconds. Raises `ValueError` for other text.
     """
     try:
         moment = _from_iso(text)
@@ -35,7 +34,10 @@ def parse_timestamp(text: str) -> datetime:
 
 
 def _parse_unusual(text: str) -> datetime:
-    """Lower case, a space, an offset or none; what Python takes for a moment but nobody sends is refused."""
+    """The slow path: lower-case ``t`` and ``z``, a space, offsets, naive times.
+
+    Rejects other forms that `datetime.fromisoformat` accepts, such as dates and weeks.
+    """
     moment: datetime | None
     try:
         moment = _from_iso(text.upper())
@@ -43,7 +45,7 @@ def _parse_unusual(text: str) -> datetime:
     except (ValueError, OverflowError):
         moment = None
     if moment is None or text[10:11] not in ("T", "t", " "):
-        raise ValueError(f"expected an ISO 8601 timestamp, not {text[:_SHOWN]!r}")
+        raise ValueError(f"expected an ISO 8601 timestamp, not {text[:_MAX_SHOWN]!r}")
     return moment
 
 
@@ -56,5 +58,5 @@ _JSON_NAMES: Final[Mapping[type, str]] = {
 }
 
 
-def _json_name(value: object) -> str:
+def json_name(value: object) -> str:
     return _JSON_NAMES.get(type(value), "a number")

@@ -11,13 +11,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._convert.codec import decode_collection
+from .._convert.incremental import PIECE, IncrementalDecoder
 from ..errors import ResponseDecodeError
 from .failures import attach_response
 from .listings import next_page_token
 from .messages import THRESHOLD
 
 if TYPE_CHECKING:
-    from .._convert.incremental import SessionParser
     from ..models import SessionSummary
     from .messages import RawResponse
 
@@ -48,7 +48,7 @@ class SessionBuffer:
         self._undecoded: list[RawResponse] = []
         self._committed = 0
         self._tokens = set[str]()
-        self._decoder: SessionParser | None = None
+        self._decoder: IncrementalDecoder | None = None
         self.has_emitted = False
 
     def reset(self) -> None:
@@ -59,10 +59,8 @@ class SessionBuffer:
 
     async def feed(self, chunk: bytes) -> None:
         """Decode a piece of a large body, and let other tasks run in between."""
-        from .._convert.incremental import PIECE, SessionParser  # noqa: PLC0415  # few bodies are large
-
         if self._decoder is None:
-            self._decoder = SessionParser(self._workspace_key)
+            self._decoder = IncrementalDecoder(self._workspace_key)
         for start in range(0, len(chunk), PIECE):
             await self._emit_or_keep(self._decoder.feed(chunk[start : start + PIECE]))
             await asyncio.sleep(0)

@@ -9,7 +9,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from .._convert.codec import excerpt
+from .._convert.codec import decode_error, excerpt
 from ..errors import SERVICE_ERRORS, AidpError, ResponseDecodeError, ServiceError
 from ..results import Response
 from .messages import MAX_CLOCK_SKEW, RawResponse, clock_skew, retry_after
@@ -77,8 +77,6 @@ def attach_call(
 
 
 def _service_error(response: RawResponse, now: float) -> ServiceError:
-    from .._convert.fast import decode_error  # noqa: PLC0415  # imports the JSON decoder
-
     details = decode_error(response.body)
     if 300 <= response.status < 400 and response.status != 304:
         text = _describe_redirect(response.headers.get("location", ""))

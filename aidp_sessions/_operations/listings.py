@@ -10,8 +10,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import quote
 
-from .._convert.codec import decode_json, envelope
-from .._convert.strict import structure_workspaces
+from .._convert import codec
 from ..errors import ResponseDecodeError
 from .encoding import path_segment, query_string
 
@@ -71,8 +70,7 @@ def or_not_modified(decode: Callable[[RawResponse], T]) -> Callable[[RawResponse
 
 
 def decode_workspaces(response: RawResponse) -> WorkspacePage:
-    items, path, _ = envelope(decode_json(response.body))
-    return WorkspacePage(structure_workspaces(items, path), response.headers.get("opc-next-page") or None)
+    return WorkspacePage(codec.decode_workspaces(response.body), response.headers.get("opc-next-page") or None)
 
 
 def next_page_token(page: str | None, seen: set[str]) -> str | None:
