@@ -94,7 +94,7 @@ def idle_for(session: SessionSummary, now: datetime | None = None) -> timedelta 
     Never negative: an activity in the future, caused by clock skew, counts as now. Raises `ValueError` for a naive
     *now*.
     """
-    now = datetime.now(UTC) if now is None else _aware(now, "now")
+    now = datetime.now(UTC) if now is None else require_aware(now, "now")
     kernel = session.kernel
     if kernel is None or kernel.last_activity is None or activity_of(session) is not Activity.IDLE:
         return None
@@ -110,10 +110,10 @@ def instant(since: datetime | timedelta, clock: Callable[[], float] = time.time)
             return datetime.fromtimestamp(clock(), UTC) - since
         except OverflowError:
             raise ValueError(f"since={since!r} reaches back before the year 1; pass a shorter timedelta") from None
-    return _aware(since, "since")
+    return require_aware(since, "since")
 
 
-def _aware(moment: datetime, name: str) -> datetime:
+def require_aware(moment: datetime, name: str) -> datetime:
     if not isinstance(moment, datetime):
         raise TypeError(f"{name} must be a datetime or timedelta, not {type(moment).__name__}")
     if moment.utcoffset() is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from datetime import UTC, datetime, timedelta, timezone
+from importlib.resources import files
 from typing import Final
 
 import attrs
@@ -22,13 +23,13 @@ from aidp_sessions import (
     SessionSummary,
     WorkspaceOutcome,
 )
-from aidp_sessions._display.assets import SCRIPT, STYLE
 from aidp_sessions._display.html import page
 from aidp_sessions._display.text import strip_control_chars
 
 from .markup import Document, Table
 from .strategies import brief, moments, states
 
+ASSETS: Final = files("aidp_sessions._display")
 NOW: Final = datetime(2026, 11, 23, 12, tzinfo=UTC)
 HOSTILE: Final = (
     "<script>document.title = 'broken'</script>",
@@ -244,8 +245,8 @@ def test_nothing_anybody_wrote_becomes_markup(words: list[str]) -> None:
     if path:
         assert document.tables[-1].rows[0][0] == shown[2]
     assert document.tables[-1].rows[0][2] == shown[3]
-    assert document.texts["style"] == [STYLE]
-    assert document.texts["script"] == [SCRIPT]
+    assert document.texts["style"] == [(ASSETS / "report.css").read_text(encoding="utf-8")]
+    assert document.texts["script"] == [(ASSETS / "report.js").read_text(encoding="utf-8")]
     assert {(tag, tuple(sorted(attributes))) for tag, attributes in document.elements} <= ELEMENTS
 
 

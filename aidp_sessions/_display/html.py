@@ -1,18 +1,22 @@
-"""Sessions and failures as HTML: a report page that stands alone, and tables for notebooks. Asks and decides nothing.
+"""Sessions and failures as HTML: a self-contained report page, and tables for notebooks.
 
-Whatever comes from the service passes through `_text`, which escapes it, and stands in text, never in an attribute.
+All text from the service is escaped by `_text` and is used as element content only, never in an attribute.
 """
 
 from __future__ import annotations
 
+from base64 import b64encode
 from bisect import bisect_right
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from hashlib import sha256
 from html import escape
+from importlib.resources import files
+from string import Template
 from typing import TYPE_CHECKING, TypeVar
 
-from ..activity import Activity, activity_of, idle_for
-from .assets import SCRIPT, STYLE, policy
+from ..activity import Activity, activity_of, idle_for, require_aware
 from .text import by_idle_time, format_duration, pluralize, session_state, session_title, strip_control_chars
 
 if TYPE_CHECKING:
@@ -40,7 +44,7 @@ _BINS = (
 )
 _RIGHT = ' class="n"'
 _SORTED = ' aria-sort="descending"'
-_SHOWN = 100
+_MAX_ROWS = 100
 
 
 def page(
@@ -51,53 +55,43 @@ def page(
     taken: datetime,
     workspaces: Sequence[str] = (),
 ) -> str:
-    """Lay out one HTML document that needs nothing beside itself and loads nothing from anywhere.
+    """Build one HTML document that loads nothing from anywhere.
 
-    *taken*, an aware datetime, is when the sessions were listed; idle times count up to it. *workspaces* are the keys
-    that were asked: one without sessions is shown only if it is named here. Raises `ValueError` for a naive *taken*.
+    *taken*, an aware datetime, is when the sessions were listed; idle times are measured at that time. *workspaces*
+    are the keys of the workspaces that were listed: one without sessions is shown only if its key is among them.
+    Raises `ValueError` for a naive *taken*.
     """
-    if taken.utcoffset() is None:
-        raise ValueError(f"taken={taken!r} has no time zone; pass e.g. datetime.now(UTC)")
+    moment = require_aware(taken, "taken").astimezone(UTC)
     rows = sorted(sessions, key=lambda session: by_idle_time(idle_for(session, taken), session))
     failed = {error.workspace_key for error in failures}
-    asked = {key: Counter[str]() for key in workspaces if key not in failed}
-    for session in rows:
-        asked.setdefault(session.workspace_key or "", Counter())[_group(session)] += 1
-    moment = taken.astimezone(UTC)
     cells = (_row(session, taken) for session in rows)
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy()}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{_text(title)}</title>
-<style>{STYLE}</style>
-</head>
-<body>
-<header>
-<h1>{_text(title)}</h1>
-<p>Taken <time datetime="{moment.isoformat(timespec="seconds")}">{_minute(moment)} UTC</time></p>
-</header>
-<main>
-{_figures(rows, len(failed - {None}))}
-{_failure_section(failures)}
-<div class="pair">
-<section>
-{_histogram(rows, taken)}
-</section>
-<section>
-{_by_workspace(asked)}
-</section>
-</div>
-<section>
-{_table(f"All sessions ({len(rows):,})", _COLUMNS, cells, "sessions sortable", "Idle for")}
-</section>
-</main>
-<script>{SCRIPT}</script>
-</body>
-</html>
-"""
+    return Template(_asset("report.html")).substitute(
+        policy=_content_security_policy(),
+        style=_asset("report.css"),
+        script=_asset("report.js"),
+        title=_text(title),
+        timestamp=moment.isoformat(timespec="seconds"),
+        taken=_minute(moment),
+        figures=_figures(rows, len(failed - {None})),
+        failures=_failure_section(failures),
+        idle_times=_histogram(rows, taken),
+        by_workspace=_by_workspace(rows, [key for key in workspaces if key not in failed]),
+        sessions=_table(f"All sessions ({len(rows):,})", _COLUMNS, cells, "sessions sortable", "Idle for"),
+    )
+
+
+@cache
+def _asset(name: str) -> str:
+    return files("aidp_sessions._display").joinpath(name).read_text(encoding="utf-8")
+
+
+def _content_security_policy() -> str:
+    """Allow the page's own style and script, by their hashes, and nothing else."""
+    style, script = (b64encode(sha256(_asset(name).encode()).digest()).decode() for name in ("report.css", "report.js"))
+    return (
+        f"default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
 
 
 def _text(value: str | None) -> str:
@@ -130,7 +124,7 @@ def _figures(sessions: Sequence[SessionSummary], failed: int) -> str:
 
 
 def _histogram(sessions: Iterable[SessionSummary], now: datetime) -> str:
-    """Draw the idle sessions by how long they have been idle; a time on a border counts to the longer side."""
+    """Draw a histogram of idle times. Each bin includes its lower bound."""
     starts = [start for _, start in _BINS]
     ages = [idle for session in sessions if (idle := idle_for(session, now)) is not None]
     counts = Counter(bisect_right(starts, idle) - 1 for idle in ages)
@@ -143,21 +137,24 @@ def _histogram(sessions: Iterable[SessionSummary], now: datetime) -> str:
     return _table("Idle sessions by idle time", ("Idle time", "", "Sessions"), rows, "bars numbers")
 
 
-def _by_workspace(asked: Mapping[str, Counter[str]]) -> str:
-    """Draw the sessions of each workspace, the fullest first."""
-    largest = max((counts.total() for counts in asked.values()), default=0) or 1
+def _by_workspace(sessions: Iterable[SessionSummary], workspaces: Iterable[str]) -> str:
+    """Draw the number of sessions of each workspace, the largest first."""
+    by_key = {key: Counter[str]() for key in workspaces}
+    for session in sessions:
+        by_key.setdefault(session.workspace_key or "", Counter())[_group(session)] += 1
+    largest = max((counts.total() for counts in by_key.values()), default=0) or 1
     rows = (
         f'<tr><th scope="row">{_text(key)}</th><td>{_bar(counts, largest)}</td><td>{counts.total():,}</td>'
         f"<td>{counts['idle']:,}</td><td>{counts['busy']:,}</td></tr>"
-        for key, counts in sorted(asked.items(), key=lambda item: (-item[1].total(), item[0]))
+        for key, counts in sorted(by_key.items(), key=lambda item: (-item[1].total(), item[0]))
     )
     columns = ("Workspace", "", "Sessions", "Idle", "Busy")
-    table = _table(f"By workspace ({len(asked):,})", columns, rows, "bars numbers")
+    table = _table(f"By workspace ({len(by_key):,})", columns, rows, "bars numbers")
     return f'<div class="scroll" tabindex="0" role="region" aria-label="Sessions by workspace">{table}</div>'
 
 
 def _bar(parts: Mapping[str, int], largest: int) -> str:
-    """Draw the parts of one row side by side, as a share of the *largest* row."""
+    """Draw one stacked bar; its length is relative to the *largest* row."""
     start, drawn = 0.0, list[str]()
     for group in _GROUPS:
         share = 100 * parts.get(group, 0) / largest
@@ -212,7 +209,7 @@ def _row(session: SessionSummary, now: datetime) -> str:
 
 
 def sessions_table(sessions: Sequence[SessionSummary], workspace_key: str | None = None) -> str:
-    """Make a table for a notebook, of the first hundred sessions; idle times count up to now."""
+    """Build a table for a notebook: the first hundred sessions, with their idle times now."""
     now = datetime.now(UTC)
     where = "" if workspace_key is None else f"{_text(workspace_key)}: "
     idle = sum(activity_of(session) is Activity.IDLE for session in sessions)
@@ -221,17 +218,17 @@ def sessions_table(sessions: Sequence[SessionSummary], workspace_key: str | None
 
 
 def failures_table(failures: Sequence[AidpError]) -> str:
-    """Make a table for a notebook, of the first hundred failures."""
+    """Build a table for a notebook: the first hundred failures."""
     return _for_notebook(_failure_table(failures, _first(failures, _failure_row)))
 
 
 def _first(items: Sequence[_T], row: Callable[[_T], str]) -> Iterator[str]:
-    yield from map(row, items[:_SHOWN])
-    if len(items) > _SHOWN:
-        yield f'<tr><td colspan="{len(_COLUMNS)}">and {len(items) - _SHOWN} more</td></tr>'
+    yield from map(row, items[:_MAX_ROWS])
+    if len(items) > _MAX_ROWS:
+        yield f'<tr><td colspan="{len(_COLUMNS)}">and {len(items) - _MAX_ROWS} more</td></tr>'
 
 
 def _for_notebook(table: str) -> str:
-    """Notebooks align cells to the right; a style of its own undoes that where one is let through."""
+    """Wrap *table* with a style that aligns its cells to the left; notebooks align them to the right."""
     style = "<style>.aidp-sessions :is(caption, th, td) { text-align: left }</style>"
     return f'<div class="aidp-sessions">{style}{table}</div>'
