@@ -1,4 +1,4 @@
-"""Starts the command, or says how to install what it needs; holds nothing else."""
+"""Entry point of the command ``aidp-sessions``; names the missing extra if click or rich is not installed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ _EXTRA = frozenset({"click", "rich"})
 
 
 def main() -> None:
-    """Run ``aidp-sessions``; exits with status 1 and one line of advice where the extra ``cli`` is not installed."""
+    """Run ``aidp-sessions``. Without the extra ``cli`` it prints how to install it and exits with status 1."""
     try:
-        from .cli.commands import command  # noqa: PLC0415  # it may fail
+        from .cli.commands import command  # noqa: PLC0415  # the extra may be missing
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in _EXTRA:

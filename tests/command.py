@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 import aidp_sessions
 from aidp_sessions.cli.commands import command
-from aidp_sessions.cli.options import Selection
+from aidp_sessions.cli.options import SelectionOptions
 
 if TYPE_CHECKING:
     import pytest
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aidp_sessions.testing import LocalService
 
 LONG_AGO = "2026-01-05T08:00:00Z"
-OPTIONS = Selection(
+OPTIONS = SelectionOptions(
     instance_id=None,
     profile=None,
     config_file=None,

@@ -169,7 +169,7 @@ async def test_workspaces_that_cannot_be_listed_are_one_line_and_status_1(platfo
         (["list", "--output", "xml"], "'xml'"),
         (["list", "--demo", "--profile", "TEAM"], "--profile"),
         (["list", "--demo", "--config-file", "x"], "--config-file"),
-        (["idle", "--since", "9999999w"], "'9999999w' reaches back before the calendar begins"),
+        (["idle", "--since", "9999999w"], "'9999999w' is too long: it starts before the year 1"),
         (["watch", "--every", "0m"], "'0m' is not a period such as 5m, 1h30m or 90s"),
         (["watch", "--every", "often"], "'often'"),
         (["watch", "--output", "csv"], "'csv'"),

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aidp_sessions import KernelSummary, SessionChange, SessionSummary, WorkspaceSummary
-from aidp_sessions.cli.formats import json_change, replacement, sessions_as_csv, workspaces_as_csv
+from aidp_sessions.cli.formats import atomic_writer, json_change, sessions_as_csv, workspaces_as_csv
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,7 +92,7 @@ def test_a_replacement_appears_whole_through_a_link_and_as_any_new_file(tmp_path
     link.symlink_to(target)
     fresh.touch()
 
-    with replacement(str(link)) as put:
+    with atomic_writer(str(link)) as put:
         assert target.read_text() == "old"
         put("new")
 
@@ -105,7 +105,7 @@ def test_without_a_replacement_everything_stays_as_it_was(tmp_path: Path) -> Non
     target = tmp_path / "target"
     target.write_text("old")
 
-    with pytest.raises(ZeroDivisionError), replacement(str(target)):
+    with pytest.raises(ZeroDivisionError), atomic_writer(str(target)):
         raise ZeroDivisionError
 
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("target", "old")]

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from aidp_sessions import SessionChange
 from aidp_sessions.activity import idle_predicate
-from aidp_sessions.cli.live import Board
+from aidp_sessions.cli.live import LiveView
 from aidp_sessions.cli.report import Report
 from aidp_sessions.cli.tables import print_report, print_workspaces
 from aidp_sessions.testing import LocalService, populate_demo
@@ -52,10 +52,10 @@ def shown(screen: Console) -> str:
     return screen.file.getvalue()
 
 
-async def survey(client: SessionsClient, keep: Callable[[SessionSummary], bool], adjective: str = "") -> Report:
+async def collect_report(client: SessionsClient, keep: Callable[[SessionSummary], bool], adjective: str = "") -> Report:
     report = Report(now=NOW, adjective=adjective)
     async for outcome in client.sessions().by_workspace():
-        report.kept += report.note(outcome, keep)
+        report.kept += report.record(outcome, keep)
     return report
 
 
@@ -63,7 +63,7 @@ async def survey(client: SessionsClient, keep: Callable[[SessionSummary], bool],
 async def test_idle_kernels_of_the_demo(demo: SessionsClient, columns: int) -> None:
     screen = console(columns)
 
-    print_report(await survey(demo, idle_predicate(NOW - timedelta(days=7)), adjective="idle"), screen)
+    print_report(await collect_report(demo, idle_predicate(NOW - timedelta(days=7)), adjective="idle"), screen)
 
     assert_golden(f"demo-idle-{columns}", shown(screen))
 
@@ -72,7 +72,7 @@ async def test_idle_kernels_of_the_demo(demo: SessionsClient, columns: int) -> N
 async def test_every_session_of_the_demo(demo: SessionsClient, columns: int) -> None:
     screen = console(columns)
 
-    print_report(await survey(demo, lambda session: session.workspace_key in ("churn", "pricing")), screen)
+    print_report(await collect_report(demo, lambda session: session.workspace_key in ("churn", "pricing")), screen)
 
     assert_golden(f"demo-list-{columns}", shown(screen))
 
@@ -90,8 +90,8 @@ async def test_the_workspaces_of_the_demo(demo: SessionsClient, columns: int) ->
 async def test_the_board_of_watch_fills_its_terminal_and_no_more(
     demo: SessionsClient, columns: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    screen, board = console(columns), Board(title="Idle for 7 d 0 h, every 5 min", clock=lambda: NOW)
-    report = await survey(demo, idle_predicate(NOW - timedelta(days=7)))
+    screen, board = console(columns), LiveView(title="Idle for 7 d 0 h, every 5 min", clock=lambda: NOW)
+    report = await collect_report(demo, idle_predicate(NOW - timedelta(days=7)))
     for session in sorted(report.kept, key=lambda session: session.id or ""):
         board.changed(SessionChange(kind="appeared", session=session), NOW)
     for error in report.failures:

@@ -16,7 +16,7 @@ from rich.console import Console
 from aidp_sessions import Activity, AidpError, KernelSummary, SessionSummary
 from aidp_sessions._display.text import format_duration, strip_control_chars
 from aidp_sessions.cli.formats import json_lines
-from aidp_sessions.cli.report import Report, messages, print_failure
+from aidp_sessions.cli.report import Report, error_console, print_failure
 from aidp_sessions.cli.tables import print_report, terminal
 
 from .golden import assert_golden
@@ -161,6 +161,6 @@ def test_json_lines_are_ascii_so_that_no_locale_can_spoil_them() -> None:
 
 
 def test_a_failure_is_one_line_of_plain_text_where_stderr_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    print_failure(AidpError("<html>\n[bold]" + "x" * 300 + "\x1b[0m"), messages())
+    print_failure(AidpError("<html>\n[bold]" + "x" * 300 + "\x1b[0m"), error_console())
 
     assert capsys.readouterr().err == "failed: <html> [bold]" + "x" * 300 + "\ufffd[0m\n"

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from aidp_sessions import AidpError, FanOutError
-from aidp_sessions.cli.progress import Bar, Tally
-from aidp_sessions.cli.queries import survey
-from aidp_sessions.cli.report import Report, messages
-from aidp_sessions.cli.running import beside
+from aidp_sessions.cli.progress import ProgressListener, StatusColumn
+from aidp_sessions.cli.queries import collect_report
+from aidp_sessions.cli.report import Report, error_console
+from aidp_sessions.cli.running import background_task
 from aidp_sessions.testing import Fault, LocalService
 
 from .command import OPTIONS, forget_settings, point_to, wire
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def bar(expected: int | None) -> tuple[Bar, Progress]:
+def bar(expected: int | None) -> tuple[ProgressListener, Progress]:
     """Make a bar that nobody draws, whose time stands still."""
-    progress = Progress(Tally(), console=Console(file=StringIO()), auto_refresh=False, get_time=lambda: 0.0)
-    return Bar(progress, progress.add_task("", total=expected, failed=0, retries=0)), progress
+    progress = Progress(StatusColumn(), console=Console(file=StringIO()), auto_refresh=False, get_time=lambda: 0.0)
+    return ProgressListener(progress, progress.add_task("", total=expected, failed=0, retries=0)), progress
 
 
 def words(progress: Progress) -> str:
-    return Tally().render(progress.tasks[0]).plain
+    return StatusColumn().render(progress.tasks[0]).plain
 
 
 async def test_it_counts_workspaces_and_failures_and_retries_but_not_their_listing(service: LocalService) -> None:
@@ -49,7 +49,7 @@ async def test_it_counts_workspaces_and_failures_and_retries_but_not_their_listi
 
     assert before == "0 workspaces"
     assert words(progress) == "3 workspaces · 1 failed · 2 retries"
-    shown.expect(4)
+    shown.set_total(4)
     assert words(progress) == "3/4 workspaces · 1 failed · 2 retries"
 
 
@@ -66,7 +66,7 @@ def test_it_foresees_the_end_once_the_number_of_workspaces_is_known(
     seconds: float, expected: int | None, text: str
 ) -> None:
     now = 0.0
-    progress = Progress(Tally(), console=Console(file=StringIO()), auto_refresh=False, get_time=lambda: now)
+    progress = Progress(StatusColumn(), console=Console(file=StringIO()), auto_refresh=False, get_time=lambda: now)
     task = progress.add_task("", total=expected, failed=0, retries=0)
     progress.advance(task)
     now = seconds
@@ -87,7 +87,9 @@ async def test_it_knows_the_number_of_workspaces_as_soon_as_they_are_listed(
         shown, progress = bar(None)
         report = Report(now=datetime.now(UTC))
 
-        async with beside(survey(OPTIONS, report, bool, report.kept.extend, console=messages(), bar=shown)):
+        async with background_task(
+            collect_report(OPTIONS, report, bool, report.kept.extend, console=error_console(), bar=shown)
+        ):
             while progress.tasks[0].total is None:
                 await asyncio.sleep(0)
 
@@ -108,7 +110,7 @@ async def test_workspaces_found_before_their_listing_broke_off_are_asked_neverth
         report = Report(now=datetime.now(UTC))
 
         with pytest.raises(AidpError) as caught:
-            await survey(OPTIONS, report, bool, report.kept.extend, console=messages(), bar=shown)
+            await collect_report(OPTIONS, report, bool, report.kept.extend, console=error_console(), bar=shown)
 
     assert report.unlisted is caught.value
     assert sorted(session.id or "" for session in report.kept) == ["a", "b"]

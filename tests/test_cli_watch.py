@@ -12,9 +12,9 @@ import pytest
 from rich.console import Console
 
 from aidp_sessions import AidpError, SessionChange, SessionSummary
-from aidp_sessions.cli.live import Board, Lines, change_line
-from aidp_sessions.cli.queries import follow
-from aidp_sessions.cli.running import beside
+from aidp_sessions.cli.live import LineView, LiveView, change_line
+from aidp_sessions.cli.queries import watch
+from aidp_sessions.cli.running import background_task
 from aidp_sessions.testing import Fault, LocalService
 from aidp_sessions.testing.demo import populate_demo, stir_demo
 
@@ -51,7 +51,7 @@ async def test_a_watch_tells_of_each_change_once(platform: LocalService) -> None
     platform.add_workspace("a", [wire("x")])
     told = Told()
 
-    async with beside(follow(OPTIONS, SOON, lambda stream: stream, told)):
+    async with background_task(watch(OPTIONS, SOON, lambda stream: stream, told)):
         seen = [await told.queue.get()]
         platform.set_sessions("a", [wire("x", execution_state="busy")])
         seen.append(await told.queue.get())
@@ -89,7 +89,9 @@ async def test_a_span_counts_back_from_each_look(platform: LocalService) -> None
     platform.add_workspace("a", [wire("x", last_activity=datetime.now(UTC).isoformat())])
     told = Told()
 
-    async with beside(follow(OPTIONS, SOON, lambda stream: stream.idle_since(timedelta(milliseconds=100)), told)):
+    async with background_task(
+        watch(OPTIONS, SOON, lambda stream: stream.idle_since(timedelta(milliseconds=100)), told)
+    ):
         first = await told.queue.get()
 
     assert first == ("appeared", "x")
@@ -100,7 +102,7 @@ async def test_an_outage_and_its_end_are_told_once_each(platform: LocalService) 
     platform.fail("a", Fault(status=403, times=2))
     told = Told()
 
-    async with beside(follow(OPTIONS, SOON, lambda stream: stream, told)):
+    async with background_task(watch(OPTIONS, SOON, lambda stream: stream, told)):
         seen = [await told.queue.get() for _ in range(3)]
 
     assert seen == [("silent", "a"), ("answers again", "a"), ("appeared", "x")]
@@ -111,7 +113,7 @@ async def test_a_listing_that_keeps_failing_half_way_is_told_once(platform: Loca
     platform.fail(None, Fault(), Fault(), *[Fault(), Fault(status=403)] * 2)  # one request for each kind of network
     told = Told()
 
-    async with beside(follow(OPTIONS, SOON, lambda stream: stream, told)):
+    async with background_task(watch(OPTIONS, SOON, lambda stream: stream, told)):
         seen = [await told.queue.get() for _ in range(3)]
 
     assert seen == [("appeared", "x"), ("silent", None), ("answers again", None)]
@@ -128,7 +130,7 @@ async def test_a_first_look_that_fails_ends_the_watch_with_status_1_and_one_line
 
 
 def test_the_board_holds_the_selection_as_it_is() -> None:
-    board = Board(title="All", clock=lambda: NOW)
+    board = LiveView(title="All", clock=lambda: NOW)
     first, second = (SessionSummary(id="1", path=path, workspace_key="w") for path in ("before", "after"))
     gone = SessionSummary(path="without an id", workspace_key="w")
     for change in (
@@ -169,15 +171,15 @@ def test_a_line_names_both_states_of_a_kernel_that_changed_and_cannot_steer_the_
 
 
 def test_lines_tell_standard_error_who_stopped_answering_and_who_answers_again() -> None:
-    messages = Console(file=StringIO(), width=20)
-    lines = Lines(lambda change, at: None, messages)
+    error_console = Console(file=StringIO(), width=20)
+    lines = LineView(lambda change, at: None, error_console)
 
     lines.outage("w", AidpError("a long reason that takes more than a line"))
     lines.outage("w", None)
     lines.outage(None, None)
 
-    assert isinstance(messages.file, StringIO)
-    assert messages.file.getvalue() == (
+    assert isinstance(error_console.file, StringIO)
+    assert error_console.file.getvalue() == (
         "failed: a long reason that takes more than a line\nanswers again: w\n"
         "answers again: the listing of workspaces\n"
     )

@@ -1,4 +1,4 @@
-"""How the command words what was found for programs: JSON and CSV, and files that appear whole."""
+"""Results as JSON and CSV, for programs."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ _WORKSPACE_COLUMNS = (
     *("key", "display_name", "lifecycle_state", "type", "is_private_network_enabled"),
     *("time_created", "description"),
 )
-_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # noqa: RUF001  # spreadsheets take the wide ones too
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # noqa: RUF001  # spreadsheets accept the full-width ones too
 
 
 def json_object(item: SessionSummary | WorkspaceSummary) -> dict[str, object]:
-    """Word *item* as the service does; a session is led by the workspace it came from."""
+    """Return the JSON object of the service; a session gets the key of its workspace as first field."""
     leading = {"workspaceKey": item.workspace_key} if isinstance(item, SessionSummary) else {}
     return {**leading, **to_wire(item)}
 
 
 def json_lines(items: Iterable[SessionSummary | WorkspaceSummary]) -> str:
-    """One JSON object a line; ASCII only, so that it is safe for any terminal and locale."""
+    """One JSON object per line; ASCII only, so that it is safe for every terminal and locale."""
     return "".join(json.dumps(json_object(item)) + "\n" for item in items)
 
 
@@ -49,7 +49,7 @@ def json_array(items: Iterable[SessionSummary | WorkspaceSummary]) -> str:
 
 
 def json_change(change: SessionChange, at: datetime) -> str:
-    """One line: when it was noticed, what kind of change it is, the session, and as it was before."""
+    """One line of JSON: the time, the kind of change, the session, and the previous state of one that changed."""
     fields = {"time": _utc(at), "kind": change.kind, "session": json_object(change.session)}
     if change.kind == "changed" and change.previous is not None:
         fields["previous"] = json_object(change.previous)
@@ -61,7 +61,7 @@ def facts_as_json(facts: Mapping[str, str | None]) -> str:
 
 
 def sessions_as_csv(sessions: Iterable[SessionSummary], now: datetime) -> str:
-    """A header and one line per session; the last two columns are `activity_of` and `idle_for` at *now*, in seconds."""
+    """A header and one line per session; its last columns are the activity and the seconds idle at *now*."""
     return _csv(_SESSION_COLUMNS, (_session_row(session, now) for session in sessions))
 
 
@@ -95,7 +95,7 @@ def _csv(header: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
 
 
 def _cell(value: object) -> object:
-    """Text on one line, and such that no spreadsheet takes it for a formula: an apostrophe marks it as text."""
+    """Put text on one line, and an apostrophe before text that a spreadsheet would evaluate as a formula."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, datetime):
@@ -111,10 +111,10 @@ def _utc(moment: datetime) -> str:
 
 
 @contextmanager
-def replacement(path: str) -> Generator[Callable[[str], None]]:
-    """Yield what puts a text in the place of the file *path*, which is seen as it was or whole, but never half done.
+def atomic_writer(path: str) -> Generator[Callable[[str], None]]:
+    """Yield a function that atomically replaces the file *path*.
 
-    Raises `OSError` on entry if that cannot work. A link stays a link; the mode is that of a new file.
+    Raises `OSError` on entry if its folder is not writable. A symbolic link is followed.
     """
     target = os.path.realpath(path)
     handle, scratch = tempfile.mkstemp(prefix=".", suffix=".part", dir=os.path.dirname(target))  # noqa: PTH120

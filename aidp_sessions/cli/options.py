@@ -1,4 +1,4 @@
-"""The command's options and what their values mean; reads no more than the names of profiles, and asks nothing."""
+"""The command's options, and how their values are parsed."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _SPAN = re.compile(r"(?=\d)(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s
 _UNITS = ("weeks", "days", "hours", "minutes", "seconds")
 
 
-class Identity(TypedDict):
-    """The options that say whom to ask, and as whom."""
+class ConnectionOptions(TypedDict):
+    """The options for the platform, the endpoint and the credentials."""
 
     instance_id: str | None
     profile: str | None
@@ -36,8 +36,8 @@ class Identity(TypedDict):
     demo: bool
 
 
-class Selection(Identity):
-    """The options that say which sessions to ask for."""
+class SelectionOptions(ConnectionOptions):
+    """The options that select sessions."""
 
     workspace: tuple[str, ...]
     max_concurrency: int | None
@@ -46,17 +46,17 @@ class Selection(Identity):
     agent_flow_key: str | None
 
 
-class Survey(Selection):
-    """The options of the commands that look once."""
+class ReportOptions(SelectionOptions):
+    """The options of the commands that list the sessions once."""
 
     progress: bool
     html: str | None
 
 
 def parse_span(text: str) -> timedelta | None:
-    """Read a span such as ``2h30m``, ``90m``, ``3d`` or ``1w``; ``None`` if *text* is none.
+    """Parse a span such as ``2h30m``, ``90m``, ``3d`` or ``1w``; return ``None`` if *text* is not a span.
 
-    A minute is ``m``, units go from the largest to the smallest. Raises `ValueError` for one beyond all calendars.
+    ``m`` is minutes; larger units come first. Raises `ValueError` if the span is too long for a `timedelta`.
     """
     found = _SPAN.fullmatch(text)
     if not found:
@@ -64,19 +64,19 @@ def parse_span(text: str) -> timedelta | None:
     try:
         return timedelta(**{unit: int(digits) for unit, digits in zip(_UNITS, found.groups(), strict=True) if digits})
     except (OverflowError, ValueError):  # ValueError: more digits than `int` takes
-        raise ValueError(f"{text!r} is longer than any calendar") from None
+        raise ValueError(f"{text!r} is too long") from None
 
 
 def parse_since(text: str) -> datetime | timedelta:
-    """Read a span, as `parse_span` does, or an ISO 8601 time with an offset or ``Z``.
+    """Parse a span (see `parse_span`) or an ISO 8601 time with an offset or ``Z``.
 
-    Raises `ValueError` for anything else, and for a span that reaches back before the calendar begins.
+    Raises `ValueError` for anything else, and for a span that starts before the year 1.
     """
     if (span := parse_span(text)) is not None:
         try:
             instant(span)
         except ValueError:
-            raise ValueError(f"{text!r} reaches back before the calendar begins") from None
+            raise ValueError(f"{text!r} is too long: it starts before the year 1") from None
         return span
     try:
         moment = datetime.fromisoformat(text)
@@ -86,12 +86,12 @@ def parse_since(text: str) -> datetime | timedelta:
         ) from None
     if moment.utcoffset() is None:
         example = moment.isoformat()
-        raise ValueError(f"{text!r} names no time zone; append Z or an offset, e.g. {example}Z or {example}+01:00")
+        raise ValueError(f"{text!r} has no time zone; append Z or an offset, e.g. {example}Z or {example}+01:00")
     return moment
 
 
 def parse_every(text: str) -> timedelta:
-    """Read a span longer than nothing; raises `ValueError` for anything else."""
+    """Parse a span longer than zero; raises `ValueError` for anything else."""
     if span := parse_span(text):
         return span
     raise ValueError(f"{text!r} is not a period such as 5m, 1h30m or 90s")
@@ -115,32 +115,32 @@ def _profiles(context: click.Context, _: click.Parameter, incomplete: str) -> li
     return [CompletionItem(name) for name in known if name.startswith(incomplete)]
 
 
-def options(*decorators: _Decorator[Any]) -> _Decorator[_Command]:
-    """Give a command these options, shown in this order."""
+def add_options(*decorators: _Decorator[Any]) -> _Decorator[_Command]:
+    """Decorate a command with these options; ``--help`` shows them in this order."""
     return lambda function: reduce(lambda decorated, option: option(decorated), reversed(decorators), function)
 
 
-def output(*kinds: str) -> _Decorator[Any]:
-    """``--output``: the first of *kinds* is for a terminal, the second for everything else."""
+def output_option(*formats: str) -> _Decorator[Any]:
+    """``--output``: on a terminal the default is the first of *formats*, otherwise the second."""
     return click.option(
         "--output",
-        type=click.Choice(kinds),
-        help=f"How to print what was found.  [default: {kinds[0]} on a terminal, {kinds[1]} elsewhere]",
+        type=click.Choice(formats),
+        help=f"Output format.  [default: {formats[0]} on a terminal, otherwise {formats[1]}]",
     )
 
 
-def since(*, required: bool) -> _Decorator[Any]:
+def since_option(*, required: bool) -> _Decorator[Any]:
     return click.option(
         "--since",
         metavar="WHEN",
         callback=_parsed(parse_since),
         required=required,
-        help="Only kernels idle for that long, or since then: 2h30m, 90m, 3d, 1w, 2026-11-23T08:00Z.",
+        help="Only kernels idle for at least this long, or since this time: 2h30m, 90m, 3d, 1w, 2026-11-23T08:00Z.",
     )
 
 
 CONNECTED = click.option(
-    "--connected/--not-connected", default=None, help="Of these, only kernels with, or without, open connections."
+    "--connected/--not-connected", default=None, help="Only idle kernels with (or without) open connections."
 )
 EVERY = click.option(
     "--every",
@@ -148,21 +148,21 @@ EVERY = click.option(
     callback=_parsed(parse_every),
     default="5m",
     show_default=True,
-    help="How often to look: 5m, 1h30m. Looking may keep clusters awake, and their cost; keep to minutes.",
+    help="Time between two listings: 5m, 1h30m. Frequent listings may keep clusters running; use minutes.",
 )
-LOOK = (
+REPORT_OPTIONS = (
+    click.option("--html", metavar="FILE", type=click.Path(dir_okay=False), help="Also write an HTML report to FILE."),
     click.option(
-        "--html", metavar="FILE", type=click.Path(dir_okay=False), help="Also write a report page; it replaces FILE."
-    ),
-    click.option(
-        "--progress/--no-progress", default=True, help="Show a bar on standard error, if that is a terminal.  [default]"
+        "--progress/--no-progress",
+        default=True,
+        help="Show a progress bar on standard error, if that is a terminal.  [default]",
     ),
 )
-WORKSPACES = (
-    click.option("--display-name-contains", metavar="TEXT", help="Only workspaces whose name contains this."),
+WORKSPACE_OPTIONS = (
+    click.option("--display-name-contains", metavar="TEXT", help="Only workspaces whose name contains TEXT."),
     click.option("--lifecycle-state", metavar="STATE", help="Only workspaces in this state, such as ACTIVE."),
 )
-IDENTITY = (
+CONNECTION_OPTIONS = (
     click.option("--instance-id", metavar="OCID", help="AI Data Platform instance.  [env: AIDP_INSTANCE_ID]"),
     click.option(
         "--profile",
@@ -180,16 +180,25 @@ IDENTITY = (
         "--auth",
         metavar="KIND",
         type=click.Choice(list(SIGNER_FACTORIES)),
-        help=f"How to sign: {', '.join(SIGNER_FACTORIES)}.  [env: OCI_CLI_AUTH]",
+        help=f"Authentication type: {', '.join(SIGNER_FACTORIES)}.  [env: OCI_CLI_AUTH]",
     ),
     click.option("--region", metavar="REGION", help="Default: the region in the OCID.  [env: OCI_CLI_REGION]"),
-    click.option("--endpoint", metavar="URL", help="Ask this address instead.  [env: AIDP_ENDPOINT]"),
-    click.option("--demo", is_flag=True, help="Ask a made-up platform inside this process; needs no account."),
+    click.option(
+        "--endpoint", metavar="URL", help="URL of the service, instead of the one of the region.  [env: AIDP_ENDPOINT]"
+    ),
+    click.option("--demo", is_flag=True, help="Use a simulated platform inside this process; no account is needed."),
 )
-SELECTION = (
-    click.option("--workspace", metavar="KEY", multiple=True, help="Repeatable.  [default: every workspace]"),
+SELECTION_OPTIONS = (
+    click.option(
+        "--workspace",
+        metavar="KEY",
+        multiple=True,
+        help="Only this workspace; may be repeated.  [default: all workspaces]",
+    ),
     click.option("--path", metavar="PATH", help="Only sessions of this notebook."),
     click.option("--cluster-id", metavar="ID", help="Only sessions attached to this cluster."),
     click.option("--agent-flow-key", metavar="KEY", help="Only sessions of this agent flow."),
-    click.option("--max-concurrency", type=click.IntRange(min=1), help="Workspaces to ask at the same time."),
+    click.option(
+        "--max-concurrency", type=click.IntRange(min=1), help="Maximum number of workspaces listed at the same time."
+    ),
 )

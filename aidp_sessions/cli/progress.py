@@ -1,4 +1,4 @@
-"""The bar on standard error while workspaces are being asked: told of calls by their events, asks nothing itself."""
+"""A progress bar for the listing of many workspaces, driven by the events of the client."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 @attrs.frozen
-class Bar:
-    """A listener for a client, and what it heard as a line that moves."""
+class ProgressListener:
+    """Updates a progress bar from the events of a client."""
 
     _progress: Progress
     _task: TaskID
 
-    def expect(self, workspaces: int) -> None:
-        """Say how many there are, as soon as that is known: then there is an end to foresee."""
+    def set_total(self, workspaces: int) -> None:
+        """Set the number of workspaces; with it, the remaining time can be estimated."""
         self._progress.update(self._task, total=workspaces)
 
     def on_event(self, event: Event) -> None:
@@ -46,14 +46,14 @@ class Bar:
         self._progress.update(self._task, **{field: task.fields[field] + 1})
 
 
-class Tally(ProgressColumn):
-    """``87/1000 workspaces · 45/s · 0:20 left · 2 failed · 5 retries``; what is zero or unknown is left out."""
+class StatusColumn(ProgressColumn):
+    """``87/1000 workspaces · 45/s · 0:20 left · 2 failed · 5 retries``; zero and unknown values are left out."""
 
     def render(self, task: Task) -> Text:
-        return Text(" · ").join(_parts(task))
+        return Text(" · ").join(_status_parts(task))
 
 
-def _parts(task: Task) -> Iterator[Text]:
+def _status_parts(task: Task) -> Iterator[Text]:
     total = "" if task.total is None else f"/{task.total:.0f}"
     yield Text(f"{task.completed:.0f}{total} workspaces")
     if task.speed:
@@ -67,9 +67,9 @@ def _parts(task: Task) -> Iterator[Text]:
 
 
 @contextmanager
-def progress_bar(console: Console, expected: int | None) -> Generator[Bar]:
-    """Show a bar on *console* until the block ends; *console* may print meanwhile, above the bar."""
-    columns = (SpinnerColumn(), BarColumn(bar_width=20), Tally())
-    # Redirected, what goes to standard output would end up on standard error.
+def progress_bar(console: Console, expected: int | None) -> Generator[ProgressListener]:
+    """Show a progress bar on *console* until the block ends; other output on *console* appears above it."""
+    columns = (SpinnerColumn(), BarColumn(bar_width=20), StatusColumn())
+    # With redirect_stdout, rich would print the results on standard error.
     with Progress(*columns, console=console, transient=True, redirect_stdout=False) as progress:
-        yield Bar(progress, progress.add_task("", total=expected, failed=0, retries=0))
+        yield ProgressListener(progress, progress.add_task("", total=expected, failed=0, retries=0))

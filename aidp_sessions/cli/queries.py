@@ -1,4 +1,4 @@
-"""What the command asks: every workspace once, again and again, or who we are. Lays out nothing."""
+"""The requests of each subcommand, and the client that the options describe."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .._operations.messages import clock_skew
 from ..client import SessionsClient
 from ..errors import AidpError
 from ..events import CallEnded
-from .report import identity, print_failure
-from .running import beside
+from .report import client_facts, print_failure
+from .running import background_task
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator
@@ -31,46 +31,50 @@ if TYPE_CHECKING:
     from ..results import SessionChange
     from ..streams.stream import SessionStream
     from ..testing.service import LocalService
-    from .options import Identity, Selection
-    from .progress import Bar
+    from .options import ConnectionOptions, SelectionOptions
+    from .progress import ProgressListener
     from .report import Report
 
 
-async def survey(
-    options: Selection,
+async def collect_report(
+    options: SelectionOptions,
     report: Report,
     keep: Callable[[SessionSummary], bool],
     emit: Callable[[list[SessionSummary]], None],
     *,
     console: Console,
-    bar: Bar | None,
+    bar: ProgressListener | None,
 ) -> None:
-    """Ask every workspace once: note in *report* what comes, *emit* what to keep, print failures to *console*."""
-    async with client_of(options, report.now, **_chosen(options, None if bar is None else bar.on_event)) as client:
-        ahead = None if bar is None or options["workspace"] else _keys_ahead(client, bar.expect)
-        async with aclosing(stream_of(client, options, ahead).by_workspace()) as outcomes:
+    """List every workspace once, and record it in *report*.
+
+    Passes the sessions that *keep* selects to *emit*, and prints failures on *console*.
+    """
+    more = _client_options(options, None if bar is None else bar.on_event)
+    async with open_client(options, report.now, **more) as client:
+        ahead = None if bar is None or options["workspace"] else _prefetched_keys(client, bar.set_total)
+        async with aclosing(open_stream(client, options, ahead).by_workspace()) as outcomes:
             try:
                 async for outcome in outcomes:
                     if outcome.error is not None:
                         print_failure(outcome.error, console)
-                    emit(report.note(outcome, keep))
+                    emit(report.record(outcome, keep))
             except AidpError as error:
                 report.unlisted = error
                 raise
 
 
-async def follow(
-    options: Selection, every: timedelta, narrow: Callable[[SessionStream], SessionStream], view: View
+async def watch(
+    options: SelectionOptions, every: timedelta, narrow: Callable[[SessionStream], SessionStream], view: View
 ) -> int:
-    """Look *every* so often, and tell *view* of each change and each outage.
+    """List the sessions every *every*, and pass changes and outages to *view*.
 
-    Ends only if the first look fails: then it returns 1, and *view* knows why.
+    Returns only if the first listing fails: then it returns 1, and *view* has shown why.
     """
     outages = _Outages(view)
-    async with client_of(options, datetime.now(UTC), **_chosen(options, outages.on_event)) as client:
+    async with open_client(options, datetime.now(UTC), **_client_options(options, outages.on_event)) as client:
         keys = None if options["workspace"] else _Discovery(client, outages)
-        with misuse():
-            changes = narrow(stream_of(client, options, keys)).watch(every)
+        with usage_errors():
+            changes = narrow(open_stream(client, options, keys)).watch(every)
         async with aclosing(changes):
             try:
                 async for change in changes:
@@ -83,7 +87,7 @@ async def follow(
 
 @attrs.frozen
 class _Outages:
-    """Who does not answer *now*, by key (``None``: the listing of workspaces); *view* is told when that changes."""
+    """The workspaces that fail *now*, by key (``None``: the listing of workspaces); tells *view* when that changes."""
 
     view: View
     now: dict[str | None, AidpError] = attrs.field(factory=dict["str | None", AidpError])
@@ -92,9 +96,9 @@ class _Outages:
         if not isinstance(event, CallEnded) or event.call.workspace_key is None:
             return
         if event.error is None or isinstance(event.error, AidpError):  # and not cancelled
-            self.note(event.call.workspace_key, event.error)
+            self.record(event.call.workspace_key, event.error)
 
-    def note(self, key: str | None, error: AidpError | None) -> None:
+    def record(self, key: str | None, error: AidpError | None) -> None:
         if error is None and key in self.now:
             del self.now[key]
             self.view.outage(key, None)
@@ -105,7 +109,7 @@ class _Outages:
 
 @attrs.frozen
 class _Discovery:
-    """The keys that a stream would find by itself. Listing them takes several calls; what counts is how it ends."""
+    """The keys of all workspaces. The listing is one outage or none, although it takes several calls."""
 
     client: SessionsClient
     outages: _Outages
@@ -116,13 +120,13 @@ class _Discovery:
                 if can_hold_sessions(workspace):
                     yield workspace.key
         except AidpError as error:
-            self.outages.note(None, error)
+            self.outages.record(None, error)
             raise
-        self.outages.note(None, None)
+        self.outages.record(None, None)
 
 
-async def _keys_ahead(client: SessionsClient, expect: Callable[[int], None]) -> AsyncGenerator[str]:
-    """The keys that a stream would find by itself, but listed at once, so that their number is soon known."""
+async def _prefetched_keys(client: SessionsClient, set_total: Callable[[int], None]) -> AsyncGenerator[str]:
+    """The keys of all workspaces, listed in the background, so that their number is known early."""
     keys: asyncio.Queue[str | None] = asyncio.Queue()
 
     async def list_all() -> None:
@@ -132,38 +136,42 @@ async def _keys_ahead(client: SessionsClient, expect: Callable[[int], None]) -> 
                 if can_hold_sessions(workspace):
                     found += 1
                     keys.put_nowait(workspace.key)
-            expect(found)
+            set_total(found)
         finally:
             keys.put_nowait(None)
 
-    async with beside(list_all()) as listing:
+    async with background_task(list_all()) as listing:
         while (key := await keys.get()) is not None:
             yield key
         await listing
 
 
 async def list_workspaces(
-    options: Identity, found: Callable[[WorkspaceSummary], None], *, name_contains: str | None, state: str | None
+    options: ConnectionOptions,
+    found: Callable[[WorkspaceSummary], None],
+    *,
+    name_contains: str | None,
+    state: str | None,
 ) -> None:
-    """Tell *found* of every workspace whose name contains *name_contains* and that is in *state*."""
-    async with client_of(options, datetime.now(UTC)) as client:
+    """Pass every workspace whose name contains *name_contains* and that is in *state* to *found*."""
+    async with open_client(options, datetime.now(UTC)) as client:
         async for workspace in client.workspaces(display_name_contains=name_contains, lifecycle_state=state):
             found(workspace)
 
 
-async def who(options: Identity, show: Callable[[dict[str, str | None]], None]) -> None:
-    """Ask once, and *show* who signs and where requests go, also if the service refuses; then that is raised."""
-    async with client_of(options, datetime.now(UTC)) as client:
+async def whoami(options: ConnectionOptions, show: Callable[[dict[str, str | None]], None]) -> None:
+    """Send one request and *show* credentials and endpoint, also if the service refuses; then raise its error."""
+    async with open_client(options, datetime.now(UTC)) as client:
         try:
             skew = await client.clock_skew()
         except AidpError as error:
             seconds = clock_skew(error.headers, time.time())
-            show(identity(client, None if seconds is None else timedelta(seconds=seconds)))
+            show(client_facts(client, None if seconds is None else timedelta(seconds=seconds)))
             raise
-        show(identity(client, skew))
+        show(client_facts(client, skew))
 
 
-def _chosen(options: Selection, listener: Listener | None) -> Options:
+def _client_options(options: SelectionOptions, listener: Listener | None) -> Options:
     chosen: Options = {"on_event": listener}
     if options["max_concurrency"] is not None:
         chosen["max_concurrency"] = options["max_concurrency"]
@@ -174,8 +182,8 @@ _NOT_WITH_DEMO = ("instance_id", "profile", "config_file", "auth", "region", "en
 
 
 @contextmanager
-def misuse() -> Generator[None]:
-    """Turn what the client calls a wrong argument into wrong usage of the command."""
+def usage_errors() -> Generator[None]:
+    """Raise the `ValueError` of a wrong argument as wrong usage of the command."""
     try:
         yield
     except ValueError as error:
@@ -183,13 +191,15 @@ def misuse() -> Generator[None]:
 
 
 @asynccontextmanager
-async def client_of(options: Identity, now: datetime, **more: Unpack[Options]) -> AsyncGenerator[SessionsClient]:
-    """The client that *options* describe, closed in the end; *more* are further options of its constructor."""
+async def open_client(
+    options: ConnectionOptions, now: datetime, **more: Unpack[Options]
+) -> AsyncGenerator[SessionsClient]:
+    """Open the client that *options* describe; *more* are further options of its constructor."""
     if options["demo"]:
         async with _demo(options, now) as service, service.client(**more) as client:
             yield client
         return
-    with misuse():
+    with usage_errors():
         client = SessionsClient.from_config(
             options["instance_id"],
             profile=options["profile"],
@@ -204,20 +214,23 @@ async def client_of(options: Identity, now: datetime, **more: Unpack[Options]) -
 
 
 @asynccontextmanager
-async def _demo(options: Identity, now: datetime) -> AsyncGenerator[LocalService]:
-    from ..testing import LocalService  # noqa: PLC0415  # no other option needs a server
-    from ..testing.demo import populate_demo, stir_demo  # noqa: PLC0415
+async def _demo(options: ConnectionOptions, now: datetime) -> AsyncGenerator[LocalService]:
+    from ..testing import LocalService, demo  # noqa: PLC0415  # only --demo needs a server
 
     for name in _NOT_WITH_DEMO:
         if options.get(name) is not None:
-            raise click.UsageError(f"--demo has a platform of its own; leave out --{name.replace('_', '-')}")
-    async with LocalService() as service, beside(stir_demo(service, populate_demo(service, now=now))):
-        yield service
+            raise click.UsageError(f"--demo cannot be combined with --{name.replace('_', '-')}")
+    async with LocalService() as service:
+        held = demo.populate_demo(service, now=now)
+        async with background_task(demo.stir_demo(service, held)):
+            yield service
 
 
-def stream_of(client: SessionsClient, options: Selection, keys: AsyncIterable[str] | None = None) -> SessionStream:
-    """The sessions that *options* ask for, of the workspaces *keys* if they are given."""
-    with misuse():
+def open_stream(
+    client: SessionsClient, options: SelectionOptions, keys: AsyncIterable[str] | None = None
+) -> SessionStream:
+    """The sessions that *options* select; *keys* are the workspaces, if the options name none."""
+    with usage_errors():
         return client.sessions(
             keys or options["workspace"] or None,
             path=options["path"],
@@ -227,7 +240,10 @@ def stream_of(client: SessionsClient, options: Selection, keys: AsyncIterable[st
 
 
 class View(Protocol):
-    """Whom a watch tells what changed; that workspace *key*, or (``None``) their listing, fails, or does no longer."""
+    """Receives the changes and outages of a watch.
+
+    *key* is the workspace, or ``None`` for the listing of workspaces; *error* is ``None`` when it has recovered.
+    """
 
     def changed(self, change: SessionChange, at: datetime) -> None: ...
     def outage(self, key: str | None, error: AidpError | None) -> None: ...

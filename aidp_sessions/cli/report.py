@@ -1,4 +1,4 @@
-"""What one run of the command has found, counted, and its messages on standard error; asks and lays out nothing."""
+"""The results of one run of the command, and its messages on standard error."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 @attrs.define(kw_only=True)
 class Report:
-    """What one run of the command has seen so far.
+    """What one run of the command has found so far.
 
     Attributes:
-        now: idle times count up to here.
-        adjective: what the kept sessions have in common, e.g. ``"idle"``; empty if all were kept.
+        now: when the run began; idle times are measured at that time.
+        adjective: what the kept sessions have in common, e.g. ``"idle"``; empty if all sessions are kept.
         kept: the sessions to show.
-        seen: for each workspace that answered, how many sessions came, kept or not, by what they are doing.
-        failures: why the other workspaces did not answer.
-        unlisted: why not all workspaces are known.
-        interrupted: not every workspace was waited for.
+        seen: for each workspace that was listed, the number of its sessions by activity, kept or not.
+        failures: the errors of the workspaces that failed.
+        unlisted: the error that ended the listing of workspaces.
+        interrupted: whether the run was ended by Ctrl-C.
     """
 
     now: datetime
@@ -44,8 +44,8 @@ class Report:
     unlisted: AidpError | None = None
     interrupted: bool = False
 
-    def note(self, outcome: WorkspaceOutcome, keep: Callable[[SessionSummary], bool]) -> list[SessionSummary]:
-        """Count what came of a workspace, and return its sessions that *keep* keeps; they are not added to `kept`."""
+    def record(self, outcome: WorkspaceOutcome, keep: Callable[[SessionSummary], bool]) -> list[SessionSummary]:
+        """Count the sessions or the failure of a workspace. Returns the sessions that *keep* selects."""
         if outcome.error is not None:
             self.failures.append(outcome.error)
             return []
@@ -64,18 +64,18 @@ class Report:
         return f"{text}; interrupted" if self.interrupted else text
 
 
-def messages() -> Console:
-    """Standard error, for messages: text is shown as it is."""
+def error_console() -> Console:
+    """Standard error, without rich's markup: messages may contain any text."""
     return Console(stderr=True, markup=False, emoji=False, highlight=False)
 
 
 def print_failure(error: AidpError, console: Console) -> None:
-    """Say in one line why a workspace or the whole run failed."""
+    """Print in one line why a workspace or the whole run failed."""
     console.print(Text.assemble(("failed: ", "bold red"), strip_control_chars(str(error))), soft_wrap=True)
 
 
-def identity(client: SessionsClient, skew: timedelta | None) -> dict[str, str | None]:
-    """Who signs and where requests go, as texts; nothing secret is among them."""
+def client_facts(client: SessionsClient, skew: timedelta | None) -> dict[str, str | None]:
+    """The credentials in use, without secrets, and the endpoint, as texts."""
     signer = client.signer
     expires = getattr(signer, "expires_at", None)
     return {

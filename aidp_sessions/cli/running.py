@@ -1,4 +1,4 @@
-"""How the command runs: until it is done or Ctrl-C comes, and with the client that its options describe."""
+"""Runs the coroutine of a subcommand until it ends or Ctrl-C is pressed, and returns the exit status."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ INTERRUPTED = 130
 
 
 def run(work: Coroutine[object, object, int | None], console: Console) -> int:
-    """Run *work* and return the exit status: its own, 1 after an error that *console* was told, 130 after Ctrl-C."""
+    """Run *work* and return the exit status: its own, 1 after an error (printed on *console*), 130 after Ctrl-C."""
     try:
-        return asyncio.run(_until_ctrl_c(work)) or 0
+        return asyncio.run(_cancel_on_sigint(work)) or 0
     except AidpError as error:
         print_failure(error, console)
         return 1
@@ -31,21 +31,22 @@ def run(work: Coroutine[object, object, int | None], console: Console) -> int:
         return INTERRUPTED
 
 
-async def _until_ctrl_c(work: Awaitable[int | None]) -> int | None:
-    """Cancel *work* on Ctrl-C, unless that is ignored.
+async def _cancel_on_sigint(work: Awaitable[int | None]) -> int | None:
+    """Cancel *work* on Ctrl-C, unless SIGINT is ignored.
 
-    `asyncio.run` would too, but only once the loop wakes up by itself if the signal comes just as it falls asleep.
+    `asyncio.run` does that too; but if the signal arrives just before the loop starts to wait, it takes effect only
+    when the loop wakes up for another reason.
     """
     task = asyncio.current_task()
     if task is not None and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        with suppress(NotImplementedError, RuntimeError):  # on Windows, and in a thread other than the main one
+        with suppress(NotImplementedError, RuntimeError):  # on Windows, and outside the main thread
             asyncio.get_running_loop().add_signal_handler(signal.SIGINT, task.cancel)
     return await work
 
 
 @asynccontextmanager
-async def beside(work: Coroutine[object, object, T]) -> AsyncGenerator[asyncio.Task[T]]:
-    """Run *work* in a task of its own, until the block ends."""
+async def background_task(work: Coroutine[object, object, T]) -> AsyncGenerator[asyncio.Task[T]]:
+    """Run *work* as a task, and cancel it when the block ends."""
     task = asyncio.create_task(work)
     try:
         yield task
@@ -53,4 +54,4 @@ async def beside(work: Coroutine[object, object, T]) -> AsyncGenerator[asyncio.T
         task.cancel()
         await asyncio.wait([task])
         if not task.cancelled():
-            task.exception()  # seen, so that asyncio does not report it when the block left before the end
+            task.exception()  # retrieve it, so that asyncio does not log it

@@ -1,4 +1,4 @@
-"""What was found as tables for people, fitted to their terminal; counts and decides nothing."""
+"""Results as tables, fitted to the width of the terminal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..models import SessionSummary, WorkspaceSummary
     from .report import Report
 
-    Cells = Mapping[str, "Text | Tail"]
+    Cells = Mapping[str, "Text | LeftTruncated"]
 
 STYLES: Mapping[str, str] = {
     Activity.IDLE: "yellow",
@@ -43,20 +43,20 @@ _STEPS = (
     *(timedelta(days=1), timedelta(days=3), timedelta(weeks=1), timedelta(weeks=4)),
 )
 _STEP_STYLES = ("", "green", "green", "yellow", "yellow", "dark_orange", "dark_orange", "red", "red")
-_ALL = "All workspaces"
+_TOTAL_ROW = "All workspaces"
 _OTHER = "other"
-_BAR = "Bar"  # the column has no title of its own
+_BAR = "Bar"  # this column is shown without a title
 _RIGHT_ALIGNED = frozenset({"Idle for", "Conn."})
-_GIVING_WAY = ("Id", "Kernel", "Conn.", _BAR)  # an id is shown whole or not at all
+_DROP_ORDER = ("Id", "Kernel", "Conn.", _BAR)  # an id is never shortened
 _GAP = 2
-_COMFORTABLE = 30
-_SHRINKING = {"Session": 12, "Workspace": 6, "State": 4}
-_UNBOUNDED = 100_000
+_PREFERRED_WIDTH = 30
+_MIN_WIDTHS = {"Session": 12, "Workspace": 6, "State": 4}
+_NO_LIMIT = 100_000
 
 
 @attrs.frozen
-class Tail:
-    """A cell that keeps the end of its text where room is short: a path's end tells more than its beginning."""
+class LeftTruncated:
+    """A cell that is shortened at its start: the end of a path matters more than its beginning."""
 
     plain: str
 
@@ -70,17 +70,17 @@ class Tail:
 
 
 def terminal() -> Console:
-    """Standard output, for tables: text is shown as it is; on its way to a file or a pipe nothing is cut off."""
+    """Standard output, without rich's markup. A file or a pipe has no width limit, so that no text is cut off."""
     console = Console(markup=False, emoji=False, highlight=False)
-    if not sys.stdout.isatty():  # FORCE_COLOR asks for colours, not for 80 columns
-        console.width = _UNBOUNDED
+    if not sys.stdout.isatty():  # without this, FORCE_COLOR would limit the width to 80 columns
+        console.width = _NO_LIMIT
     return console
 
 
 def print_report(report: Report, console: Console) -> None:
-    """Print the kept sessions, those idle for longest first; then totals."""
+    """Print the kept sessions, those with the longest idle time first; then totals."""
     if report.kept:
-        console.print(sessions_table(report.kept, report.now, console))
+        console.print(fit_sessions(report.kept, report.now, console))
         console.print()
         console.print(_totals(report, console))
         console.print()
@@ -88,23 +88,23 @@ def print_report(report: Report, console: Console) -> None:
 
 
 def print_workspaces(workspaces: Sequence[WorkspaceSummary], console: Console) -> None:
-    """Print one row per workspace, by name, and how many there are."""
+    """Print one row per workspace, sorted by name, and their number."""
     if workspaces:
-        console.print(_workspaces_table(workspaces, console.width))
+        console.print(_fit_workspaces(workspaces, console.width))
         console.print()
     console.print(pluralize(len(workspaces), "workspace"), style="bold")
 
 
-def sessions_table(
-    sessions: Iterable[SessionSummary], now: datetime, console: Console, *, most: int | None = None
+def fit_sessions(
+    sessions: Iterable[SessionSummary], now: datetime, console: Console, *, max_rows: int | None = None
 ) -> Table:
-    """One row per session, those idle for longest first, at most *most*; where it is narrow, columns give way."""
+    """At most *max_rows* sessions, the longest idle time first, in columns that fit *console*."""
     ages = sorted(((idle_for(session, now), session) for session in sessions), key=lambda pair: by_idle_time(*pair))
-    rows = [_cells(session, idle, ascii_only=console.options.ascii_only) for idle, session in ages[:most]]
-    return _fitted(rows, console.width, _GIVING_WAY, _SHRINKING)
+    rows = [_cells(session, idle, ascii_only=console.options.ascii_only) for idle, session in ages[:max_rows]]
+    return _fit_columns(rows, console.width, _DROP_ORDER, _MIN_WIDTHS)
 
 
-def _workspaces_table(workspaces: Iterable[WorkspaceSummary], room: int) -> Table:
+def _fit_workspaces(workspaces: Iterable[WorkspaceSummary], room: int) -> Table:
     rows = [
         {
             "Key": _text(workspace.key),
@@ -116,7 +116,7 @@ def _workspaces_table(workspaces: Iterable[WorkspaceSummary], room: int) -> Tabl
         }
         for workspace in sorted(workspaces, key=lambda each: (each.display_name.casefold(), each.key))
     ]
-    return _fitted(rows, room, ("Created", "Type", "Private network"), {"Name": 12, "Key": 6, "State": 4})
+    return _fit_columns(rows, room, ("Created", "Type", "Private network"), {"Name": 12, "Key": 6, "State": 4})
 
 
 def facts_as_lines(facts: Mapping[str, str | None]) -> str:
@@ -130,33 +130,33 @@ def _plain_table() -> Table:
     return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
 
 
-def _fitted(rows: Sequence[Cells], room: int, giving_way: Iterable[str], shrinking: Mapping[str, int]) -> Table:
-    """Lay *rows* out within *room*: columns go, in the order *giving_way*; what then is too wide gets shorter.
+def _fit_columns(rows: Sequence[Cells], room: int, drop_order: Iterable[str], min_widths: Mapping[str, int]) -> Table:
+    """Build a table of *rows*, at least one, that is at most *room* wide.
 
-    *shrinking* says which columns may, in this order, and how much of each must be left; all others go if they are
-    empty. There must be a row.
+    First drops columns in *drop_order*, then shortens those in *min_widths*, not below the width given there. All
+    other columns are left out if they are empty.
     """
-    titles = [title for title in rows[0] if title in shrinking or any(row[title].plain for row in rows)]
+    titles = [title for title in rows[0] if title in min_widths or any(row[title].plain for row in rows)]
     full = {title: max(len(title), *(cell_len(row[title].plain) for row in rows)) for title in titles}
-    widths, first, room = dict(full), next(iter(shrinking)), room + _GAP  # there is no gap behind the last column
-    for title in giving_way:
-        if _taken(widths) <= room:
+    widths, first, room = dict(full), next(iter(min_widths)), room + _GAP  # the last column has no gap behind it
+    for title in drop_order:
+        if _total_width(widths) <= room:
             break
         widths.pop(title, None)
-        widths[first] = min(full[first], _COMFORTABLE)
-    for title, least in shrinking.items():
-        widths[title] = max(min(full[title], widths[title] + room - _taken(widths)), min(full[title], least))
+        widths[first] = min(full[first], _PREFERRED_WIDTH)
+    for title, least in min_widths.items():
+        widths[title] = max(min(full[title], widths[title] + room - _total_width(widths)), min(full[title], least))
     table = _plain_table()
     for title, width in widths.items():
         justify: JustifyMethod = "right" if title in _RIGHT_ALIGNED else "left"
-        # Not `width`: older versions of rich add a blank to a last column whose width is given.
+        # Not `width`: older versions of rich add a space to a last column whose width is given.
         table.add_column("" if title == _BAR else title, no_wrap=True, max_width=width, justify=justify)
     for row in rows:
         table.add_row(*(row[title] for title in widths))
     return table
 
 
-def _taken(widths: Mapping[str, int]) -> int:
+def _total_width(widths: Mapping[str, int]) -> int:
     return sum(widths.values()) + _GAP * len(widths)
 
 
@@ -166,7 +166,7 @@ def _cells(session: SessionSummary, idle: timedelta | None, *, ascii_only: bool)
     steps = 0 if idle is None else bisect_right(_STEPS, idle)
     return {
         "Workspace": _text(session.workspace_key),
-        "Session": Tail(strip_control_chars(session_title(session))),
+        "Session": LeftTruncated(strip_control_chars(session_title(session))),
         "Kernel": _text(None if kernel is None else kernel.name),
         "State": _text(session_state(session), STYLES.get(activity_of(session), OTHER_STYLE)),
         "Idle for": _text(None if idle is None else format_duration(idle), _STEP_STYLES[steps]),
@@ -181,18 +181,18 @@ def _text(value: str | None, style: str = "") -> Text:
 
 
 def _totals(report: Report, console: Console) -> Table:
-    """What the sessions are doing, for each workspace that a kept one came from, and for all that answered."""
+    """Sessions by activity, for each workspace that has kept sessions, and for all workspaces together."""
     kept = Counter(session.workspace_key or "" for session in report.kept)
     everything = sum(report.seen.values(), Counter[Activity]())
     most_first = sorted(kept, key=lambda key: (-kept[key], key))
     rows = [(key, kept[key], report.seen.get(key, everything)) for key in most_first]
     if len(report.seen) > 1:
-        rows.append((_ALL, kept.total(), everything))
+        rows.append((_TOTAL_ROW, kept.total(), everything))
     columns = {"Shown": [number for _, number, _ in rows]} if report.adjective else {}
     columns["Sessions"] = [seen.total() for _, _, seen in rows]
     columns |= {state: [seen[state] for _, _, seen in rows] for state in Activity if everything[state]}
     names = [_text(key) for key, _, _ in rows]
-    columns = _side_by_side(columns, console.width - max(cell_len(name.plain) for name in names))
+    columns = _collapse_columns(columns, console.width - max(cell_len(name.plain) for name in names))
     table = _plain_table()
     table.add_column("Workspace", no_wrap=True)
     for title in columns:
@@ -205,9 +205,12 @@ def _totals(report: Report, console: Console) -> Table:
     return table
 
 
-def _side_by_side(columns: dict[str, list[int]], room: int) -> dict[str, list[int]]:
-    """Add the last columns up, as "other", until the rest finds room."""
-    while len(columns) > 3 and _taken({title: max(len(title), len(str(n[-1]))) for title, n in columns.items()}) > room:
+def _collapse_columns(columns: dict[str, list[int]], room: int) -> dict[str, list[int]]:
+    """Merge trailing columns into "other" until the table fits."""
+    while (
+        len(columns) > 3
+        and _total_width({title: max(len(title), len(str(n[-1]))) for title, n in columns.items()}) > room
+    ):
         (_, last), (_, before) = columns.popitem(), columns.popitem()
         columns[_OTHER] = [sum(pair) for pair in zip(before, last, strict=True)]
     return columns
