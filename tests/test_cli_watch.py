@@ -16,7 +16,7 @@ from aidp_sessions.cli.live import LineView, LiveView, change_line
 from aidp_sessions.cli.queries import watch
 from aidp_sessions.cli.running import background_task
 from aidp_sessions.testing import Fault, LocalService
-from aidp_sessions.testing.demo import populate_demo, stir_demo
+from aidp_sessions.testing.demo import populate_demo, simulate_activity
 
 from .command import OPTIONS, forget_settings, invoke, point_to, wire
 
@@ -61,7 +61,7 @@ async def test_a_watch_tells_of_each_change_once(platform: LocalService) -> None
     assert seen == [("appeared", "x"), ("changed", "x"), ("vanished", "x")]
 
 
-async def test_the_demo_stirs_so_that_there_is_something_to_watch(service: LocalService) -> None:
+async def test_activity_can_be_simulated_on_the_demo(service: LocalService) -> None:
     held = populate_demo(service, now=datetime.now(UTC))
     before = {key: list(sessions) for key, sessions in held.items()}
     naps = iter(range(60))
@@ -71,7 +71,7 @@ async def test_the_demo_stirs_so_that_there_is_something_to_watch(service: Local
             raise TimeoutError
 
     with pytest.raises(TimeoutError):
-        await stir_demo(service, held, sleep=nap)
+        await simulate_activity(service, held, sleep=nap)
     async with service.client() as client:
         now = {key: list(await client.list_sessions(key)) for key in held if before[key]}
 

@@ -1,4 +1,4 @@
-"""The service to test against behaves as the documentation of the real one says, over real connections."""
+"""The local service behaves as the documentation of the real one says, over real connections."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from aidp_sessions.auth.keys import PrivateKey
 from aidp_sessions.auth.signing import SigningRequest, signed_headers
 from aidp_sessions.models import ExecutionState, KernelSummary, SessionSummary
 from aidp_sessions.testing import Fault, LocalService, populate_demo
-from aidp_sessions.testing._service.responder import Call, parse
+from aidp_sessions.testing._service.responder import Route, parse
 from aidp_sessions.testing._service.verify import why_refused
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ SESSIONS: list[Mapping[str, object]] = [
 
 @attrs.frozen
 class Reply:
-    """An answer as received; header names in lower case."""
+    """A response as received; header names in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -103,20 +103,18 @@ async def pages_of(service: LocalService, target: str) -> list[list[dict[str, An
 
 
 @given(platform_id=st.text(min_size=1), key=st.text(), query=st.dictionaries(st.text(min_size=1), st.text()))
-def test_a_target_says_whose_sessions_are_wanted_whatever_the_key_holds(
-    platform_id: str, key: str, query: dict[str, str]
-) -> None:
+def test_a_target_is_parsed_whatever_its_key_contains(platform_id: str, key: str, query: dict[str, str]) -> None:
     """Escaped slashes, dots and every other character belong to the segment they were escaped in."""
     target = f"/20260430/aiDataPlatforms/{quote(platform_id, safe='')}/workspaces/{quote(key, safe='')}"
 
-    call = parse(f"{target}/notebook/api/sessions{_query(query)}")
+    route = parse(f"{target}/notebook/api/sessions{_query(query)}")
 
-    assert call == Call(platform_id=platform_id, workspace_key=key, query=query, legacy=False)
+    assert route == Route(platform_id=platform_id, workspace_key=key, query=query, legacy=False)
 
 
 @given(target=st.text())
 def test_no_target_breaks_the_parser(target: str) -> None:
-    """Any text is a call or is none."""
+    """Any text is a route or none."""
     assert parse(target) is None
 
 
@@ -172,12 +170,12 @@ def test_names_are_signed_in_any_order_and_x_date_takes_the_place_of_date() -> N
             _with_parameter("headers", "date (request-target) host opc-obo-token"),
             "The signature covers opc-obo-token, which was not sent.",
         ),
-        (_with_parameter("keyId", "you"), "The keyId belongs to nobody the service knows."),
+        (_with_parameter("keyId", "you"), "The service does not know the keyId."),
         (_signed(date="yesterday"), "The date 'yesterday' is not in the form of RFC 1123."),
     ],
 )
 def test_what_is_missing_from_a_signature_is_named(headers: Mapping[str, str], reason: str) -> None:
-    """The developer who sees a 401 learns which rule was broken."""
+    """The message of a 401 says which rule was broken."""
     assert _why(headers) == reason
 
 
@@ -610,13 +608,13 @@ async def test_closing_ends_what_is_in_flight_and_leaves_nothing() -> None:
     assert asyncio.all_tasks() == before
 
 
-@pytest.mark.parametrize("turns", range(5))
-async def test_whoever_connects_while_the_service_closes_is_hung_up_on(turns: int) -> None:
-    """Whichever turn of the event loop it closes in; no socket is left, which would be a warning."""
+@pytest.mark.parametrize("iterations", range(5))
+async def test_a_connection_that_arrives_while_the_service_closes_is_closed(iterations: int) -> None:
+    """In each iteration of the event loop; a socket left open would be a warning."""
     service = LocalService()
     await service.start()
     with socket.create_connection(("127.0.0.1", yarl.URL(service.url).port)) as caller:
-        for _ in range(turns):
+        for _ in range(iterations):
             await asyncio.sleep(0)
         await service.aclose()
         gc.collect()
@@ -625,13 +623,13 @@ async def test_whoever_connects_while_the_service_closes_is_hung_up_on(turns: in
             assert caller.recv(1) == b""
 
 
-@pytest.mark.parametrize("turns", range(1, 5))
-async def test_a_service_whose_closing_is_cancelled_listens_no_more(turns: int) -> None:
+@pytest.mark.parametrize("iterations", range(1, 5))
+async def test_a_service_whose_closing_is_cancelled_listens_no_more(iterations: int) -> None:
     service = LocalService()
     await service.start()
     port = yarl.URL(service.url).port
     closing = asyncio.create_task(service.aclose())
-    for _ in range(turns):
+    for _ in range(iterations):
         await asyncio.sleep(0)
     closing.cancel()
     await asyncio.wait([closing])
@@ -674,7 +672,7 @@ async def test_our_client_reaches_the_service_with_its_own_signer_and_with_its_c
 
 
 def test_the_written_config_can_be_read_by_its_owner_only(tmp_path: Path) -> None:
-    """The file and its key, whoever's umask it is; the key is not in the file itself."""
+    """The file and its key, with any umask; the key is not in the file itself."""
     config_file = LocalService().write_config(tmp_path)
 
     assert config_file == tmp_path / "config"

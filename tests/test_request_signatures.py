@@ -106,8 +106,8 @@ def why(body: bytes, *, method: str = "POST") -> str | None:
 
 def test_the_service_refuses_a_body_that_was_not_signed() -> None:
     assert why(b"{}") is None
-    assert why(b"{ }") == "The body is not the one whose hash was signed."
-    assert why(b"{}", method="GET") == "The body is not the one whose hash was signed."
+    assert why(b"{ }") == "The body does not match the hash that was signed."
+    assert why(b"{}", method="GET") == "The body does not match the hash that was signed."
 
 
 def test_the_service_wants_a_body_signed() -> None:

@@ -222,7 +222,7 @@ async def _demo(options: ConnectionOptions, now: datetime) -> AsyncGenerator[Loc
             raise click.UsageError(f"--demo cannot be combined with --{name.replace('_', '-')}")
     async with LocalService() as service:
         held = demo.populate_demo(service, now=now)
-        async with background_task(demo.stir_demo(service, held)):
+        async with background_task(demo.simulate_activity(service, held)):
             yield service
 
 

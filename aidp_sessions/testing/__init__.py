@@ -1,4 +1,4 @@
-"""A service to test applications against: real HTTP on loopback, real signatures, faults on request."""
+"""A local service for the tests of applications: real HTTP on loopback, real signatures, faults on request."""
 
 from __future__ import annotations
 

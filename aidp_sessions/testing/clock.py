@@ -1,4 +1,4 @@
-"""A clock for tests: its time passes only when somebody waits or moves it. Never waits itself."""
+"""A clock for tests: its time passes only when code sleeps or a test moves it. It never really waits."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ..policies import Clock
 
 
 @attrs.define(eq=False)
-class _Hand:
-    """What moves: a `Clock` is frozen."""
+class _ManualTime:
+    """The mutable part of a `ManualClock`, because a `Clock` is frozen."""
 
     seconds: float
     pauses: list[float] = attrs.field(factory=list[float])
@@ -29,39 +29,39 @@ class _Hand:
 class ManualClock(Clock):
     """A `Clock` that never waits: ``SessionsClient(..., clock=ManualClock())`` retries at once.
 
-    `sleep` notes the pause and moves the time on by it; other tasks get their turn meanwhile. `random` always draws
-    0.5, so a pause of `RetryPolicy` is half its bound, on top of any ``Retry-After``. The limits of `Timeout` are not
-    counted by this clock.
+    `sleep` records the pause and advances the time by it; other tasks can run meanwhile. `random` always returns
+    0.5, so a pause of `RetryPolicy` is half its bound, on top of any ``Retry-After``. The limits of `Timeout` are
+    measured in real time.
 
     Args:
-        now: where it starts, aware; by default at the present.
+        now: the time at the start, aware; by default the present.
     """
 
-    __slots__ = ("_hand",)
-    _hand: _Hand
+    __slots__ = ("_manual",)
+    _manual: _ManualTime
 
     def __init__(self, now: datetime | None = None) -> None:
-        hand = _Hand((datetime.now(UTC) if now is None else _aware(now)).timestamp())
-        super().__init__(time=hand.time, sleep=hand.sleep, random=lambda: 0.5)
-        object.__setattr__(self, "_hand", hand)
+        manual = _ManualTime((datetime.now(UTC) if now is None else _aware(now)).timestamp())
+        super().__init__(time=manual.time, sleep=manual.sleep, random=lambda: 0.5)
+        object.__setattr__(self, "_manual", manual)
 
     @property
     def now(self) -> datetime:
-        """What the clock shows, in UTC."""
-        return datetime.fromtimestamp(self._hand.seconds, UTC)
+        """The current time of this clock, in UTC."""
+        return datetime.fromtimestamp(self._manual.seconds, UTC)
 
     @property
     def pauses(self) -> tuple[float, ...]:
-        """Seconds of every pause so far, in the order in which they began."""
-        return tuple(self._hand.pauses)
+        """The length of every pause in seconds, in the order in which they began."""
+        return tuple(self._manual.pauses)
 
     def set(self, now: datetime) -> None:
-        """Move to *now*, forward or back; raises `ValueError` if it is naive."""
-        self._hand.seconds = _aware(now).timestamp()
+        """Set the time, forward or back; raises `ValueError` if *now* is naive."""
+        self._manual.seconds = _aware(now).timestamp()
 
     def advance(self, by: timedelta) -> None:
-        """Let *by* pass."""
-        self._hand.seconds += by.total_seconds()
+        """Move the time forward by *by*."""
+        self._manual.seconds += by.total_seconds()
 
     def __repr__(self) -> str:
         return f"<ManualClock {self.now.isoformat()}>"

@@ -1,4 +1,4 @@
-"""A made-up platform for demonstrations: the same for the same *now*, with sessions of every kind and one failure."""
+"""A made-up platform for demonstrations: sessions of every kind, and one workspace that fails."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _WORKSPACES: Final = (
 )
 _STEPS: Final = ("ingest", "explore", "train", "evaluate", "dashboard", "cleanup")
 
-# A state and how often it occurs; "" is a session whose cluster warms up and has no kernel yet.
+# States and their weights; "" is a session without a kernel, whose cluster is warming up.
 _STATES: Final = {
     "idle": 58,
     "busy": 15,
@@ -62,10 +62,10 @@ _BETWEEN_CHANGES: Final = (1.0, 3.0)
 def populate_demo(service: LocalService, *, now: datetime) -> dict[str, list[SessionSummary]]:
     """Add a dozen workspaces and some 250 sessions whose activity lies before *now*, which must be aware.
 
-    One workspace has a private network, one is being deleted, and one answers 404 to everybody. Returns the sessions of
-    each workspace by its key.
+    The same *now* gives the same platform. One workspace has a private network, one is being deleted, and one always
+    answers 404. Returns the sessions of each workspace by its key.
     """
-    random = Random(_SEED)  # noqa: S311  # to be the same each time is the point
+    random = Random(_SEED)  # noqa: S311  # reproducible on purpose
     held: dict[str, list[SessionSummary]] = {}
     for number, (key, display_name, count, topics) in enumerate(_WORKSPACES):
         held[key] = _sessions(random, count, topics, now)
@@ -82,11 +82,11 @@ def populate_demo(service: LocalService, *, now: datetime) -> dict[str, list[Ses
     return held
 
 
-async def stir_demo(
+async def simulate_activity(
     service: LocalService, held: dict[str, list[SessionSummary]], *, sleep: Sleep = asyncio.sleep
 ) -> None:
-    """Let people work on what `populate_demo` returned, until cancelled: kernels begin and end work."""
-    random = Random(_SEED)  # noqa: S311  # as above
+    """Make kernels of `populate_demo` busy and idle again, one every few seconds, until cancelled."""
+    random = Random(_SEED)  # noqa: S311  # reproducible on purpose
     places = [(key, at) for key, sessions in held.items() for at in range(len(sessions))]
     while True:
         await sleep(random.uniform(*_BETWEEN_CHANGES))
@@ -128,7 +128,7 @@ def _session(random: Random, topics: tuple[str, ...], clusters: list[str], now: 
 
 
 def _kernel(random: Random, state: str, now: datetime) -> KernelSummary:
-    """Idle kernels span minutes to weeks; all others were active within the hour, except those that died."""
+    """Idle and dead kernels were last active minutes to weeks ago, all others within the last hour."""
     bounds = random.randrange(len(_MINUTES) - 1) if state in ("idle", "dead") else 0
     age = timedelta(minutes=random.uniform(*_MINUTES[bounds : bounds + 2]))
     return KernelSummary(

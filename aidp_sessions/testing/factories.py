@@ -1,4 +1,4 @@
-"""Sessions and workspaces for tests: whole and plausible, no two alike. Pure; sends nothing anywhere."""
+"""Complete, plausible sessions and workspaces for tests, each with its own ids and names."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def make_session(
     cluster_id: str | None = None,
     now: datetime | None = None,
 ) -> SessionSummary:
-    """Make a session with an id, a name, a path, a cluster and a kernel of its own; `attrs.evolve` changes the rest.
+    """Make a session with its own id, name, path, cluster and kernel; `attrs.evolve` changes the rest.
 
     Args:
         name: by default ``notebook-1.ipynb`` and so on.
         idle_for: how long before *now* the kernel was last active; without it, the kernel is busy now.
         execution_state: by default ``idle`` with *idle_for*, ``busy`` without.
-        connections: of the kernel; ``None`` if they are not known.
+        connections: of the kernel; ``None`` for an unknown number.
         path: by default *name* in the folder ``Workspace``.
-        cluster_id: by default one of its own.
+        cluster_id: by default a new one.
         now: aware; by default the present.
     """
     number = next(_numbers)
@@ -46,7 +46,7 @@ def make_session(
             name="notebook",
             id=_uuid(3, number),
             execution_state=state if execution_state is None else execution_state,
-            last_activity=_moment(now) - (idle_for or timedelta(0)),
+            last_activity=_utc(now) - (idle_for or timedelta(0)),
             connections=connections,
         ),
     )
@@ -61,7 +61,7 @@ def make_workspace(
     is_private_network_enabled: bool = False,
     time_created: datetime | None = None,
 ) -> WorkspaceSummary:
-    """Make a workspace; by default its key is ``workspace-1`` and so on, its name the key, and it is created now."""
+    """Make a workspace; by default its key and name are ``workspace-1`` and so on, and it was created now."""
     key = f"workspace-{next(_numbers)}" if key is None else key
     return WorkspaceSummary(
         key=key,
@@ -69,12 +69,12 @@ def make_workspace(
         type=type,
         lifecycle_state=lifecycle_state,
         is_private_network_enabled=is_private_network_enabled,
-        time_created=_moment(time_created),
+        time_created=_utc(time_created),
     )
 
 
-def _moment(given: datetime | None) -> datetime:
-    """The wire has UTC in microseconds, so that what was made compares equal to what comes back."""
+def _utc(given: datetime | None) -> datetime:
+    """Convert to UTC, as on the wire, so that the value compares equal to the decoded one."""
     if given is None:
         return datetime.now(UTC)
     if given.utcoffset() is None:
@@ -83,5 +83,5 @@ def _moment(given: datetime | None) -> datetime:
 
 
 def _uuid(kind: int, number: int) -> str:
-    """Make a UUID that tells in a failed assertion what it belongs to: the *kind* differs, the *number* is shared."""
+    """Make a UUID that is easy to read in a failed assertion: a *kind* per field, a *number* per session."""
     return f"{kind:08x}-0000-4000-8000-{number:012x}"

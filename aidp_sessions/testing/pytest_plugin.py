@@ -1,7 +1,7 @@
-"""Fixtures for the tests of other projects. Installed as a module of its own, beside the package, never inside it.
+"""Fixtures for the tests of other projects. Installed as a separate module, outside the package.
 
-pytest loads it at the start of every run in an environment that has aidp-sessions: before coverage is measured, and
-for projects that never ask for a fixture. So nothing of the package is imported before somebody does.
+pytest loads this module at the start of every run in an environment that has aidp-sessions: before coverage is
+measured, and also for projects that use no fixture of it. So the package is imported by the fixtures only.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def _async_fixture(function: Callable[..., AsyncIterator[object]]) -> object:
-    """Leave *function* to pytest-asyncio, in its strict mode too; where that is missing, tell those who ask."""
+    """Let pytest-asyncio run *function*, in its strict mode too; without it, the fixture fails with a hint."""
     try:
         import pytest_asyncio  # noqa: PLC0415
     except ImportError:
@@ -32,7 +32,7 @@ def _async_fixture(function: Callable[..., AsyncIterator[object]]) -> object:
 
 
 def _refuse_another_loop(request: pytest.FixtureRequest) -> None:
-    """A test in another event loop would wait for the service until its timeouts end: say so instead."""
+    """Fail at once in a test that runs in another event loop: its requests would end in timeouts."""
     marker = request.node.get_closest_marker("asyncio")
     if marker is None:
         return
@@ -44,7 +44,7 @@ def _refuse_another_loop(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture
 def aidp_clock() -> ManualClock:
-    """The clock of `aidp_service` and `aidp_client`: starts at the present, never waits, and notes every pause."""
+    """The clock of `aidp_service` and `aidp_client`: starts at the present, never waits, and records every pause."""
     from aidp_sessions.testing import ManualClock  # noqa: PLC0415
 
     return ManualClock()
@@ -52,7 +52,7 @@ def aidp_clock() -> ManualClock:
 
 @_async_fixture
 async def aidp_service(request: pytest.FixtureRequest, aidp_clock: ManualClock) -> AsyncIterator[LocalService]:
-    """A `LocalService` of this test's own, running and without workspaces; it goes by `aidp_clock`."""
+    """A running `LocalService` for this test alone, without workspaces; its clock is `aidp_clock`."""
     from aidp_sessions.testing import LocalService  # noqa: PLC0415
 
     _refuse_another_loop(request)

@@ -1,4 +1,4 @@
-"""What can be made to go wrong with an answer, and in which order; never touches a socket itself."""
+"""Faults: what can go wrong with a response, and in which order. No I/O."""
 
 from __future__ import annotations
 
@@ -7,33 +7,34 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import attrs
 
-from .responses import JSON, Answer, error_answer
+from .responses import JSON, StubResponse, error_response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Cut = Literal["before_headers", "in_headers", "in_body"] | None
 
+MAX_DELAY_S: Final = 86_400.0
 _BODILESS: Final = frozenset({204, 304})
 _CUTS: Final = ("before_headers", "in_headers", "in_body")
-_FIRST_STATUS, _FIRST_ERROR, _LAST_STATUS = 200, 400, 599
+_MIN_STATUS, _MIN_ERROR, _MAX_STATUS = 200, 400, 599
 
 
 @attrs.frozen(kw_only=True)
 class Fault:
-    """A deviation from the healthy answer. Every field changes one thing; ``Fault()`` lets one request pass.
+    """A deviation from the healthy response. Every field changes one thing; ``Fault()`` lets one request pass.
 
     Attributes:
-        status: from 400 up, the answer is an error in the service's shape; below, the healthy body keeps its place.
+        status: from 400 up, the response is an error in the service's shape; below, the healthy body is kept.
         code: of the error, instead of the one that the service documents for *status*.
         message: of the error.
-        retry_after: the ``Retry-After`` header: seconds, or text that is sent as it is (an HTTP date).
-        delay: seconds before the answer begins; ``math.inf`` never answers.
-        cut: close the connection before anything is sent, amid the headers, or amid the body.
+        retry_after: the ``Retry-After`` header: seconds, or text that is sent unchanged (an HTTP date).
+        delay: seconds before the response begins; ``math.inf`` never responds.
+        cut: close the connection before anything is sent, within the headers, or within the body.
         body: these bytes instead of any other body, with status 200 unless *status* is given.
-        headers: added to the answer, or in place of its own.
+        headers: added to the response; they replace its own headers of the same names.
         content_type: instead of ``application/json``.
-        times: how many requests meet this fault; ``None`` is all that come.
+        times: the number of requests that meet this fault; ``None`` is every request from now on.
     """
 
     status: int | None = None
@@ -48,8 +49,8 @@ class Fault:
     times: int | None = 1
 
     def __attrs_post_init__(self) -> None:
-        if self.status is not None and not _FIRST_STATUS <= self.status <= _LAST_STATUS:
-            raise ValueError(f"status={self.status!r} must be from {_FIRST_STATUS} to {_LAST_STATUS}")
+        if self.status is not None and not _MIN_STATUS <= self.status <= _MAX_STATUS:
+            raise ValueError(f"status={self.status!r} must be from {_MIN_STATUS} to {_MAX_STATUS}")
         if not self.delay >= 0:
             raise ValueError(f"delay={self.delay!r} must be zero or more seconds")
         if self.cut is not None and self.cut not in _CUTS:
@@ -59,34 +60,35 @@ class Fault:
 
     @property
     def replaces(self) -> bool:
-        """Does this fault make the healthy answer unnecessary?"""
-        return self.body is not None or (self.status is not None and self.status >= _FIRST_ERROR)
+        """Whether this fault replaces the healthy response completely."""
+        return self.body is not None or (self.status is not None and self.status >= _MIN_ERROR)
 
-    def spoil(self, healthy: Answer) -> Answer:
-        """Return what is to be sent in place of *healthy* (which is ignored if the fault `replaces` it)."""
-        headers = {}
+    def apply(self, healthy: StubResponse) -> StubResponse:
+        """Return what is sent instead of *healthy* (which is ignored if the fault `replaces` it)."""
+        headers: dict[str, str] = {}
         if self.retry_after is not None:
             headers["retry-after"] = str(self.retry_after)
         if self.content_type is not None:
             headers["content-type"] = self.content_type
+        headers |= {name.lower(): value for name, value in self.headers.items()}
         base = self._base(healthy)
-        return attrs.evolve(base, headers={**base.headers, **headers, **self._lower_headers()})
+        return attrs.evolve(base, headers={**base.headers, **headers})
 
-    def _base(self, healthy: Answer) -> Answer:
+    def _base(self, healthy: StubResponse) -> StubResponse:
         if self.body is not None:
-            return Answer(self.status or 200, self.body, {"content-type": JSON})
+            return StubResponse(self.status or 200, self.body, {"content-type": JSON})
         if self.status is None:
             return healthy
         if self.replaces:
-            return error_answer(self.status, self.code, self.message)
-        return Answer(self.status, b"" if self.status in _BODILESS else healthy.body, healthy.headers)
+            return error_response(self.status, self.code, self.message)
+        return StubResponse(self.status, b"" if self.status in _BODILESS else healthy.body, healthy.headers)
 
-    def _lower_headers(self) -> dict[str, str]:
-        return {name.lower(): value for name, value in self.headers.items()}
+
+_NO_FAULT: Final = Fault()
 
 
 class FaultQueue:
-    """The faults of one workspace, met in the order they were added."""
+    """The faults that wait for requests, in the order they were added."""
 
     def __init__(self) -> None:
         self._waiting: deque[tuple[Fault, int | None]] = deque()
@@ -94,10 +96,10 @@ class FaultQueue:
     def add(self, fault: Fault) -> None:
         self._waiting.append((fault, fault.times))
 
-    def take(self) -> Fault | None:
-        """Return what the next request meets, if anything."""
+    def pop(self) -> Fault:
+        """Return the fault of the next request, by default ``Fault()``."""
         if not self._waiting:
-            return None
+            return _NO_FAULT
         fault, left = self._waiting[0]
         if left is not None:
             self._waiting.popleft()

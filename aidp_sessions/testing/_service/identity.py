@@ -1,4 +1,4 @@
-"""The user that a local service knows: one key pair per process, and every form that clients want it in."""
+"""The user of a local service: one key pair per process, in every form that clients read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asks a real Jupyter server for its sessions, so that real kernels can stand behind a workspace."""
+"""Fetches sessions from a real Jupyter server, so that real kernels can stand behind a workspace."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 import aiohttp
 import attrs
 
-from .responses import RefusedError
+from .responses import HttpError
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=30.0)
 
@@ -21,14 +21,14 @@ class JupyterServer:
     token: str = attrs.field(repr=False)
 
     async def sessions(self, http: aiohttp.ClientSession) -> list[dict[str, object]]:
-        """Return the bare array of ``GET /api/sessions``; raises `RefusedError` (503) if there is none to be had."""
+        """Return the array of ``GET /api/sessions``; raises `HttpError` (503) if the server does not send one."""
         headers = {"authorization": f"token {self.token}"}
         try:
             async with http.get(f"{self.url.rstrip('/')}/api/sessions", headers=headers, timeout=_TIMEOUT) as response:
                 body = await response.read()
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise RefusedError(503, f"The Jupyter server at {self.url} cannot be reached: {error!r}") from error
+            raise HttpError(503, f"The Jupyter server at {self.url} cannot be reached: {error!r}") from error
         if response.status != 200:
-            raise RefusedError(503, f"The Jupyter server at {self.url} answered with status {response.status}.")
+            raise HttpError(503, f"The Jupyter server at {self.url} answered with status {response.status}.")
         sessions: list[dict[str, object]] = json.loads(body)
         return sessions

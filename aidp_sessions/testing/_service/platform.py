@@ -1,4 +1,4 @@
-"""What a local service holds and how it is listed: workspaces, sessions, filters, order, pages. No I/O, no clock."""
+"""The workspaces and sessions of a local service, and how they are listed: filters, order, pages. No I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import attrs
 
 from ..._convert.codec import to_wire
 from ...models import SessionSummary
-from .responses import Answer, RefusedError, json_answer
+from .responses import HttpError, StubResponse, json_response
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -26,43 +26,45 @@ MAX_PAGE: Final = 1000
 SESSION_FILTERS: Final = ("path", "cluster_id", "agentFlowKey")
 
 _TOKEN_PREFIX: Final = b"\xfb\xff\xfe"
-"""Makes every token begin with ``+//+``: whoever forgets to escape it is found out."""
+"""Makes every token begin with ``+//+``, so that a client that does not escape it fails."""
 
 
 @attrs.define(kw_only=True)
 class Workspace:
-    """One workspace: its summary as listed, and its sessions or the Jupyter server that has them."""
+    """One workspace: its summary as listed, and its sessions or the Jupyter server that holds them."""
 
     summary: Wire
     sessions: tuple[SessionSummary | Mapping[str, object], ...] = ()
     jupyter: JupyterServer | None = None
-    _answers: dict[tuple[bool, str | None], Answer] = attrs.field(
-        factory=dict[tuple[bool, str | None], Answer], init=False
+    _responses: dict[tuple[bool, str | None], StubResponse] = attrs.field(
+        factory=dict[tuple[bool, str | None], StubResponse], init=False
     )
 
     def replace(self, sessions: Iterable[SessionSummary | Mapping[str, object]]) -> None:
         self.sessions = tuple(sessions)
-        self._answers.clear()
+        self._responses.clear()
 
-    def list_sessions(self, query: Query, page_size: int | None, *, bare: bool) -> Answer:
-        """Answer from memory. What pollers ask for, unfiltered pages, is encoded once."""
+    def list_sessions(self, query: Query, page_size: int | None, *, bare: bool) -> StubResponse:
+        """List from memory. Unfiltered pages, which pollers request, are encoded once."""
         if query.keys() - {"page"}:
-            return session_answer(self._wire(), query, page_size, bare=bare)
-        known = (bare, query.get("page"))
-        if known not in self._answers:
-            self._answers[known] = session_answer(self._wire(), query, page_size, bare=bare)
-        return self._answers[known]
+            return sessions_response(self._wire(), query, page_size, bare=bare)
+        page = (bare, query.get("page"))
+        if page not in self._responses:
+            self._responses[page] = sessions_response(self._wire(), query, page_size, bare=bare)
+        return self._responses[page]
 
     def _wire(self) -> list[Mapping[str, object]]:
         return [to_wire(session) if isinstance(session, SessionSummary) else session for session in self.sessions]
 
 
-def session_answer(items: Sequence[Mapping[str, object]], query: Query, page_size: int | None, *, bare: bool) -> Answer:
-    """Filter, cut and encode; *bare* is the older API version's plain array."""
+def sessions_response(
+    items: Sequence[Mapping[str, object]], query: Query, page_size: int | None, *, bare: bool
+) -> StubResponse:
+    """Filter, take one page and encode it; *bare* is the plain array of the older API version."""
     wanted = {name: query[name] for name in SESSION_FILTERS if name in query}
     found = [item for item in items if all(item.get(name) == value for name, value in wanted.items())]
     page, headers = _page(found, query, page_size)
-    answer = json_answer(page if bare else {"items": page}, headers)
+    answer = json_response(page if bare else {"items": page}, headers)
     return attrs.evolve(answer, headers={**answer.headers, "etag": f'"{sha256(answer.body).hexdigest()[:32]}"'})
 
 
@@ -79,18 +81,18 @@ class Platform:
         self.workspaces[key] = workspace
         self._found.clear()
 
-    def list_workspaces(self, query: Query, page_size: int) -> Answer:
+    def list_workspaces(self, query: Query, page_size: int) -> StubResponse:
         """List workspaces as the operation "List workspaces" documents it."""
         page, headers = _page(self._matching(query), query, page_size)
-        return json_answer({"items": page}, headers)
+        return json_response({"items": page}, headers)
 
     def _matching(self, query: Query) -> list[Wire]:
         """Filter and sort once for all pages of a listing."""
-        asked = frozenset(item for item in query.items() if item[0] not in {"page", "limit"})
-        if asked not in self._found:
+        filters = frozenset(item for item in query.items() if item[0] not in {"page", "limit"})
+        if filters not in self._found:
             summaries = (workspace.summary for workspace in self.workspaces.values())
-            self._found[asked] = _sorted([each for each in summaries if _matches(each, query)], query)
-        return self._found[asked]
+            self._found[filters] = _sorted([each for each in summaries if _matches(each, query)], query)
+        return self._found[filters]
 
 
 def _matches(summary: Wire, query: Query) -> bool:
@@ -114,24 +116,29 @@ def _one_of(query: Query, name: str, allowed: tuple[str, str]) -> str:
     """Return the value of *name*; the first of *allowed* is the default."""
     value = query.get(name, allowed[0])
     if value not in allowed:
-        raise RefusedError(400, f"{name} must be one of {', '.join(sorted(allowed))}.")
+        raise HttpError(400, f"{name} must be one of {', '.join(sorted(allowed))}.")
     return value
 
 
 def _page(items: Sequence[T], query: Query, page_size: int | None) -> tuple[Sequence[T], dict[str, str]]:
-    """Return the page that *query* asks for and, if there is more to come, ``opc-next-page``."""
-    limit = query.get("limit")
-    if limit is not None and not (limit.isdecimal() and 1 <= int(limit) <= MAX_PAGE):
-        raise RefusedError(400, f"limit must be from 1 to {MAX_PAGE}.")
-    size = int(limit) if limit is not None else page_size
-    start = _position(query)
+    """Return the page that *query* names and, if it is not the last one, ``opc-next-page``."""
+    size, start = _limit(query, page_size), _position(query)
     if size is None or start + size >= len(items):
         return items[start:], {}
     return items[start : start + size], {"opc-next-page": _token(start + size, query)}
 
 
+def _limit(query: Query, page_size: int | None) -> int | None:
+    limit = query.get("limit")
+    if limit is None:
+        return page_size
+    if not (limit.isdecimal() and 1 <= int(limit) <= MAX_PAGE):
+        raise HttpError(400, f"limit must be from 1 to {MAX_PAGE}.")
+    return int(limit)
+
+
 def _token(position: int, query: Query) -> str:
-    """Tokens are bound to the other parameters: the service promises nothing to callers who change them midway."""
+    """Bind the token to the other parameters, which the service does not allow to change between pages."""
     others = sorted(item for item in query.items() if item[0] != "page")
     binding = zlib.crc32(repr(others).encode())
     return b64encode(_TOKEN_PREFIX + position.to_bytes(4, "big") + binding.to_bytes(4, "big")).decode()
@@ -146,5 +153,5 @@ def _position(query: Query) -> int:
     except ValueError:
         position = -1
     if position < 0 or token != _token(position, query):
-        raise RefusedError(400, "page is not a token of this listing with these parameters.")
+        raise HttpError(400, "page is not a token of this listing with these parameters.")
     return position

@@ -1,4 +1,4 @@
-"""Turns a request into an answer: record, admit, spoil or serve. No socket of its own, except towards Jupyter."""
+"""Turns requests into responses: records, authenticates, applies faults, answers."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import uuid
 from collections import defaultdict, deque
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl, unquote
 
 import aiohttp
 import attrs
 
-from .faults import Fault, FaultQueue
-from .platform import Platform, session_answer
-from .responses import Answer, RefusedError
+from .faults import MAX_DELAY_S, Fault, FaultQueue
+from .platform import Platform, sessions_response
+from .responses import HttpError, StubResponse, without_credentials
 from .verify import SIGNED, SIGNED_WITH_BODY, why_refused
 
 if TYPE_CHECKING:
@@ -23,14 +24,10 @@ if TYPE_CHECKING:
     from .faults import Cut
     from .verify import Verifier
 
-
-from urllib.parse import parse_qsl, unquote
-
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_-]+")
-_SECRETS: Final = frozenset({"authorization", "opc-obo-token"})
-_LONGEST_DELAY_S: Final = 86_400.0
-_NO_FAULT: Final = Fault()
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+_COLLECTIONS: Final = {"20260430": "aiDataPlatforms", "20240831": "dataLakes"}
+_LEGACY: Final = "20240831"
 
 
 @attrs.define(kw_only=True)
@@ -40,11 +37,11 @@ class RecordedRequest:
     Attributes:
         method: of the request line.
         target: of the request line: path and query, percent-encoded.
-        workspace_key: whose sessions were asked for; ``None`` for anything else.
+        workspace_key: the workspace in the path; ``None`` for any other path.
         headers: names in lower case, without credentials.
         started_at: seconds since the epoch, by the service's clock.
         body: as it was signed.
-        status: of the answer; ``None`` until there is one, and for good if the connection was cut or left.
+        status: of the response; ``None`` until there is one, and also if the connection was cut or the client left.
     """
 
     method: str
@@ -57,7 +54,7 @@ class RecordedRequest:
 
 
 class Responder:
-    """Everything the service knows; `respond` is what the server calls."""
+    """The state of the service; the server calls `respond`."""
 
     def __init__(
         self,
@@ -76,7 +73,7 @@ class Responder:
         self.platform = Platform()
         self.faults: defaultdict[str | None, FaultQueue] = defaultdict(FaultQueue)
         self.keys: dict[str, Verifier] = {}
-        self.answers: dict[tuple[str, str], Answer] = {}
+        self.stubs: dict[tuple[str, str], StubResponse] = {}
         self._workspace_page_size, self._session_page_size = page_sizes
         self._http: aiohttp.ClientSession | None = None
 
@@ -85,29 +82,34 @@ class Responder:
             await self._http.close()
             self._http = None
 
-    async def respond(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> tuple[Answer, Cut]:
-        call, other = parse(target), self.answers.get((method, target.partition("?")[0]))
-        record = self._record(method, target, headers, body, call)
-        fault = _NO_FAULT
+    async def respond(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes
+    ) -> tuple[StubResponse, Cut]:
+        route, stub = parse(target), self.stubs.get((method, target.partition("?")[0]))
+        record = self._record(method, target, headers, body, route)
+        fault = Fault()
         try:
-            self._admit(method, target, headers, body, served=method == "GET" or other is not None)
-            fault = self._next_fault(call)
-            await asyncio.sleep(min(self.latency + fault.delay, _LONGEST_DELAY_S))
-            answer = Answer(200) if fault.replaces else other or await self._healthy(call, headers)
-        except RefusedError as refused:
-            answer = refused.answer
-        answer = fault.spoil(answer)
+            self._admit(method, target, headers, body, served=method == "GET" or stub is not None)
+            fault = self._next_fault(route)
+            await asyncio.sleep(min(self.latency + fault.delay, MAX_DELAY_S))
+            response = StubResponse(200) if fault.replaces else stub or await self._serve(route, headers)
+        except HttpError as error:
+            response = error.response
+        response = fault.apply(response)
         if fault.cut is None:
-            record.status = answer.status
-        return attrs.evolve(answer, headers={**self._usual_headers(headers), **answer.headers}), fault.cut
+            record.status = response.status
+        return attrs.evolve(response, headers={**self._common_headers(headers), **response.headers}), fault.cut
 
     def _record(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes, call: Call | None
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes, route: Route | None
     ) -> RecordedRequest:
-        shown = {name: value for name, value in headers.items() if name not in _SECRETS}
-        key = None if call is None else call.workspace_key
         record = RecordedRequest(
-            method=method, target=target, workspace_key=key, headers=shown, started_at=self.clock(), body=body
+            method=method,
+            target=target,
+            workspace_key=None if route is None else route.workspace_key,
+            headers=without_credentials(headers),
+            started_at=self.clock(),
+            body=body,
         )
         self.request_count += 1
         self.requests.append(record)
@@ -115,48 +117,44 @@ class Responder:
 
     def _admit(self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, served: bool) -> None:
         if not served:
-            raise RefusedError(405)
+            raise HttpError(405)
         if not _REQUEST_ID.fullmatch(headers.get("opc-request-id", "-")):
-            raise RefusedError(400, "opc-request-id may hold letters, digits, underscore and dash only.")
+            raise HttpError(400, "opc-request-id may hold letters, digits, underscore and dash only.")
         signed = SIGNED_WITH_BODY if method in _WITH_BODY else SIGNED
         problem = why_refused(method, target, headers, self.keys, self.clock(), signed=signed, body=body)
         if problem is not None:
-            raise RefusedError(401, problem)
+            raise HttpError(401, problem)
 
-    def _next_fault(self, call: Call | None) -> Fault:
-        if call is None or call.workspace_key not in self.faults:
-            return _NO_FAULT
-        return self.faults[call.workspace_key].take() or _NO_FAULT
+    def _next_fault(self, route: Route | None) -> Fault:
+        if route is None or route.workspace_key not in self.faults:
+            return Fault()
+        return self.faults[route.workspace_key].pop()
 
-    async def _healthy(self, call: Call | None, headers: Mapping[str, str]) -> Answer:
-        if call is None or call.platform_id != self.platform_id:
-            raise RefusedError(404)
-        if call.workspace_key is None:
-            return self.platform.list_workspaces(call.query, self._workspace_page_size)
-        workspace = self.platform.workspaces.get(call.workspace_key)
+    async def _serve(self, route: Route | None, headers: Mapping[str, str]) -> StubResponse:
+        if route is None or route.platform_id != self.platform_id:
+            raise HttpError(404)
+        if route.workspace_key is None:
+            return self.platform.list_workspaces(route.query, self._workspace_page_size)
+        workspace = self.platform.workspaces.get(route.workspace_key)
         if workspace is None:
-            raise RefusedError(404)
+            raise HttpError(404)
         if workspace.jupyter is None:
-            answer = workspace.list_sessions(call.query, self._session_page_size, bare=call.legacy)
+            response = workspace.list_sessions(route.query, self._session_page_size, bare=route.legacy)
         else:
             self._http = self._http or aiohttp.ClientSession()
             items = await workspace.jupyter.sessions(self._http)
-            answer = session_answer(items, call.query, self._session_page_size, bare=call.legacy)
-        return answer.unless_known(headers.get("if-none-match", ""))
+            response = sessions_response(items, route.query, self._session_page_size, bare=route.legacy)
+        return response.or_not_modified(headers.get("if-none-match", ""))
 
-    def _usual_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+    def _common_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         given = headers.get("opc-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex.upper()
         return {"date": formatdate(self.clock(), usegmt=True), "opc-request-id": request_id}
 
 
-_COLLECTIONS: Final = {"20260430": "aiDataPlatforms", "20240831": "dataLakes"}
-_LEGACY: Final = "20240831"
-
-
 @attrs.frozen(kw_only=True)
-class Call:
-    """A documented operation: sessions of *workspace_key*, or the list of workspaces if that is ``None``."""
+class Route:
+    """A parsed path: the sessions of *workspace_key*, or the list of workspaces if that is ``None``."""
 
     platform_id: str
     workspace_key: str | None
@@ -164,8 +162,8 @@ class Call:
     legacy: bool
 
 
-def parse(target: str) -> Call | None:
-    """Read *target* exactly as received, so that a key may hold ``/`` or anything else; ``None``: no such path."""
+def parse(target: str) -> Route | None:
+    """Parse *target* as received, so that a key may contain ``/`` or anything else; ``None`` for an unknown path."""
     path, _, query = target.partition("?")
     match [unquote(segment) for segment in path.split("/")]:
         case ["", version, collection, platform_id, "workspaces"]:
@@ -176,7 +174,7 @@ def parse(target: str) -> Call | None:
             return None
     if _COLLECTIONS.get(version) != collection:
         return None
-    return Call(
+    return Route(
         platform_id=platform_id,
         workspace_key=workspace_key,
         query=dict(parse_qsl(query, keep_blank_values=True)),

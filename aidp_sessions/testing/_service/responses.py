@@ -1,4 +1,4 @@
-"""What goes back to the caller, as plain values: bodies, headers and the service's way to refuse. No I/O."""
+"""Responses as plain values: bodies, headers and the service's form of errors. No I/O."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 
 JSON: Final = "application/json"
 
+_CREDENTIALS: Final = frozenset({"authorization", "opc-obo-token"})
 _CODES: Final = {
     400: ("InvalidParameter", "The request holds an invalid parameter."),
     401: ("NotAuthenticated", "The required information to complete authentication was missing or incorrect."),
     403: ("NotAuthorized", "You are not allowed to perform this operation."),
     404: ("NotAuthorizedOrNotFound", "Authorization failed or requested resource not found."),
-    405: ("MethodNotAllowed", "Only GET is served here."),
+    405: ("MethodNotAllowed", "This method is not served here."),
     409: ("IncorrectState", "The resource is in a state that does not allow this operation."),
     412: ("NoEtagMatch", "The resource has changed since it was read."),
     429: ("TooManyRequests", "Too many requests, slow down."),
@@ -29,48 +30,52 @@ _CODES: Final = {
 
 
 @attrs.frozen
-class Answer:
-    """One HTTP answer, header names in lower case, before any fault or transfer encoding."""
+class StubResponse:
+    """One HTTP response, header names in lower case, before any fault or transfer encoding."""
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = attrs.field(factory=dict[str, str])
 
-    def unless_known(self, if_none_match: str) -> Answer:
-        """Return this answer, or a 304 without body if its etag is among those the caller holds already."""
-        held = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
-        if self.headers.get("etag") not in held and "*" not in held:
+    def or_not_modified(self, if_none_match: str) -> StubResponse:
+        """Return this response, or a 304 without body if *if_none_match* names its etag."""
+        known = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
+        if self.headers.get("etag") not in known and "*" not in known:
             return self
-        return Answer(304, b"", {name: value for name, value in self.headers.items() if name != "content-type"})
+        return StubResponse(304, b"", {name: value for name, value in self.headers.items() if name != "content-type"})
 
     def head(self) -> bytes:
-        """The status line and headers as they go over the wire, for connections that break in the middle."""
+        """The status line and headers as bytes, for connections that are cut."""
         headers = {**self.headers, "content-length": str(len(self.body))}
         lines = [f"HTTP/1.1 {self.status} {_phrase(self.status)}", *(f"{name}: {headers[name]}" for name in headers)]
         return "\r\n".join([*lines, "", ""]).encode()
 
 
-class RefusedError(Exception):
-    """The service declines: *status*, and the documented code and message unless others are given."""
+class HttpError(Exception):
+    """Answer with an error: *status*, and the documented code and message unless others are given."""
 
     def __init__(self, status: int, message: str | None = None) -> None:
         super().__init__(status, message)
-        self.answer = error_answer(status, message=message)
+        self.response = error_response(status, message=message)
 
 
-def json_answer(document: object, headers: Mapping[str, str] | None = None) -> Answer:
-    return Answer(200, to_json(document), {"content-type": JSON, **(headers or {})})
+def json_response(document: object, headers: Mapping[str, str] | None = None) -> StubResponse:
+    return StubResponse(200, to_json(document), {"content-type": JSON, **(headers or {})})
 
 
-def error_answer(status: int, code: str | None = None, message: str | None = None) -> Answer:
-    """An error in the documented shape, schema ``Error``; "API Errors" of the OCI documentation lists the codes."""
+def error_response(status: int, code: str | None = None, message: str | None = None) -> StubResponse:
+    """An error in the documented form, schema ``Error``; "API Errors" of the OCI documentation lists the codes."""
     usual_code, usual_message = _CODES.get(status, (_phrase(status).replace(" ", ""), f"{_phrase(status)}."))
     document = {"code": code or usual_code, "message": message or usual_message}
-    return Answer(status, to_json(document), {"content-type": JSON})
+    return StubResponse(status, to_json(document), {"content-type": JSON})
 
 
 def to_json(document: object) -> bytes:
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def without_credentials(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if name not in _CREDENTIALS}
 
 
 def _phrase(status: int) -> str:

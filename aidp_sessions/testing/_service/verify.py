@@ -1,6 +1,6 @@
-"""Decides whether a request was signed by somebody the service knows: the receiving end of OCI request signatures.
+"""Verifies OCI request signatures, as the service does.
 
-Source: "Request Signatures" of the OCI documentation. Works on values alone: no clock, no socket.
+Source: "Request Signatures" of the OCI documentation. No clock, no socket.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 MAX_SKEW_S: Final = 300.0
 SIGNED: Final = ("(request-target)", "host")
 SIGNED_WITH_BODY: Final = (*SIGNED, "content-length", "content-type", "x-content-sha256")
-"""What POST, PUT and PATCH sign beside the date, even if their body is empty."""
+"""What POST, PUT and PATCH must sign in addition to the date, even if their body is empty."""
 
 _PARAMETER: Final = re.compile(r'\s*(\w+)="([^"]*)"\s*(?:,|$)')
 
 
 class Verifier(Protocol):
-    """A key that tells its own signatures, public or private."""
+    """A key that verifies its own signatures, public or private."""
 
     def verifies(self, signature: bytes, data: bytes) -> bool: ...
 
@@ -40,11 +40,11 @@ def why_refused(
     signed: tuple[str, ...] = SIGNED,
     body: bytes = b"",
 ) -> str | None:
-    """Say why this request is not authenticated, or ``None`` if it is.
+    """Return the reason why this request is not authenticated, or ``None`` if it is.
 
     *target* is the request target and *headers* (names in lower case) are the values exactly as received; *now* is
-    in seconds since the epoch; *signed* must be signed beside the date; *body* must be the one whose hash was signed,
-    or empty if none was. The answer never repeats a signature or a token.
+    in seconds since the epoch; *signed* must be signed in addition to the date; *body* must match the hash that was
+    signed, and be empty without one. The reason never contains a signature or a token.
     """
     scheme, _, rest = headers.get("authorization", "").partition(" ")
     given = dict(_PARAMETER.findall(rest))
@@ -58,15 +58,15 @@ def why_refused(
         return problem
     key = keys.get(given.get("keyId", ""))
     if key is None:
-        return "The keyId belongs to nobody the service knows."
+        return "The service does not know the keyId."
     if not key.verifies(_decoded(given.get("signature", "")), _signed_bytes(method, target, names, headers)):
         return "The signature does not match the request line and headers as they were received."
     claimed = headers.get("x-content-sha256") if "x-content-sha256" in names else _hash(b"")
-    return None if claimed == _hash(body) else "The body is not the one whose hash was signed."
+    return None if claimed == _hash(body) else "The body does not match the hash that was signed."
 
 
 def _unsigned(names: list[str], headers: Mapping[str, str], signed: tuple[str, ...]) -> str | None:
-    """The names may come in any order; of two dates, ``x-date`` counts."""
+    """The names may come in any order; ``x-date`` takes precedence over ``date``."""
     for needed in ("x-date" if "x-date" in headers else "date", *signed):
         if needed not in names:
             return f"The signature does not cover {needed}."

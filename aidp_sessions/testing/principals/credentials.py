@@ -1,12 +1,14 @@
-"""Certificates for local services: an authority made up on the spot, good for nothing outside the tests."""
+"""Certificates and tokens for local services, issued by an authority that is created on the spot."""
 
 from __future__ import annotations
 
 import functools
 import ipaddress
+import itertools
+import json
 import ssl
 import tempfile
-from base64 import b64decode
+from base64 import b64decode, urlsafe_b64decode, urlsafe_b64encode
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -21,18 +23,13 @@ from cryptography.x509.oid import NameOID
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-
-import itertools
-import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-
 _LIFETIME: Final = timedelta(days=3650)
 _UNIT: Final = NameOID.ORGANIZATIONAL_UNIT_NAME
 
 
 @functools.cache
-def rsa_key(name: str) -> rsa.RSAPrivateKey:  # noqa: ARG001  # the cache tells them apart
-    """One key per *name* and process, for making one takes a tenth of a second."""
+def rsa_key(name: str) -> rsa.RSAPrivateKey:  # noqa: ARG001  # the key of the cache
+    """One key per *name* and process, because generating one takes a tenth of a second."""
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
@@ -71,7 +68,7 @@ class Issued:
 
 
 class Authority:
-    """A certificate authority of its own."""
+    """A certificate authority."""
 
     def __init__(self, name: str) -> None:
         self._key = rsa_key(name)
@@ -79,7 +76,7 @@ class Authority:
         self.issued = Issued(self._certificate(self._name, self._key, authority=True), self._key)
 
     def issue(self, name: str, units: Sequence[str] = (), address: str | None = None) -> Issued:
-        """A leaf: *units* are organizational units of its subject, *address* is the IP address it is for."""
+        """A leaf certificate: *units* are organizational units of its subject, *address* is its IP address."""
         attributes = [x509.NameAttribute(_UNIT, unit) for unit in units]
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name), *attributes])
         extensions: list[x509.ExtensionType] = []
@@ -128,7 +125,7 @@ _MAY_SIGN: Final = x509.KeyUsage(
 
 
 def issued_by(leaf: bytes, authorities: Sequence[bytes]) -> bool:
-    """Did one of *authorities* sign *leaf*? All of them are in DER form; raises `ValueError` if they are not."""
+    """Whether one of *authorities* signed *leaf*. All of them are in DER form; raises `ValueError` otherwise."""
     certificate = x509.load_der_x509_certificate(leaf)
     for authority in map(x509.load_der_x509_certificate, authorities):
         try:
@@ -141,7 +138,7 @@ def issued_by(leaf: bytes, authorities: Sequence[bytes]) -> bool:
 
 def server_context(issued: Issued) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with tempfile.TemporaryDirectory() as folder:  # the only way in is through a file
+    with tempfile.TemporaryDirectory() as folder:  # ssl reads certificates from files only
         chain = Path(folder) / "chain.pem"
         chain.touch(mode=0o600)
         chain.write_text(issued.key_pem + issued.pem, encoding="ascii")
@@ -153,13 +150,13 @@ _NUMBERS: Final = itertools.count(1)
 
 
 def make_token(*, issued_at: float, lifetime: float, **claims: object) -> str:
-    """A token that ends *lifetime* seconds after *issued_at* (seconds since the epoch)."""
+    """A token that expires *lifetime* seconds after *issued_at* (seconds since the epoch)."""
     whole = {"iat": int(issued_at), "exp": int(issued_at + lifetime), "jti": f"token-{next(_NUMBERS)}", **claims}
     return ".".join(_encoded(part) for part in ({"alg": "RS256", "typ": "JWT"}, whole)) + ".c2lnbmF0dXJl"
 
 
 def expiry(token: str) -> float:
-    """When *token*, which is one of `make_token`, ends: seconds since the epoch."""
+    """The expiry of a *token* of `make_token`, in seconds since the epoch."""
     claims = token.split(".")[1]
     return float(json.loads(urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["exp"])
 

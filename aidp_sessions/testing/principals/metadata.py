@@ -10,8 +10,8 @@ import time
 from typing import TYPE_CHECKING
 
 from ...endpoints import REGIONS
-from .._service import identity as _identity
-from .._service.responses import Answer, RefusedError
+from .._service import identity
+from .._service.responses import HttpError, StubResponse
 from .credentials import Authority
 from .server import AuthServer
 
@@ -25,7 +25,7 @@ _INSTANCE = "ocid1.instance.oc1.iad.localinstance"
 
 
 class LocalMetadata(AuthServer):
-    """Hands out an instance's certificate, key and region: ``async with LocalMetadata() as metadata: …``
+    """Serves an instance's certificate, key and region: ``async with LocalMetadata() as metadata: …``
 
     Point signers to it with ``OCI_METADATA_BASE_URL`` or ``metadata_url``. It refuses requests without
     ``Authorization: Bearer Oracle``, and those that came through a proxy.
@@ -36,12 +36,12 @@ class LocalMetadata(AuthServer):
         clock: seconds since the epoch.
 
     Attributes:
-        contents: the answers by path, such as ``/identity/cert.pem``; change them to make something wrong.
-        requests: what was asked, oldest first.
+        contents: the bodies by path, such as ``/identity/cert.pem``; change them to make something wrong.
+        requests: what was received, oldest first.
     """
 
     def __init__(
-        self, *, tenancy: str = _identity.TENANCY, region: str = "us-ashburn-1", clock: Callable[[], float] = time.time
+        self, *, tenancy: str = identity.TENANCY, region: str = "us-ashburn-1", clock: Callable[[], float] = time.time
     ) -> None:
         super().__init__(clock=clock)
         self.tenancy = tenancy
@@ -63,17 +63,17 @@ class LocalMetadata(AuthServer):
         self.contents["/identity/key.pem"] = leaf.key_pem.encode()
         self.contents["/identity/intermediate.pem"] = self._authority.issued.pem.encode()
 
-    def _answer(self, request: RecordedAuthRequest, headers: Mapping[str, str]) -> Answer:
+    def _answer(self, request: RecordedAuthRequest, headers: Mapping[str, str]) -> StubResponse:
         if any(name == "forwarded" or name.startswith("x-forwarded-") for name in headers):
-            raise RefusedError(403, "Requests through a proxy are not answered.")
+            raise HttpError(403, "Requests through a proxy are refused.")
         if headers.get("authorization") != "Bearer Oracle":
-            raise RefusedError(401, "The header Authorization: Bearer Oracle is missing.")
+            raise HttpError(401, "The header Authorization: Bearer Oracle is missing.")
         if request.method != "GET":
-            raise RefusedError(405)
+            raise HttpError(405)
         content = self.contents.get(request.target.removeprefix(_PREFIX))
         if content is None or not request.target.startswith(_PREFIX):
-            raise RefusedError(404)
-        return Answer(200, content, {"content-type": "text/plain"})
+            raise HttpError(404)
+        return StubResponse(200, content, {"content-type": "text/plain"})
 
 
 def _region(name: str) -> dict[str, bytes]:

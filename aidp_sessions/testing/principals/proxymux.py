@@ -1,6 +1,6 @@
-"""The token service beside a Kubernetes (OKE) cluster, over TLS on loopback, with an authority of its own.
+"""The token service of a Kubernetes (OKE) cluster, over TLS on loopback, with its own certificate authority.
 
-What goes over the wire is what the official SDKs send and expect.
+Requests and responses are those of the official SDKs.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from base64 import b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from .._service import identity as _identity
-from .._service.responses import JSON, Answer, RefusedError
+from .._service import identity
+from .._service.responses import JSON, HttpError, StubResponse
 from .credentials import Authority, PublicKey, expiry, make_token, server_context
 from .server import AuthServer
 
@@ -32,14 +32,14 @@ class LocalProxymux(AuthServer):
     """Exchanges service account tokens of a pod: ``async with LocalProxymux() as proxymux: …``
 
     Args:
-        lifetime: seconds that a token lasts.
-        enhanced: whether the cluster is; others answer 403.
-        trusting: a service that accepts the tokens given out here.
+        lifetime: seconds until a token expires.
+        enhanced: whether this is an enhanced cluster; other clusters answer 403.
+        trusting: a service that accepts the issued tokens.
         clock: seconds since the epoch.
 
     Attributes:
-        issued: the tokens given out, oldest first.
-        requests: what was asked, oldest first.
+        issued: the issued tokens, oldest first.
+        requests: what was received, oldest first.
     """
 
     def __init__(
@@ -62,37 +62,37 @@ class LocalProxymux(AuthServer):
         """Write ``token`` and ``ca.crt`` as Kubernetes mounts them into a pod; return their paths in this order."""
         folder = Path(directory).resolve()
         token = self.account_token(lifetime=lifetime)
-        ca_file = _identity.write_private(folder / "ca.crt", self._authority.issued.pem)
-        return _identity.write_private(folder / "token", f"{token}\n"), ca_file
+        ca_file = identity.write_private(folder / "ca.crt", self._authority.issued.pem)
+        return identity.write_private(folder / "token", f"{token}\n"), ca_file
 
     def account_token(self, *, lifetime: float = 3600.0) -> str:
-        """A token of a service account that is exchanged here."""
+        """Create a token of a service account, which this service exchanges."""
         token = make_token(issued_at=self._clock(), lifetime=lifetime, sub="system:serviceaccount:default:app")
         self._accounts.add(token)
         return token
 
-    def _answer(self, request: RecordedAuthRequest, headers: Mapping[str, str]) -> Answer:
+    def _answer(self, request: RecordedAuthRequest, headers: Mapping[str, str]) -> StubResponse:
         if request.target != _TARGET:
-            raise RefusedError(404)
+            raise HttpError(404)
         if request.method != "POST":
-            raise RefusedError(405)
+            raise HttpError(405)
         account = headers.get("authorization", "").removeprefix("Bearer ")
         if account not in self._accounts or expiry(account) < self._clock():
-            raise RefusedError(401, "The service account token is not valid.")
+            raise HttpError(401, "The service account token is not valid.")
         if not self.enhanced:
-            raise RefusedError(403)
+            raise HttpError(403)
         if not _REQUEST_ID.fullmatch(headers.get("opc-request-id", "")):
-            raise RefusedError(400, "opc-request-id must be three ids of 32 hexadecimal digits, joined by slashes.")
+            raise HttpError(400, "opc-request-id must be three ids of 32 hexadecimal digits, joined by slashes.")
         try:
             key = PublicKey(str(request.fields["podKey"]))
         except (ValueError, KeyError):
-            raise RefusedError(400, "podKey is missing or malformed.") from None
-        return self._given(key)
+            raise HttpError(400, "podKey is missing or malformed.") from None
+        return self._issue(key)
 
-    def _given(self, key: PublicKey) -> Answer:
-        token = make_token(issued_at=self._clock(), lifetime=self.lifetime, res_tenant=_identity.TENANCY)
+    def _issue(self, key: PublicKey) -> StubResponse:
+        token = make_token(issued_at=self._clock(), lifetime=self.lifetime, res_tenant=identity.TENANCY)
         self.issued.append(token)
         if self._trusting is not None:
             self._trusting.trust(f"ST${token}", key)
         inner = b64encode(json.dumps({"token": f"ST${token}"}).encode()).decode()
-        return Answer(200, json.dumps(inner).encode(), {"content-type": JSON})
+        return StubResponse(200, json.dumps(inner).encode(), {"content-type": JSON})

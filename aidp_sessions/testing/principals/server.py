@@ -1,31 +1,27 @@
-"""What the small servers beside the service have in common: listen on loopback, record, fail on request, answer."""
+"""Base of the small servers beside the service: they record requests, apply faults and answer."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import re
-from contextlib import suppress
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Final, Self, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import attrs
-from aiohttp import web
 
-from .._service.faults import Fault, FaultQueue
-from .._service.listener import HOST, Listener, broken_off
-from .._service.responses import Answer, RefusedError
+from .._service.faults import MAX_DELAY_S, FaultQueue
+from .._service.listener import LoopbackServer
+from .._service.responses import HttpError, StubResponse, without_credentials
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Mapping
-    from types import TracebackType
 
-_LONGEST_DELAY_S: Final = 86_400.0
-_SECRETS: Final = frozenset({"authorization", "opc-obo-token"})
+    from .._service.faults import Cut, Fault
+
 _KEY_ID: Final = re.compile(r'keyId="([^"]*)"')
 _SIGNED: Final = re.compile(r'headers="([^"]*)"')
-_NO_FAULT: Final = Fault()
 
 
 @attrs.frozen(kw_only=True)
@@ -34,7 +30,7 @@ class RecordedAuthRequest:
 
     Attributes:
         headers: names in lower case, without credentials.
-        key_id: who has signed it; ``None`` if nobody has.
+        key_id: the ``keyId`` of the signature; ``None`` without a signature.
         signed: the names that the signature covers, in its order.
     """
 
@@ -47,78 +43,43 @@ class RecordedAuthRequest:
 
     @property
     def fields(self) -> dict[str, object]:
-        """The JSON object that the body is."""
+        """The JSON object in the body."""
         found = json.loads(self.body)
         if not isinstance(found, dict):
-            raise RefusedError(400, "The body must be a JSON object.")
+            raise HttpError(400, "The body must be a JSON object.")
         return cast("dict[str, object]", found)
 
 
-class AuthServer:
-    """Base of the servers that hand out certificates and tokens. Subclasses say what in `_answer`."""
+class AuthServer(LoopbackServer):
+    """Base of the servers that issue certificates and tokens. Subclasses implement `_answer`."""
 
     def __init__(self, *, clock: Callable[[], float], tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(tls=tls)
         self.requests: list[RecordedAuthRequest] = []
         self._clock = clock
         self._faults = FaultQueue()
-        self._listener = Listener(self._handle, what="server", tls=tls)
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    async def start(self) -> None:
-        """Listen on a free port of 127.0.0.1."""
-        await self._listener.start()
-
-    async def aclose(self) -> None:
-        """Close every connection and stop listening; idempotent."""
-        await self._listener.aclose()
-
-    @property
-    def host(self) -> str:
-        return HOST
-
-    @property
-    def port(self) -> int:
-        return self._listener.port
-
-    @property
-    def origin(self) -> str:
-        return self._listener.origin
 
     def fail(self, *faults: Fault) -> None:
-        """Let the next requests meet *faults*, in this order, after those that wait already."""
+        """Apply *faults* to the next requests, in this order, after the faults that are still waiting."""
         for fault in faults:
             self._faults.add(fault)
 
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        body = await request.read()
-        record = _recorded(request.method, request.raw_path, headers, body)
+    async def _respond(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes
+    ) -> tuple[StubResponse, Cut]:
+        record = _recorded(method, target, headers, body)
         self.requests.append(record)
-        fault = self._faults.take() or _NO_FAULT
-        await asyncio.sleep(min(fault.delay, _LONGEST_DELAY_S))
+        fault = self._faults.pop()
+        await asyncio.sleep(min(fault.delay, MAX_DELAY_S))
         try:
-            answer = Answer(200) if fault.replaces else self._answer(record, headers)
-        except RefusedError as refused:
-            answer = refused.answer
-        answer = fault.spoil(answer)
-        if fault.cut is not None:
-            return broken_off(request, answer, fault.cut)
-        sent = {"date": formatdate(self._clock(), usegmt=True), **answer.headers}
-        response = web.Response(status=answer.status, body=answer.body, headers=sent)
-        with suppress(ConnectionError):
-            await response.prepare(request)
-            await response.write_eof()
-        return response
+            response = StubResponse(200) if fault.replaces else self._answer(record, headers)
+        except HttpError as error:
+            response = error.response
+        date = formatdate(self._clock(), usegmt=True)
+        response = fault.apply(response)
+        return attrs.evolve(response, headers={"date": date, **response.headers}), fault.cut
 
-    def _answer(self, request: RecordedAuthRequest, headers: Mapping[str, str]) -> Answer:
+    def _answer(self, request: RecordedAuthRequest, headers: Mapping[str, str]) -> StubResponse:
         raise NotImplementedError
 
 
@@ -128,7 +89,7 @@ def _recorded(method: str, target: str, headers: Mapping[str, str], body: bytes)
     return RecordedAuthRequest(
         method=method,
         target=target,
-        headers={name: value for name, value in headers.items() if name not in _SECRETS},
+        headers=without_credentials(headers),
         key_id=key_id[1] if key_id else None,
         signed=tuple(signed[1].split()) if signed else (),
         body=body,

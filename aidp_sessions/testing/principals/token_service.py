@@ -1,6 +1,6 @@
-"""The token service on loopback: tokens for certificates of instances, and longer sessions for those who sign in.
+"""The token service on loopback: tokens for certificates of instances, and refreshed session tokens.
 
-What goes over the wire is what the official SDKs and the OCI command line send and expect.
+Requests and responses are those of the official SDKs and the OCI command line.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from ...auth.certificates import Certificate
 from ...errors import CredentialsError
-from .._service.responses import Answer, RefusedError, json_answer
+from .._service.responses import HttpError, StubResponse, json_response
 from .._service.verify import why_refused
 from .credentials import PublicKey, expiry, issued_by, make_token
 from .server import AuthServer
@@ -31,17 +31,17 @@ _BODY: Final = ("content-length", "content-type", "x-content-sha256")
 
 
 class LocalTokenService(AuthServer):
-    """Gives tokens to who proves a right to them: ``async with LocalTokenService() as tokens: …``
+    """Issues tokens for signed requests: ``async with LocalTokenService() as tokens: …``
 
     Args:
-        lifetime: seconds that a token lasts.
-        trusting: a service that accepts the tokens given out here.
+        lifetime: seconds until a token expires.
+        trusting: a service that accepts the issued tokens.
         clock: seconds since the epoch.
 
     Attributes:
-        extends: whether a refreshed session ends later than before; those of ``--no-browser`` do not.
-        issued: the tokens given out, oldest first.
-        requests: what was asked, oldest first.
+        extends: whether a refreshed session ends later than before; sessions of ``--no-browser`` do not.
+        issued: the issued tokens, oldest first.
+        requests: what was received, oldest first.
     """
 
     def __init__(
@@ -60,16 +60,16 @@ class LocalTokenService(AuthServer):
 
     @property
     def x509_url(self) -> str:
-        """Where instances get their tokens."""
+        """The URL of tokens for instances."""
         return f"{self.origin}{_X509}"
 
     @property
     def refresh_url(self) -> str:
-        """Where sessions are extended."""
+        """The URL that refreshes session tokens."""
         return f"{self.origin}{_REFRESH}"
 
     def open_session(self, key: PrivateKey, *, lifetime: float | None = None, **claims: object) -> str:
-        """A session token for *key*, as somebody gets who signs in."""
+        """Create a session token for *key*, as signing in does."""
         whole = self.lifetime if lifetime is None else lifetime
         return self._issue(make_token(issued_at=self._clock(), lifetime=whole, **claims), key)
 
@@ -80,25 +80,25 @@ class LocalTokenService(AuthServer):
             self._trusting.trust(f"ST${token}", key)
         return token
 
-    def _answer(self, request: RecordedAuthRequest, headers: Mapping[str, str]) -> Answer:
+    def _answer(self, request: RecordedAuthRequest, headers: Mapping[str, str]) -> StubResponse:
         if request.target not in (_X509, _REFRESH):
-            raise RefusedError(404)
+            raise HttpError(404)
         if request.method != "POST":
-            raise RefusedError(405)
+            raise HttpError(405)
         if headers.get("x-content-sha256") != b64encode(hashlib.sha256(request.body).digest()).decode():
-            raise RefusedError(401, "The x-content-sha256 does not match the body.")
+            raise HttpError(401, "The x-content-sha256 does not match the body.")
         try:
             return self._x509(request, headers) if request.target == _X509 else self._refresh(request, headers)
         except (ValueError, KeyError, TypeError, CredentialsError):
-            raise RefusedError(400, "A field of the body is missing or malformed.") from None
+            raise HttpError(400, "A field of the body is missing or malformed.") from None
 
-    def _x509(self, request: RecordedAuthRequest, headers: Mapping[str, str]) -> Answer:
+    def _x509(self, request: RecordedAuthRequest, headers: Mapping[str, str]) -> StubResponse:
         fields = request.fields
         leaf = Certificate.load(_pem(fields["certificate"]), "certificate")
         intermediates = fields["intermediateCertificates"]
         chain = cast("list[str]", intermediates) if isinstance(intermediates, list) else []
         if not issued_by(leaf.der, [b64decode(text) for text in chain]):
-            raise RefusedError(401, "The certificate is not from the intermediate authority.")
+            raise HttpError(401, "The certificate is not from the intermediate authority.")
         if fields.get("fingerprintAlgorithm", "SHA1") == "SHA256":
             key_id = f"{leaf.tenancy}/fed-x509-sha256/{leaf.sha256}"
         else:
@@ -106,16 +106,16 @@ class LocalTokenService(AuthServer):
         self._admit(request, headers, {key_id: PublicKey(leaf.public_key_base64)}, ("(request-target)", *_BODY))
         key = PublicKey(str(fields["publicKey"]))
         token = make_token(issued_at=self._clock(), lifetime=self.lifetime, tenant=leaf.tenancy)
-        return json_answer({"token": self._issue(token, key)})
+        return json_response({"token": self._issue(token, key)})
 
-    def _refresh(self, request: RecordedAuthRequest, headers: Mapping[str, str]) -> Answer:
+    def _refresh(self, request: RecordedAuthRequest, headers: Mapping[str, str]) -> StubResponse:
         current = request.fields["currentToken"]
         if not isinstance(current, str) or current not in self._sessions or expiry(current) < self._clock():
-            raise RefusedError(401, "The session is over.")
+            raise HttpError(401, "The session is over.")
         key = self._sessions[current]
         self._admit(request, headers, {f"ST${current}": key}, ("(request-target)", "host", *_BODY))
         left = self.lifetime if self.extends else expiry(current) - self._clock()
-        return json_answer({"token": self._issue(make_token(issued_at=self._clock(), lifetime=left), key)})
+        return json_response({"token": self._issue(make_token(issued_at=self._clock(), lifetime=left), key)})
 
     def _admit(
         self,
@@ -128,7 +128,7 @@ class LocalTokenService(AuthServer):
             request.method, request.target, headers, keys, self._clock(), signed=signed, body=request.body
         )
         if problem is not None:
-            raise RefusedError(401, problem)
+            raise HttpError(401, problem)
 
 
 def _pem(text: object) -> str:
