@@ -19,7 +19,7 @@ import aiohttp
 import attrs
 import pytest
 import yarl
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aidp_sessions import SessionsClient
@@ -28,6 +28,7 @@ from aidp_sessions.auth.signing import SigningRequest, signed_headers
 from aidp_sessions.models import ExecutionState, KernelSummary, SessionSummary
 from aidp_sessions.testing import Fault, LocalService, populate_demo
 from aidp_sessions.testing._service.responder import Route, parse
+from aidp_sessions.testing._service.responses import HttpError
 from aidp_sessions.testing._service.verify import why_refused
 
 if TYPE_CHECKING:
@@ -138,6 +139,25 @@ def _signed_by_hand(names: str, lines: str, **headers: str) -> dict[str, str]:
 
 def _why(headers: Mapping[str, str], *, target: str = "/x?y=%2F", now: float = NOW) -> str | None:
     return why_refused("GET", target, headers, {"me": KEY}, now)
+
+
+@given(st.dictionaries(st.sampled_from(["limit", "page", "sortBy", "sortOrder", "path"]), st.text()))
+def test_no_query_breaks_a_listing(query: dict[str, str]) -> None:
+    service = LocalService()
+    service.add_workspace("w", SESSIONS)
+    platform = service._responder.platform
+
+    with suppress(HttpError):
+        assert platform.list_workspaces(query, 1).status == 200
+    with suppress(HttpError):
+        assert platform.workspaces["w"].list_sessions(query, 1, bare=False).status == 200
+
+
+@given(name=st.sampled_from(["authorization", "date", "x-date", "host"]), value=st.text())
+@example(name="date", value="Thu, 01 Jan 99999999999999999999 00:00:00 GMT")
+@example(name="x-date", value="")
+def test_no_header_breaks_the_verification_of_a_signature(name: str, value: str) -> None:
+    assert _why(_signed(**{name: value})) is not None
 
 
 @pytest.mark.parametrize("skew", [-300, 0, 300])
@@ -397,7 +417,12 @@ async def test_workspaces_are_filtered_and_sorted(
 
 
 @pytest.mark.parametrize(
-    "query", [{"limit": "0"}, {"limit": "1001"}, {"limit": "x"}, {"sortBy": "key"}, {"sortOrder": "asc"}]
+    "query",
+    [
+        *({"limit": limit} for limit in ("0", "1001", "x", "", "-1", "1.5", "٣", "9" * 5000)),
+        *({"sortBy": "key"}, {"sortOrder": "asc"}),
+    ],
+    ids=lambda query: "=".join(*query.items())[:20],
 )
 async def test_a_listing_outside_the_documented_bounds_is_refused(service: LocalService, query: dict[str, str]) -> None:
     """400 InvalidParameter."""

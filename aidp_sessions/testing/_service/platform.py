@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from base64 import b64decode, b64encode
 from hashlib import sha256
@@ -23,6 +24,7 @@ Wire = dict[str, object]
 Query = dict[str, str]
 
 MAX_PAGE: Final = 1000
+_LIMIT: Final = re.compile(r"[1-9][0-9]{0,3}")  # int() raises for text of more than 4,300 digits
 SESSION_FILTERS: Final = ("path", "cluster_id", "agentFlowKey")
 
 _TOKEN_PREFIX: Final = b"\xfb\xff\xfe"
@@ -132,7 +134,7 @@ def _limit(query: Query, page_size: int | None) -> int | None:
     limit = query.get("limit")
     if limit is None:
         return page_size
-    if not (limit.isdecimal() and 1 <= int(limit) <= MAX_PAGE):
+    if not _LIMIT.fullmatch(limit) or int(limit) > MAX_PAGE:
         raise HttpError(400, f"limit must be from 1 to {MAX_PAGE}.")
     return int(limit)
 

@@ -77,10 +77,10 @@ def _unsigned(names: list[str], headers: Mapping[str, str], signed: tuple[str, .
 
 
 def _skewed(headers: Mapping[str, str], now: float) -> str | None:
-    text = headers.get("x-date") or headers["date"]
+    text = headers["x-date" if "x-date" in headers else "date"]
     try:
         date = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return f"The date {text!r} is not in the form of RFC 1123."
     skew = date.replace(tzinfo=date.tzinfo or UTC).timestamp() - now
     if abs(skew) > MAX_SKEW_S:

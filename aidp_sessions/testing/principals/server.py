@@ -44,7 +44,10 @@ class RecordedAuthRequest:
     @property
     def fields(self) -> dict[str, object]:
         """The JSON object in the body."""
-        found = json.loads(self.body)
+        try:
+            found = json.loads(self.body)
+        except (ValueError, RecursionError):
+            found = None
         if not isinstance(found, dict):
             raise HttpError(400, "The body must be a JSON object.")
         return cast("dict[str, object]", found)
