@@ -1,4 +1,4 @@
-"""Takes the picture that the README shows: the report of the demo platform, as a browser draws it."""
+"""Takes the picture that the README shows: the report of the demo platform with one failure, as a browser draws it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Final
 from PIL import Image
 
 from aidp_sessions._display.html import page
-from aidp_sessions.testing import LocalService, populate_demo
+from aidp_sessions.testing import Fault, LocalService, populate_demo
 
 from .browser import start_browser
 
@@ -22,6 +22,7 @@ TAKEN: Final = datetime(2026, 11, 23, 12, tzinfo=UTC)
 async def report() -> str:
     async with LocalService() as service:
         populate_demo(service, now=TAKEN)
+        service.fail("legacy-migration", Fault(status=404))
         async with service.client() as client:
             outcomes = [outcome async for outcome in client.sessions().by_workspace()]
     return page(

@@ -1,4 +1,4 @@
-"""Whole screens of the command, for the demo's platform at a fixed time, at several widths."""
+"""Whole screens of the command, for the demo's platform with one failure, at a fixed time and several widths."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aidp_sessions.activity import idle_predicate
 from aidp_sessions.cli.live import LiveView
 from aidp_sessions.cli.report import Report
 from aidp_sessions.cli.tables import print_report, print_workspaces
-from aidp_sessions.testing import LocalService, populate_demo
+from aidp_sessions.testing import Fault, LocalService, populate_demo
 
 from .golden import assert_golden
 
@@ -40,6 +40,7 @@ def _utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 async def demo() -> AsyncIterator[SessionsClient]:
     async with LocalService() as service, service.client() as client:
         populate_demo(service, now=NOW)
+        service.fail("legacy-migration", Fault(status=404))
         yield client
 
 

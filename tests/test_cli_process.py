@@ -35,20 +35,29 @@ async def finish(process: asyncio.subprocess.Process) -> tuple[int | None, str, 
     return process.returncode, (stdout or b"").decode(), (stderr or b"").decode()
 
 
-async def test_the_demo_finds_idle_kernels_in_many_workspaces_and_one_failure_without_any_account() -> None:
+async def test_the_demo_finds_idle_kernels_in_many_workspaces_without_any_account_or_failure() -> None:
     before = datetime.now(UTC)
     status, stdout, stderr = await finish(await start("idle", "--since", "2h", "--demo"))
 
     found = lines(stdout)
     kernels = [line["kernel"] for line in found]
-    assert status == 1
+    assert (status, stderr) == (0, "")
     assert len({line["workspaceKey"] for line in found}) >= 5
     assert {kernel["execution_state"] for kernel in kernels if isinstance(kernel, dict)} == {"idle"}
     latest = max(datetime.fromisoformat(kernel["last_activity"]) for kernel in kernels if isinstance(kernel, dict))
     assert latest <= datetime.now(UTC) - timedelta(hours=2)
     assert latest < before
+
+
+async def test_the_demo_shows_a_failure_for_a_workspace_that_it_does_not_have() -> None:
+    status, stdout, stderr = await finish(
+        await start("list", "--demo", "--workspace", "churn", "--workspace", "no-such-workspace")
+    )
+
+    assert status == 1
+    assert {line["workspaceKey"] for line in lines(stdout)} == {"churn"}
     (line,) = stderr.splitlines()
-    assert re.fullmatch(r"failed: list_sessions of workspace '[^']+': 404 .+", line)
+    assert re.fullmatch(r"failed: list_sessions of workspace 'no-such-workspace': 404 .+", line)
 
 
 async def test_everything_else_of_the_demo_can_be_listed_too() -> None:

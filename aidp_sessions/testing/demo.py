@@ -1,4 +1,4 @@
-"""A made-up platform for demonstrations: sessions of every kind, and one workspace that fails."""
+"""A made-up platform for demonstrations, with sessions of every kind."""
 
 from __future__ import annotations
 
@@ -11,13 +11,10 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from ..models import KernelSummary, SessionSummary
-from ._service.faults import Fault
 
 if TYPE_CHECKING:
     from ..policies import Sleep
     from .service import LocalService
-
-FAILING_WORKSPACE: Final = "legacy-migration"
 
 _SEED: Final = 20260430
 _PRIVATE: Final = "claims-private"
@@ -36,7 +33,7 @@ _WORKSPACES: Final = (
     ("genai-assistants", "GenAI assistants", 24, ("retrieval", "evaluation", "prompts", "agents")),
     ("finance-close", "Finance close", 12, ("ledger", "reconciliation")),
     (_PRIVATE, "Claims (private network)", 14, ("triage", "documents", "reserves")),
-    (FAILING_WORKSPACE, "Legacy migration", 0, ()),
+    ("legacy-migration", "Legacy migration", 0, ()),
     (_BEING_DELETED, "Hackathon 2025", 0, ()),
 )
 _STEPS: Final = ("ingest", "explore", "train", "evaluate", "dashboard", "cleanup")
@@ -62,8 +59,8 @@ _BETWEEN_CHANGES: Final = (1.0, 3.0)
 def populate_demo(service: LocalService, *, now: datetime) -> dict[str, list[SessionSummary]]:
     """Add a dozen workspaces and some 250 sessions whose activity lies before *now*, which must be aware.
 
-    The same *now* gives the same platform. One workspace has a private network, one is being deleted, and one always
-    answers 404. Returns the sessions of each workspace by its key.
+    The same *now* gives the same platform. One workspace has a private network, and one is being deleted. All of them
+    answer; `LocalService.fail` makes one fail. Returns the sessions of each workspace by its key.
     """
     random = Random(_SEED)  # noqa: S311  # reproducible on purpose
     held: dict[str, list[SessionSummary]] = {}
@@ -78,7 +75,6 @@ def populate_demo(service: LocalService, *, now: datetime) -> dict[str, list[Ses
             is_private_network_enabled=key == _PRIVATE,
             time_created=now - timedelta(days=400 - 21 * number, minutes=random.randrange(1440)),
         )
-    service.fail(FAILING_WORKSPACE, Fault(status=404, times=None))
     return held
 
 
