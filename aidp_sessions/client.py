@@ -44,8 +44,25 @@ if TYPE_CHECKING:
 class SessionsClient:
     """A client for the notebook sessions of one AI Data Platform.
 
-    One client serves one event loop at a time and any number of tasks; it may be built outside a loop, and two
-    clients share nothing. Close it with ``async with`` or `aclose`.
+    One client serves one event loop at a time and any number of tasks; it may be built outside a loop. Two clients
+    share nothing. Close it with ``async with`` or `aclose`.
+
+    Through a proxy, with a private certificate authority besides those of the system:
+
+    ```python
+    context = ssl.create_default_context()
+    context.load_verify_locations("corporate-ca.pem")
+    async with SessionsClient.from_config(proxy=os.environ["HTTPS_PROXY"], ssl=context) as client:
+        print(len(await client.sessions().collect()), "sessions")
+    ```
+
+    With an `aiohttp.ClientSession` of your own, which the client does not close:
+
+    ```python
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=200)) as http:
+        client = SessionsClient.from_config(http_session=http, max_concurrency=200)
+        print(len(await client.sessions().collect()), "sessions")
+    ```
     """
 
     def __init__(
@@ -73,16 +90,17 @@ class SessionsClient:
 
         Args:
             platform_id: OCID of the AI Data Platform.
-            signer: proves who we are.
+            signer: authenticates the requests; see `Signer`.
             endpoint: base URL, for tenancies that answer elsewhere than at ``https://aidp.{region}.oci.{domain}``.
-            region: name or three-letter code; it goes before the one in the OCID.
-            default_region: for an OCID that names none.
+            region: name or three-letter code; overrides the region in the OCID.
+            default_region: used if the OCID names no region.
             api_version: ``"20240831"`` selects the older ``/20240831/dataLakes/…`` form of the paths.
             max_concurrency: the most requests in flight at once, over all calls and streams of this client.
             timeout: limits in seconds, per attempt and per call.
             retry: when and how often a failed request is sent again.
-            http_session: use this session and its connector; it stays open when the client closes, and behaves as it
-                was made: aiohttp, left to itself, sends a request once more if a kept connection turns out broken.
+            http_session: use this session, and leave it open when the client closes. Its connector should allow
+                *max_concurrency* connections (aiohttp's default is 100); the wait for one of them counts towards
+                `Timeout.total` only. On it, aiohttp by itself sends a request again if a kept connection is broken.
             max_response_bytes: the largest body accepted, after decompression.
             correct_clock_skew: after a 401 whose ``Date`` is more than five minutes from the date we signed, sign with
                 the service's time from then on, and repeat the request once.
@@ -91,7 +109,7 @@ class SessionsClient:
             trust_env: without *proxy*, take ``HTTPS_PROXY`` or ``HTTP_PROXY``, unless ``NO_PROXY`` names the host.
             on_event: is told of every call and every attempt, at once and in the task that makes it, so it must return
                 quickly. What it raises goes to the event loop's exception handler and changes nothing else.
-            clock: time, sleep and chance, for tests.
+            clock: time, sleep and randomness; for tests.
 
         Raises `ValueError` or `TypeError` for an argument that cannot be right, `ConfigError` if no region is known.
         """
@@ -171,7 +189,15 @@ class SessionsClient:
         """A copy that differs in some of the constructor's options and shares this client's connections.
 
         It shares the limit on requests in flight too, unless ``max_concurrency`` is given. It lives as long as this
-        client; closing it closes nothing.
+        client; closing it closes nothing. For example, the sessions of several platforms and regions:
+
+        ```python
+        platforms = os.environ["PLATFORMS"].split()
+        async with SessionsClient.from_config(platforms[0], trust_env=True) as client:
+            clients = [client.with_options(platform_id=platform) for platform in platforms]
+            found = await asyncio.gather(*(each.sessions(on_error="skip").collect() for each in clients))
+            print({each.endpoint: len(sessions) for each, sessions in zip(clients, found, strict=True)})
+        ```
         """
         if "http_session" in options:
             raise TypeError("a copy shares the http_session of its original; create a new SessionsClient instead")
@@ -309,9 +335,16 @@ class SessionsClient:
     ) -> Response:
         """Send a signed request for an operation that has no method here, and return what the service answers.
 
-        It is bounded, retried and reported as the others are. POST and PATCH are sent again only if nothing can have
-        come of the first time: no connection was made, or the service refused at once (401, 409, 429); with a header
-        ``opc-retry-token``, for operations that know it, they are retried like any other.
+        Limits, retries, errors and events are those of the other methods. POST and PATCH are sent again only if the
+        service cannot have acted on the first request: no connection was made, or the answer was 401, 409 or 429. With
+        a header ``opc-retry-token``, for operations that know it, they are retried like GET.
+
+        ```python
+        async with SessionsClient.from_config() as client:
+            path = "workspaces/{workspaceKey}/notebook/api/sessions"
+            response = await client.request("GET", path, {"workspaceKey": "analytics"}, query={"limit": "10"})
+            print(response.status, response.json())
+        ```
 
         Args:
             method: ``GET``, ``HEAD``, ``POST``, ``PUT``, ``PATCH`` or ``DELETE``.

@@ -1,20 +1,24 @@
-"""Reads the README for the tests: its headings, links, blocks, tables, and the names of tests it refers to."""
+"""Reads the README and the docstrings for the tests: headings, links, tables, and the examples in fenced blocks."""
 
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
+import aidp_sessions
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT: Final = Path(__file__).parents[1]
+PACKAGE: Final = Path(aidp_sessions.__file__).parent
 TEXT: Final = (ROOT / "README.md").read_text(encoding="utf-8")
 
-_BLOCK = re.compile(r"^```(?P<language>[^\n]*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^(?P<indent> *)```(?P<language>[^\n]*)\n(?P<code>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^(?P<level>#+) (?P<title>.+)$", re.MULTILINE)
 _CELL_BORDER = re.compile(r"(?<!\\)\|")
 
@@ -24,20 +28,33 @@ class Block:
     """A fenced block.
 
     Attributes:
-        line: of its opening fence.
-        heading: the nearest one above it.
+        place: file and line of its opening fence.
+        heading: the nearest one above it, in the README.
     """
 
     language: str
     code: str
-    line: int
-    heading: str
+    place: str
+    heading: str = ""
 
 
 def blocks() -> Iterator[Block]:
+    """Yield the blocks of the README."""
     for found in _BLOCK.finditer(TEXT):
         above = _HEADING.findall(_without_code(TEXT[: found.start()]))
-        yield Block(found["language"], found["code"], TEXT.count("\n", 0, found.start()) + 1, above[-1][1])
+        yield Block(found["language"], found["code"], _place("README.md", found), above[-1][1])
+
+
+def docstring_blocks() -> Iterator[Block]:
+    """Yield the blocks in the docstrings of the package."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for found in _BLOCK.finditer(path.read_text(encoding="utf-8")):
+            name = path.relative_to(PACKAGE).as_posix()
+            yield Block(found["language"], textwrap.dedent(found["code"]), _place(name, found))
+
+
+def _place(name: str, found: re.Match[str]) -> str:
+    return f"{name}:{found.string.count(chr(10), 0, found.start()) + 1}"
 
 
 def headings(level: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Every example of the README runs as it stands, against a local service, without a warning."""
+"""Every example of the README and of the docstrings runs, against a local service, without a warning."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import sys
+import textwrap
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +19,7 @@ from benchmarks import newcomer
 from .command import forget_settings, point_to, start, wire
 from .notebook import move_home, run_cells
 from .plugin import path_with_plugin
-from .readme import ROOT, TEXT, Block, blocks
+from .readme import ROOT, TEXT, Block, blocks, docstring_blocks
 from .tunnel import Tunnel
 
 if TYPE_CHECKING:
@@ -31,6 +32,19 @@ PATIENCE_S = 60.0
 NOTEBOOK = "A notebook"
 ABROAD = "ocid1.aidataplatform.oc1.fra.amaaaaaaanotherlocalservicefortests3xq5"
 ASHBURN, FRANKFURT = (f"aidp.{region}.oci.oraclecloud.com" for region in ("us-ashburn-1", "eu-frankfurt-1"))
+PRELUDE = """
+import asyncio
+import os
+import ssl
+from datetime import timedelta
+
+import aiohttp
+
+from aidp_sessions import *
+from aidp_sessions.testing import *
+
+async def main():
+"""
 ASK_AIOHTTP = """
 import asyncio
 from aiohttp.test_utils import TestClient, TestServer
@@ -68,8 +82,18 @@ asyncio.run(main())
 
 def programs(*, behind_proxy: bool = False) -> list[object]:
     """Find the blocks that need no proxy, or those that do."""
-    found = [block for block in blocks() if block.language == "python" and block.heading != NOTEBOOK]
-    return [pytest.param(each, id=f"line-{each.line}") for each in found if needs_proxy(each.code) is behind_proxy]
+    every = (*blocks(), *docstring_blocks())
+    found = [block for block in every if block.language == "python" and block.heading != NOTEBOOK]
+    return [pytest.param(each, id=each.place) for each in found if needs_proxy(each.code) is behind_proxy]
+
+
+def program(code: str) -> str:
+    """Complete a fragment, which awaits outside a function and leaves out imports; a whole program stays as it is."""
+    try:
+        compile(code, "", "exec")
+    except SyntaxError:
+        return f"{PRELUDE}{textwrap.indent(code, '    ')}\nasyncio.run(main())\n"
+    return code
 
 
 def needs_proxy(code: str) -> bool:
@@ -153,7 +177,7 @@ def runner(code: str, name: str) -> tuple[str, ...]:
 @pytest.mark.parametrize("block", programs())
 async def test_the_example_runs_without_a_warning(platform: LocalService, block: Block, tmp_path: Path) -> None:
     """And what it asks is the service, unless it brings a service of its own."""
-    status, stdout, stderr = await run(block.code, tmp_path)
+    status, stdout, stderr = await run(program(block.code), tmp_path)
 
     assert status == 0, stdout + stderr
     assert "Warning" not in stdout + stderr
@@ -165,7 +189,7 @@ async def test_the_example_runs_without_a_warning_from_behind_a_proxy(
     proxy: LocalService, platform: LocalService, block: Block, tmp_path: Path
 ) -> None:
     """And goes by the region of each platform."""
-    status, stdout, stderr = await run(block.code, tmp_path)
+    status, stdout, stderr = await run(program(block.code), tmp_path)
 
     assert status == 0, stdout + stderr
     assert "Warning" not in stdout + stderr
@@ -239,7 +263,7 @@ def test_the_readme_has_examples_to_run() -> None:
     assert demo_commands()
 
 
-@pytest.mark.parametrize("block", [pytest.param(block, id=f"line-{block.line}") for block in blocks()])
+@pytest.mark.parametrize("block", [pytest.param(block, id=block.place) for block in blocks()])
 def test_every_block_is_run_by_somebody(block: Block) -> None:
     """Python by the tests above; the steps of a shell block by CI or, where they are a demo, by the tests above too."""
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
