@@ -1,10 +1,68 @@
 """Asyncio client for the notebook sessions of Oracle AI Data Platform workspaces.
 
-::
+```python
+async with SessionsClient.from_config() as client:
+    async for session in client.sessions().idle_since(timedelta(hours=2)):
+        print(session.workspace_key, session.path, idle_for(session))
+```
 
-    async with SessionsClient.from_config() as client:
-        async for session in client.sessions().idle_since(timedelta(hours=2)):
-            print(session.workspace_key, session.path, idle_for(session))
+An application makes one client, uses it for all requests, and closes it at the end. With aiohttp:
+
+```python
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+from aiohttp import web
+
+from aidp_sessions import SessionsClient
+
+CLIENT = web.AppKey("client", SessionsClient)
+
+
+async def lifetime(app: web.Application) -> AsyncIterator[None]:
+    async with SessionsClient.from_config() as app[CLIENT]:
+        yield
+
+
+async def idle(request: web.Request) -> web.Response:
+    stream = request.app[CLIENT].sessions(on_error="skip").idle_since(timedelta(hours=2))
+    return web.json_response([{"workspace": s.workspace_key, "path": s.path} async for s in stream])
+
+
+app = web.Application()
+app.cleanup_ctx.append(lifetime)
+app.router.add_get("/idle", idle)
+
+if __name__ == "__main__":
+    web.run_app(app)
+```
+
+`SessionsClient.from_config` takes each setting from its argument, else from the environment, else from the profile in
+the configuration file:
+
+| setting | environment | profile |
+|---|---|---|
+| platform | `AIDP_INSTANCE_ID`, `INSTANCE_ID` | |
+| endpoint | `AIDP_ENDPOINT`, `OCI_CLI_ENDPOINT` | |
+| configuration file | `OCI_CLI_CONFIG_FILE`, `OCI_CONFIG_FILE` | |
+| profile | `OCI_CLI_PROFILE` | |
+| kind of credentials | `OCI_CLI_AUTH` | `authentication_type` |
+| region | `OCI_CLI_REGION`, `OCI_REGION` | `region` |
+| a region that this package does not know | `OCI_REGION_METADATA` | |
+| user | `OCI_CLI_USER`, `OCI_CLI_TENANCY`, `OCI_CLI_FINGERPRINT` | `user`, `tenancy`, `fingerprint` |
+| private key | `OCI_CLI_KEY_FILE`, `OCI_CLI_KEY_CONTENT`, `OCI_CLI_PASSPHRASE` | `key_file`, `pass_phrase` |
+| tokens | `OCI_CLI_SECURITY_TOKEN_FILE` | `security_token_file` |
+| | `OCI_CLI_DELEGATION_TOKEN_FILE` | `delegation_token_file` |
+| no warning about a key file that others can read | `OCI_CLI_SUPPRESS_FILE_PERMISSIONS_WARNING` | |
+
+Read on OCI itself:
+
+- on an instance, `OCI_METADATA_BASE_URL` and `OCI_CLI_FEDERATION_ENDPOINT`;
+- in a function or job, `OCI_RESOURCE_PRINCIPAL_VERSION`, `OCI_RESOURCE_PRINCIPAL_RPST`,
+  `OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM`, `OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM_PASSPHRASE` and
+  `OCI_RESOURCE_PRINCIPAL_REGION`;
+- in a pod, `KUBERNETES_SERVICE_HOST`, `OCI_KUBERNETES_SERVICE_ACCOUNT_TOKEN_STRING`,
+  `OCI_KUBERNETES_SERVICE_ACCOUNT_TOKEN_PATH` and `OCI_KUBERNETES_SERVICE_ACCOUNT_CERT_PATH`.
 """
 
 from ._convert.codec import to_wire

@@ -1,20 +1,20 @@
 """Every exception the package raises on purpose, and the evidence each one carries.
 
-::
-
-    AidpError
-    ├── ConfigError                 configuration is missing or malformed
-    ├── CredentialsError            a key, token or passphrase cannot be used
-    ├── TransportError              no usable answer came back
-    │   ├── ConnectionFailedError
-    │   └── RequestTimeoutError
-    ├── ResponseDecodeError         an answer came, but not the documented shape
-    ├── ServiceError                the service said no
-    │   ├── UnauthorizedError       401
-    │   ├── NotFoundError           404
-    │   ├── TooManyRequestsError    429
-    │   └── InternalServerError     500
-    └── FanOutError                 several workspaces failed (also an ExceptionGroup)
+```text
+AidpError
+├── ConfigError                 configuration is missing or malformed
+├── CredentialsError            a key, token or passphrase cannot be used
+├── TransportError              no usable answer came back
+│   ├── ConnectionFailedError
+│   └── RequestTimeoutError
+├── ResponseDecodeError         an answer came, but not the documented shape
+├── ServiceError                the service said no
+│   ├── UnauthorizedError       401
+│   ├── NotFoundError           404
+│   ├── TooManyRequestsError    429
+│   └── InternalServerError     500
+└── FanOutError                 several workspaces failed (also an ExceptionGroup)
+```
 
 Misuse by the caller is a plain ``ValueError`` or ``TypeError``, raised before any request.
 """

@@ -1,11 +1,34 @@
-"""What a listener is told while calls run: plain values for logs, metrics and traces. Never calls anything itself.
+"""The events of calls and attempts, for logs, metrics and traces: plain values that a listener receives.
 
-A call is one operation from its first attempt to its result. Its events come in this order::
+A call is one operation, with all its pages and retries; an attempt is one HTTP request. The events of a call come in
+this order:
 
-    CallStarted  (AttemptStarted AttemptEnded [RetryScheduled])*  CallEnded
+```text
+CallStarted  (AttemptStarted AttemptEnded [RetryScheduled])*  CallEnded
+```
 
-An attempt follows another for a retry, after a 401 that better credentials or a corrected clock may cure, or for the
-next page; in the last case the one before ended without an error. Events are equal only to themselves.
+Another attempt follows for a retry, for the repetition after a 401 (with refreshed credentials or a corrected clock),
+or for the next page. An attempt that is cancelled, or ended by `Timeout.total`, has neither status nor error.
+
+The listener is a plain function. It runs in the task that makes the call, so it must return quickly. What it raises
+goes to the event loop's exception handler and does not change the call. Events hold no credentials and no queries, and
+no headers or bodies except what an error keeps of them.
+
+```python
+def log(event: Event) -> None:
+    match event:
+        case AttemptEnded(call=call, seconds=seconds, status=status):
+            print(f"{call.method} {call.route} {call.workspace_key}: {status} after {seconds:.3f} s")
+        case RetryScheduled(call=call, delay=delay, error=error):
+            print(f"{call.operation} again in {delay:.1f} s: {error}")
+        case CallEnded(call=call, attempts=attempts, error=error):
+            print(f"{call.operation} took {attempts} attempts: {error or 'ok'}")
+
+async with SessionsClient.from_config(on_event=log) as client:
+    await client.sessions().collect()
+```
+
+`aidp_sessions.otel` makes spans and metrics of these events.
 """
 
 from __future__ import annotations
@@ -21,7 +44,7 @@ if TYPE_CHECKING:
 
 @attrs.frozen(kw_only=True, eq=False)
 class CallInfo:
-    """Which call an event is about. Equal only to itself, so it can be the key of a dictionary.
+    """The call that an event is about. All events of a call share one; it can be the key of a dictionary.
 
     Attributes:
         operation: ``"list_sessions"``, ``"list_workspaces"`` or ``"request"``.
@@ -70,7 +93,7 @@ class AttemptEnded:
 
     Attributes:
         attempt: that of its `AttemptStarted`.
-        opc_request_id: likewise.
+        opc_request_id: that of its `AttemptStarted`.
         seconds: from its start to the last byte of the answer.
         status: of the answer, if there was one.
         error: why the answer is no good, or why there is none. What belongs to the whole call, such as
@@ -118,4 +141,6 @@ class CallEnded:
 
 
 Event: TypeAlias = CallStarted | AttemptStarted | AttemptEnded | RetryScheduled | CallEnded
+"""What a listener receives."""
 Listener: TypeAlias = Callable[[Event], None]
+"""What ``SessionsClient(on_event=…)`` takes."""

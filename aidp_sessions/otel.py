@@ -1,7 +1,20 @@
-"""Spans and metrics of OpenTelemetry from a client's events. Needs the extra `otel`; the package never imports it.
+"""OpenTelemetry spans and metrics from a client's events. Needs the extra `otel`; the package never imports it.
 
-Names and units are those of the semantic conventions for HTTP clients: a span of kind CLIENT per request that is sent,
-and, because these conventions want no such span around its retries, an internal one per call.
+```python
+from aidp_sessions.otel import OpenTelemetry
+
+async with SessionsClient.from_config(on_event=OpenTelemetry()) as client:
+    await client.sessions().collect()
+```
+
+Names and units are those of OpenTelemetry's semantic conventions for HTTP clients:
+
+- A span for each call, such as `aidp.list_sessions`, with an event for each retry. Its attributes are `aidp.operation`,
+  `aidp.platform.id`, `aidp.workspace.key`, `aidp.attempts` and `error.type`.
+- Inside it, a span of kind CLIENT for each request, named by method and route, with `url.template`,
+  `http.request.resend_count`, `aidp.opc_request_id` and the other attributes of the conventions.
+- The histogram `http.client.request.duration` in seconds, `http.client.active_requests`, and the counters
+  `aidp.client.calls` and `aidp.client.retries`.
 """
 
 from __future__ import annotations
@@ -47,9 +60,10 @@ class _Open:
 class OpenTelemetry:
     """A listener that makes spans and metrics: ``SessionsClient(…, on_event=OpenTelemetry())``.
 
-    Any number of clients may share one. A span's parent is what is current where the call starts. Spans carry the
-    workspace and the request ids; metrics do not, so that their number stays small. Queries, bodies and headers are
-    nowhere, and neither is ``url.full``, which would hold them. Nothing is added to the requests: no ``traceparent``.
+    Any number of clients may share one. A call's parent is the span that is current where the call starts. Spans carry
+    the workspace and the request ids; metrics do not, so that there are few of them. ``url.full`` is left out, because
+    it would hold the paths of notebooks; queries, headers and bodies are left out too. Requests carry no
+    ``traceparent``.
 
     Args:
         tracer_provider: where spans go; by default the global one.

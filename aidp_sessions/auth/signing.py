@@ -49,7 +49,43 @@ class SigningRequest:
 
 
 class Signer(Protocol):
-    """An authentication method: signs requests. Subclass it to inherit `refresh`, or implement both methods."""
+    r"""An authentication method: signs requests.
+
+    Subclass it to inherit `refresh`, or implement both methods. A signer of the `oci` package is adapted by
+    `from_oci_signer`. The one below leaves the private key in a device, and signs requests without a body:
+
+    ```python
+    from base64 import b64encode
+    from pathlib import Path
+
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import padding
+
+    def sign_on_device(data: bytes) -> bytes:  # a stand-in: call the device here
+        pem = Path("~/.oci/oci_api_key.pem").expanduser().read_bytes()
+        key = serialization.load_pem_private_key(pem, password=None)
+        return key.sign(data, padding.PKCS1v15(), hashes.SHA256())
+
+    class DeviceSigner(Signer):
+        def __init__(self, key_id: str) -> None:
+            self.key_id = key_id  # tenancy OCID/user OCID/fingerprint
+
+        async def sign(self, request: SigningRequest) -> dict[str, str]:
+            target = f"{request.method.lower()} {request.target}"
+            text = f"date: {request.date}\n(request-target): {target}\nhost: {request.host}"
+            signature = b64encode(await asyncio.to_thread(sign_on_device, text.encode())).decode()
+            authorization = (
+                f'Signature version="1",keyId="{self.key_id}",algorithm="rsa-sha256",'
+                f'headers="date (request-target) host",signature="{signature}"'
+            )
+            return {"date": request.date, "host": request.host, "authorization": authorization}
+
+    platform_id, endpoint = os.environ["AIDP_INSTANCE_ID"], os.environ.get("AIDP_ENDPOINT")
+    signer = DeviceSigner(os.environ["KEY_ID"])
+    async with SessionsClient(platform_id, signer=signer, endpoint=endpoint) as client:
+        print(len(await client.sessions().collect()), "sessions")
+    ```
+    """
 
     async def sign(self, request: SigningRequest) -> dict[str, str]:
         """Return the headers to send with *request*, including ``authorization``; names in lower case.
