@@ -214,7 +214,7 @@ def test_every_dependency_has_a_door_and_a_lower_bound() -> None:
 
 
 def test_extras_are_those_that_are_promised() -> None:
-    assert PYPROJECT["project"]["optional-dependencies"].keys() == {"cli", "otel", "test", "bench", "dev"}
+    assert PYPROJECT["project"]["optional-dependencies"].keys() == {"cli", "otel", "docs", "test", "bench", "dev"}
 
 
 @pytest.mark.parametrize(
