@@ -61,7 +61,6 @@ def main() -> None:
     install, demo, prepare, test = commands()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        (folder / "first.py").write_text(block("Testing your own code", "python", "asyncio.run("), encoding="utf-8")
         (folder / "test_first.py").write_text(block("Testing your own code", "python", "def test_"), encoding="utf-8")
         venv.create(folder / "venv", with_pip=True)
         path = os.pathsep.join([str(folder / "venv" / "bin"), os.environ["PATH"]])
@@ -72,7 +71,6 @@ def main() -> None:
         seconds = [
             step("install", install, ROOT, environment),
             step("first idle sessions", demo, folder, environment),
-            step("first script of one's own", "python first.py", folder, environment),
             step("install for tests", prepare, folder, environment),
             step("first test", test, folder, environment),
         ]

@@ -81,8 +81,8 @@ def anchor(title: str) -> str:
     return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
-def links() -> list[str]:
-    return re.findall(r"\]\(([^)\s]+)\)", _without_code(TEXT))
+def links(text: str = TEXT) -> list[str]:
+    return re.findall(r"\]\(([^)\s]+)\)", _without_code(text))
 
 
 def code_of(cell: str) -> str:

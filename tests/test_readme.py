@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import re
 import shlex
@@ -27,16 +28,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STRICT = ("-X", "dev", "-W", "error")
-WITHOUT_DEBUG = ("-W", "error")  # where every line of the log counts: asyncio would add how slow this machine is
+WITHOUT_DEBUG = ("-W", "error")  # where every line of standard error counts: asyncio would add how slow it was
 PATIENCE_S = 60.0
 NOTEBOOK = "A notebook"
+SCRIPT = "A script or a cron job"
 ABROAD = "ocid1.aidataplatform.oc1.fra.amaaaaaaanotherlocalservicefortests3xq5"
 ASHBURN, FRANKFURT = (f"aidp.{region}.oci.oraclecloud.com" for region in ("us-ashburn-1", "eu-frankfurt-1"))
 PRELUDE = """
 import asyncio
 import os
 import ssl
-from datetime import timedelta
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
 
 import aiohttp
 
@@ -200,7 +203,7 @@ async def test_the_example_runs_without_a_warning_from_behind_a_proxy(
 async def test_the_notebook_runs_on_a_real_kernel(
     platform: LocalService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Its cells in order, without a warning; all but the last show a table."""
+    """Its cells in order, without a warning; each shows a table."""
     move_home(monkeypatch, tmp_path)
     cells = [block.code for block in blocks() if block.heading == NOTEBOOK]
 
@@ -208,16 +211,17 @@ async def test_the_notebook_runs_on_a_real_kernel(
 
     assert len(shown) > 1
     assert [cell.stderr for cell in shown] == [""] * len(shown)
-    assert [len(cell.html) for cell in shown[:-1]] == [1] * len(shown[:-1])
+    assert [len(cell.html) for cell in shown] == [1] * len(shown)
 
 
-def code_under(heading: str) -> str:
-    (code,) = (block.code for block in blocks() if block.heading == heading)
-    return code
+async def run_script(folder: Path, *, limit: str = "15 * 60") -> tuple[int | None, str, str]:
+    (code,) = (block.code for block in blocks() if block.heading == SCRIPT)
+    assert code.count("15 * 60") == 1
+    return await run(code.replace("15 * 60", limit), folder, options=WITHOUT_DEBUG)
 
 
-async def test_the_cron_job_prints_one_line_per_kernel(platform: LocalService, tmp_path: Path) -> None:
-    status, stdout, stderr = await run(code_under("A cron job"), tmp_path, options=WITHOUT_DEBUG)
+async def test_the_script_prints_one_line_per_kernel(platform: LocalService, tmp_path: Path) -> None:
+    status, stdout, stderr = await run_script(tmp_path)
 
     assert (status, stderr) == (0, "")
     lines = sorted(line.split("\t")[:3] for line in stdout.splitlines())
@@ -227,26 +231,33 @@ async def test_the_cron_job_prints_one_line_per_kernel(platform: LocalService, t
     ]
 
 
-async def test_the_cron_job_names_the_workspace_that_failed_and_prints_the_rest(
+async def test_the_script_names_the_workspace_that_failed_and_prints_the_rest(
     platform: LocalService, tmp_path: Path
 ) -> None:
     platform.fail("finance", Fault(status=404))
 
-    status, stdout, stderr = await run(code_under("A cron job"), tmp_path, options=WITHOUT_DEBUG)
+    status, stdout, stderr = await run_script(tmp_path)
 
     assert (status, len(stdout.splitlines()), len(stderr.splitlines())) == (1, 1, 1)
-    assert re.search(r" ERROR idle_kernels: list_sessions of workspace 'finance': 404 NotAuthorizedOrNotFound", stderr)
+    assert stderr.startswith("failed: list_sessions of workspace 'finance': 404 NotAuthorizedOrNotFound")
 
 
-async def test_the_cron_job_says_in_one_line_why_it_could_not_ask(
+async def test_the_script_says_in_one_line_why_it_could_not_ask(
     platform: LocalService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("AIDP_INSTANCE_ID")
 
-    status, stdout, stderr = await run(code_under("A cron job"), tmp_path, options=WITHOUT_DEBUG)
+    status, stdout, stderr = await run_script(tmp_path)
 
     assert (status, stdout, len(stderr.splitlines())) == (2, "", 1)
-    assert " CRITICAL idle_kernels: " in stderr
+    assert stderr.startswith("gave up: no AI Data Platform is named")
+
+
+async def test_the_script_says_that_its_time_has_run_out(platform: LocalService, tmp_path: Path) -> None:
+    for key in ("analytics", "finance"):
+        platform.fail(key, Fault(delay=math.inf))
+
+    assert await run_script(tmp_path, limit="0.5") == (2, "", "gave up: not finished after 15 minutes\n")
 
 
 @pytest.mark.parametrize("line", demo_commands())
@@ -254,7 +265,8 @@ async def test_the_command_line_runs(platform: LocalService, line: str) -> None:
     process = await start(*shlex.split(line)[1:])
     stdout, stderr = await process.communicate()
 
-    assert (process.returncode, len(stderr.splitlines())) in ((0, 0), (1, 1)), stderr.decode()
+    failures = line.count("no-such-workspace")
+    assert (process.returncode, len(stderr.splitlines())) == (failures, failures), stderr.decode()
     assert stdout
 
 
@@ -263,14 +275,17 @@ def test_the_readme_has_examples_to_run() -> None:
     assert demo_commands()
 
 
-@pytest.mark.parametrize("block", [pytest.param(block, id=block.place) for block in blocks()])
+@pytest.mark.parametrize("block", [pytest.param(each, id=each.place) for each in (*blocks(), *docstring_blocks())])
 def test_every_block_is_run_by_somebody(block: Block) -> None:
-    """Python by the tests above; the steps of a shell block by CI or, where they are a demo, by the tests above too."""
+    """Python by the tests above; the steps of a shell block by CI or, where they are a demo, by the tests above too.
+
+    Blocks of text, which docstrings may have, are no examples.
+    """
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     steps = [step.strip() for line in block.code.splitlines() for step in line.split("&&")]
 
-    if block.language != "python":
-        assert block.language == "sh"
+    assert block.language in ("python", "sh" if block.heading else "text")
+    if block.language == "sh":
         assert [step for step in steps if step not in demo_commands() and not in_ci(step, ci)] == []
 
 

@@ -1,10 +1,9 @@
-"""What the README states about the package is true: options, defaults, errors, limits, links, names of tests."""
+"""What the README states about the package is true: options, defaults, errors, limits, links."""
 
 from __future__ import annotations
 
 import inspect
 import re
-from pathlib import Path
 from typing import Final
 
 import attrs
@@ -15,10 +14,8 @@ from aidp_sessions import AidpError, RetryPolicy, SessionsClient, Timeout
 from aidp_sessions._merge import PARKED_PER_SLOT
 from aidp_sessions._operations.messages import MAX_CLOCK_SKEW, THRESHOLD
 
-from .readme import TEXT, anchor, code_of, headings, links, section, tables
+from .readme import PACKAGE, ROOT, anchor, code_of, headings, links, section, tables
 
-TESTS: Final = Path(__file__).parent
-PACKAGE: Final = Path(aidp_sessions.__file__).parent
 OPTIONS = inspect.signature(SessionsClient.__init__).parameters
 ERRORS = {
     name: value
@@ -56,10 +53,11 @@ def test_the_table_of_options_is_the_signature_of_the_client() -> None:
 
 
 @pytest.mark.parametrize("policy", [Timeout, RetryPolicy])
-def test_the_tables_of_policies_are_their_fields(policy: type[attrs.AttrsInstance]) -> None:
-    rows = table("Options", f"field of `{policy.__name__}`")
+def test_policies_are_stated_with_every_field_and_its_default(policy: type[attrs.AttrsInstance]) -> None:
+    (stated,) = re.findall(rf"^- `({policy.__name__}\(.+?\))`", section("Options"), re.MULTILINE)
 
-    assert {code_of(name): value_of(default) for name, default, _ in rows} == attrs.asdict(policy())
+    assert re.findall(r"(\w+)=", stated) == list(attrs.asdict(policy()))
+    assert value_of(stated) == policy()
 
 
 def test_every_error_has_a_row_that_names_its_parents_and_no_other() -> None:
@@ -75,45 +73,22 @@ def test_every_attribute_of_an_error_is_named() -> None:
     assert {"permanent", "limit", "path", "exceptions", "sessions"} <= named
 
 
-def test_the_table_of_limits_states_the_constants() -> None:
-    defaults = {name: parameter.default for name, parameter in OPTIONS.items()}
+def test_limits_are_stated_as_they_are() -> None:
+    """Those that are no option."""
+    guarantees = section("Guarantees")
 
-    assert [limit for _, limit, _ in table("Limits", "what")] == [
-        str(defaults["max_concurrency"]),
-        f"{PARKED_PER_SLOT} × `max_concurrency`",
-        "2 × `max_concurrency`",
-        f"{THRESHOLD // MIB} MiB",
-        f"{defaults['max_response_bytes'] // MIB} MiB",
-        f"{Timeout().total:g} s",
-        f"{RetryPolicy().retry_after_cap:g} s",
-        f"{MAX_CLOCK_SKEW:g} s",
-    ]
-    assert {code_of(option) for _, _, option in table("Limits", "what") if option} <= OPTIONS.keys()
-
-
-def test_the_number_of_faults_is_that_of_the_matrix() -> None:
-    matrix = (TESTS / "faults" / "MATRIX.md").read_text(encoding="utf-8")
-    rows = [line for line in matrix.splitlines() if line.startswith("|")][2:]
-
-    assert f"{len(rows)} ways to break a connection or an answer" in TEXT
+    assert f"At most {PARKED_PER_SLOT} × `max_concurrency` calls wait for a retry" in guarantees
+    assert f"An answer of up to {THRESHOLD // MIB} MiB is yielded completely or not at all" in guarantees
+    assert f"a clock that is more than {MAX_CLOCK_SKEW:g} s off" in section("Retries")
+    assert f"asks {OPTIONS['max_concurrency'].default} of them at a time" in section("aidp_sessions")
 
 
 def test_every_variable_of_the_environment_that_is_read_is_named() -> None:
-    read = {name for path in PACKAGE.rglob("auth/*.py") for name in _VARIABLE.findall(path.read_text(encoding="utf-8"))}
+    """In the docstring of the package."""
+    read = {name for path in PACKAGE.rglob("*.py") for name in _VARIABLE.findall(path.read_text(encoding="utf-8"))}
 
     assert read
-    assert read - set(re.findall(r"`([A-Z_]+)`", section("Credentials and endpoints"))) == set()
-
-
-def test_every_test_that_is_named_exists() -> None:
-    sources = {path.name: path.read_text(encoding="utf-8") for path in TESTS.glob("test_*.py")}
-    files = set(re.findall(r"`(test_\w+\.py)`", TEXT))
-    functions = set(re.findall(r"`(test_\w+)`", TEXT))
-
-    assert files
-    assert functions
-    assert files - sources.keys() == set()
-    assert {name for name in functions if not any(f"def {name}(" in source for source in sources.values())} == set()
+    assert read - set(re.findall(r"`([A-Z_]+)`", aidp_sessions.__doc__ or "")) == set()
 
 
 def test_the_contents_lead_to_every_section_and_every_link_leads_somewhere() -> None:
@@ -123,4 +98,12 @@ def test_the_contents_lead_to_every_section_and_every_link_leads_somewhere() -> 
 
     assert inside - targets == set()
     assert {f"#{anchor(title)}" for title in headings(2)} - {"#try-it", "#contents"} <= inside
-    assert [link for link in files if not (TESTS.parent / link).is_file()] == []
+    assert [link for link in files if not (ROOT / link).is_file()] == []
+
+
+def test_every_link_of_the_benchmarks_leads_to_a_file() -> None:
+    folder = ROOT / "benchmarks"
+    files = {link for link in links((folder / "README.md").read_text(encoding="utf-8")) if not link.startswith("http")}
+
+    assert files
+    assert [link for link in files if not (folder / link).is_file()] == []
