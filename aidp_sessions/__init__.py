@@ -63,6 +63,13 @@ Read on OCI itself:
   `OCI_RESOURCE_PRINCIPAL_REGION`;
 - in a pod, `KUBERNETES_SERVICE_HOST`, `OCI_KUBERNETES_SERVICE_ACCOUNT_TOKEN_STRING`,
   `OCI_KUBERNETES_SERVICE_ACCOUNT_TOKEN_PATH` and `OCI_KUBERNETES_SERVICE_ACCOUNT_CERT_PATH`.
+
+Everything is logged to the logger `aidp_sessions`, which has no level and no handler of its own:
+
+- `DEBUG`: each attempt with its outcome, milliseconds and request id; each planned retry;
+- `INFO`: which credentials were chosen, and why; a workspace that answers `SessionStream.watch` again;
+- `WARNING`: a workspace that was skipped, or that `SessionStream.watch` could not reach; a token that cannot be
+  refreshed; a clock that is off; a key file that others can read.
 """
 
 from ._convert.codec import to_wire
