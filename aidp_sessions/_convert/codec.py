@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from ..errors import ResponseDecodeError
 from .wire_format import json_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from ..models import KernelSummary, SessionSummary, WorkspaceSummary
-    from . import fast, strict
+    from . import documents, fast, strict
     from .fast import ErrorBody
 else:
 
@@ -27,6 +29,9 @@ else:
 
     fast = _LazyModule(".fast")  # imports msgspec
     strict = _LazyModule(".strict")  # imports cattrs
+    documents = _LazyModule(".documents")  # imports cattrs
+
+T = TypeVar("T")
 
 _MAX_EXCERPT = 200
 
@@ -103,3 +108,16 @@ def to_wire(model: KernelSummary | SessionSummary | WorkspaceSummary) -> dict[st
     ``workspace_key`` is left out too, because the service does not send it. Timestamps end in ``Z``.
     """
     return strict.unstructure(model)
+
+
+def write_document(value: object, header: Mapping[str, object]) -> str:
+    """*header* and the fields of *value*, an instance of an attrs class, as one JSON object."""
+    return documents.write(value, header)
+
+
+def read_document(text: str | bytes, cls: type[T], header: Mapping[str, object], *, ignored: Iterable[str] = ()) -> T:
+    """The instance of *cls* that was written with *header*; fields named in *ignored* are not read.
+
+    Raises `ValueError` with the JSON path of the first value that is missing, unknown or wrong.
+    """
+    return documents.read(text, cls, header, ignored)

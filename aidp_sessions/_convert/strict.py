@@ -33,7 +33,7 @@ _WIRE_NAMES: Final[Mapping[type, dict[str, str]]] = {
 }
 
 
-def _strict_hook(expected: str, *kinds: type) -> Callable[[object, object], object]:
+def strict_hook(expected: str, *kinds: type) -> Callable[[object, object], object]:
     def structure(value: object, _: object) -> object:
         if type(value) not in kinds:
             raise TypeError(f"expected {expected}, not {json_name(value)}")
@@ -42,14 +42,14 @@ def _strict_hook(expected: str, *kinds: type) -> Callable[[object, object], obje
     return structure
 
 
-def _timestamp(value: object, _: object) -> datetime:
+def timestamp_hook(value: object, _: object) -> datetime:
     if type(value) is not str:
         raise TypeError(f"expected a string, not {json_name(value)}")
     return parse_timestamp(value)
 
 
 def _timestamp_or_none(value: object, _: object) -> datetime | None:
-    return None if value is None else _timestamp(value, _)
+    return None if value is None else timestamp_hook(value, _)
 
 
 def _tags(value: object, _: object) -> Mapping[str, Mapping[str, object]] | None:
@@ -67,10 +67,10 @@ def _tags(value: object, _: object) -> Mapping[str, Mapping[str, object]] | None
 def _converter(*, detailed: bool) -> Converter:
     converter = Converter(detailed_validation=detailed, omit_if_default=True)
     for kind, expected in ((str, "a string"), (int, "an integer"), (bool, "a boolean")):
-        converter.register_structure_hook(kind, _strict_hook(expected, kind))
+        converter.register_structure_hook(kind, strict_hook(expected, kind))
         # Without this, cattrs checks for None in one call and converts in a second.
-        converter.register_structure_hook(kind | None, _strict_hook(expected, kind, type(None)))
-    converter.register_structure_hook(datetime, _timestamp)
+        converter.register_structure_hook(kind | None, strict_hook(expected, kind, type(None)))
+    converter.register_structure_hook(datetime, timestamp_hook)
     converter.register_structure_hook(datetime | None, _timestamp_or_none)
     converter.register_unstructure_hook(datetime, lambda moment: moment.isoformat().replace("+00:00", "Z"))
     for cls in _WIRE_CLASSES:
