@@ -125,3 +125,22 @@ class WorkspaceSummary:
     is_private_network_enabled: bool | None = None
     aic_user_schema_name: str | None = None
     extra: Mapping[str, object] = attrs.field(default=NO_FIELDS, hash=False)
+
+
+@attrs.frozen(kw_only=True)
+class AttachedSession:
+    """A session as its cluster reports it (field ``attachedSessions`` of ``ClusterSummary``); it has no id.
+
+    Attributes:
+        type: ``NOTEBOOK``, ``FILE`` or another string.
+        path: path of the notebook.
+        state: ``ACTIVE``, ``IDLE`` or another string.
+        last_command_run: when the last command ran, as the service wrote it.
+        extra: fields of the answer that this version does not know.
+    """
+
+    type: str | None = None
+    path: str | None = None
+    state: str | None = None
+    last_command_run: str | None = None
+    extra: Mapping[str, object] = attrs.field(default=NO_FIELDS, hash=False)

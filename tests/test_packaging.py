@@ -26,12 +26,12 @@ NAMES = sorted(".".join(path.relative_to(PACKAGE).with_suffix("").parts) for pat
 # A room (a folder, or a file beside the folders) imports only from rooms that stand before it.
 ROOMS = (
     *("_version", "errors", "models", "activity", "policies", "events", "endpoints", "_merge"),
-    *("_convert", "_display", "results", "auth", "_operations", "_transport", "streams"),
+    *("_convert", "_display", "results", "auth", "_operations", "_transport", "streams", "culling"),
     *("principals", "_options", "_api", "client", "otel", "__init__", "testing", "cli", "__main__"),
 )
 # The same inside each folder, for the folders whose files import one another.
 FILES = {
-    "_convert": ("wire_format", "strict", "fast", "codec", "incremental"),
+    "_convert": ("wire_format", "strict", "fast", "documents", "codec", "incremental"),
     "_display": ("text", "html"),
     "auth": ("secrets", "keys", "certificates", "signing", "token", "files", "config", "regions"),
     "_operations": ("encoding", "messages", "redaction", "failures", "listings", "generic", "buffering"),
@@ -40,6 +40,7 @@ FILES = {
         *("observer", "exchange", "call", "fetch"),
     ),
     "streams": ("keys", "changes", "stream"),
+    "culling": ("policy", "plan"),
     "principals": (
         *("token_service", "refresh", "api_key", "session_token", "instance", "resource", "oke", "delegation"),
         *("oci_adapter", "factories", "settings"),
@@ -52,7 +53,7 @@ UNKNOWN_TO_STREAMS = {"_transport", "_operations", "_convert", "endpoints", "aut
 DOORS = {
     "aiohttp": {"_transport", "testing"},
     "backoff": {"policies"},
-    "cattrs": {"_convert.strict"},
+    "cattrs": {"_convert.strict", "_convert.documents"},
     "click": {"cli.options", "cli.running", "cli.queries", "cli.commands"},
     "cryptography": {"auth.keys", "auth.certificates", "testing"},
     "msgspec": {"_convert.fast"},
@@ -131,6 +132,12 @@ def test_streams_know_no_transport() -> None:
     inside = {other for name in NAMES if room(name) == "streams" for other in imports(name)[0]}
 
     assert {room(other) for other in inside} & UNKNOWN_TO_STREAMS == set()
+
+
+def test_culling_knows_no_transport() -> None:
+    inside = {other for name in NAMES if room(name) == "culling" for other in imports(name)[0]}
+
+    assert {room(other) for other in inside} & {"_transport", "_operations", "endpoints", "auth"} == set()
 
 
 def test_only_the_command_imports_the_local_service() -> None:
