@@ -21,8 +21,8 @@ from random import Random
 from typing import TYPE_CHECKING, Final
 
 from aidp_sessions import AidpError, RetryPolicy, Timeout
-from tests.fuzzing import BODIES, check_decoding, check_result, edited, some_edits, some_message
-from tests.raw_server import RawServer, close
+from tests.helpers.fuzzing import BODIES, check_decoding, check_result, edited, some_edits, some_message
+from tests.helpers.raw_server import RawServer, close
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ import uvloop
 
 from aidp_sessions.testing import LocalService
 
-from .jupyter import JupyterProcess, start_jupyter
+from .helpers.jupyter import JupyterProcess, start_jupyter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping

@@ -13,7 +13,7 @@ import attrs
 from aidp_sessions import AidpError, RetryPolicy, SessionsClient, Timeout
 from aidp_sessions.testing import LocalService
 
-from ..raw_server import Times
+from ..helpers.raw_server import Times
 from .catalogue import ALL, first
 from .proxy import Fault, FaultProxy
 

@@ -12,7 +12,7 @@ from aidp_sessions import RetryPolicy
 from aidp_sessions.testing import LocalService
 from aidp_sessions.testing._service import identity as _identity
 
-from ..raw_server import Times
+from ..helpers.raw_server import Times
 from . import matrix
 from .catalogue import PASSING, Seeded
 from .proxy import FaultProxy

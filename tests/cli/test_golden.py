@@ -1,0 +1,105 @@
+"""Whole screens of the command, for the demo's platform with one failure, at a fixed time and several widths."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from typing import TYPE_CHECKING
+
+import pytest
+from rich.console import Console
+
+from aidp_sessions import SessionChange
+from aidp_sessions.activity import idle_predicate
+from aidp_sessions.cli.live import LiveView
+from aidp_sessions.cli.report import Report
+from aidp_sessions.cli.tables import print_report, print_workspaces
+from aidp_sessions.testing import Fault, LocalService, populate_demo
+
+from ..golden import assert_golden
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from aidp_sessions import SessionsClient, SessionSummary
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.fixture
+async def demo() -> AsyncIterator[SessionsClient]:
+    async with LocalService() as service, service.client() as client:
+        populate_demo(service, now=NOW)
+        service.fail("legacy-migration", Fault(status=404))
+        yield client
+
+
+def console(columns: int, lines: int = 24) -> Console:
+    return Console(file=StringIO(), width=columns, height=lines, force_terminal=True, color_system=None)
+
+
+def shown(screen: Console) -> str:
+    assert isinstance(screen.file, StringIO)
+    return screen.file.getvalue()
+
+
+async def collect_report(client: SessionsClient, keep: Callable[[SessionSummary], bool], adjective: str = "") -> Report:
+    report = Report(now=NOW, adjective=adjective)
+    async for outcome in client.sessions().by_workspace():
+        report.kept += report.record(outcome, keep)
+    return report
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+async def test_idle_kernels_of_the_demo(demo: SessionsClient, columns: int) -> None:
+    screen = console(columns)
+
+    print_report(await collect_report(demo, idle_predicate(NOW - timedelta(days=7)), adjective="idle"), screen)
+
+    assert_golden(f"demo-idle-{columns}", shown(screen))
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+async def test_every_session_of_the_demo(demo: SessionsClient, columns: int) -> None:
+    screen = console(columns)
+
+    print_report(await collect_report(demo, lambda session: session.workspace_key in ("churn", "pricing")), screen)
+
+    assert_golden(f"demo-list-{columns}", shown(screen))
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+async def test_the_workspaces_of_the_demo(demo: SessionsClient, columns: int) -> None:
+    screen = console(columns)
+
+    print_workspaces([workspace async for workspace in demo.workspaces()], screen)
+
+    assert_golden(f"demo-workspaces-{columns}", shown(screen))
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+async def test_the_board_of_watch_fills_its_terminal_and_no_more(
+    demo: SessionsClient, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen, board = console(columns), LiveView(title="Idle for 7 d 0 h, every 5 min", clock=lambda: NOW)
+    report = await collect_report(demo, idle_predicate(NOW - timedelta(days=7)))
+    for session in sorted(report.kept, key=lambda session: session.id or ""):
+        board.changed(SessionChange(kind="appeared", session=session), NOW)
+    for error in report.failures:
+        board.outage(error.workspace_key, error)
+
+    screen.print(board)
+
+    text = shown(screen)
+    assert len(text.splitlines()) < 24
+    assert_golden(f"demo-watch-{columns}", text)

@@ -1,0 +1,90 @@
+"""``--html FILE``: the report page beside what is printed, or a clear word before anything is asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aidp_sessions.testing import Fault, LocalService
+
+from ..helpers.cli_runner import (
+    forget_settings,
+    invoke,
+    lines,
+    point_to,
+    wire,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def platform(service: LocalService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> LocalService:
+    forget_settings(monkeypatch, tmp_path)
+    point_to(service, monkeypatch, tmp_path)
+    service.add_workspace("analytics", [wire("idler"), wire("worker", execution_state="busy")])
+    return service
+
+
+@pytest.mark.parametrize(
+    ("arguments", "title", "shown"),
+    [
+        (["list"], "Notebook sessions", {"idler", "worker"}),
+        (["idle", "--since", "1h"], "Idle notebook sessions", {"idler"}),
+        (["busy"], "Busy notebook sessions", {"worker"}),
+    ],
+)
+async def test_the_page_holds_the_sessions_that_are_printed(
+    platform: LocalService, tmp_path: Path, arguments: list[str], title: str, shown: set[str]
+) -> None:
+    file = tmp_path / "report.html"
+
+    result = await invoke(*arguments, "--html", str(file))
+
+    page = file.read_text(encoding="utf-8")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert {line["id"] for line in lines(result.stdout)} == shown
+    assert {name for name in ("idler", "worker") if f"Workspace/{name}.ipynb" in page} == shown
+    assert f"<title>{title}</title>" in page
+
+
+async def test_a_workspace_that_failed_is_on_the_page(platform: LocalService, tmp_path: Path) -> None:
+    platform.add_workspace("forbidden")
+    platform.fail("forbidden", Fault(status=403, times=None))
+    file = tmp_path / "report.html"
+
+    result = await invoke("list", "--html", str(file))
+
+    assert result.exit_code == 1
+    assert "list_sessions of workspace &#x27;forbidden&#x27;: 403" in file.read_text(encoding="utf-8")
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+async def test_a_run_that_finds_out_nothing_leaves_the_old_page(platform: LocalService, tmp_path: Path) -> None:
+    platform.fail(None, Fault(status=403, times=None))
+    file = tmp_path / "report.html"
+    file.write_text("old")
+    before = names(tmp_path)
+
+    result = await invoke("list", "--html", str(file))
+
+    assert result.exit_code == 1
+    assert file.read_text() == "old"
+    assert names(tmp_path) == before
+
+
+@pytest.mark.parametrize("path", ["absent/report.html", "."])
+async def test_a_file_that_cannot_be_written_is_wrong_usage_before_anything_is_asked(
+    platform: LocalService, tmp_path: Path, path: str
+) -> None:
+    result = await invoke("list", "--html", str(tmp_path / path))
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.splitlines()[-1].startswith("Error: Invalid value for '--html': ")
+    assert str(tmp_path) in result.stderr
+    assert platform.request_count == 0

@@ -1,0 +1,166 @@
+"""How the command words what it found: tables, ages, totals, and text that must not reach a terminal as it is."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from io import BytesIO, StringIO, TextIOWrapper
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from rich.console import Console
+
+from aidp_sessions import Activity, AidpError, KernelSummary, SessionSummary
+from aidp_sessions._display.text import format_duration, strip_control_chars
+from aidp_sessions.cli.formats import json_lines
+from aidp_sessions.cli.report import Report, error_console, print_failure
+from aidp_sessions.cli.tables import print_report, terminal
+
+from ..golden import assert_golden
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+def session(path: str, state: str | None, minutes: float, *, workspace: str = "churn") -> SessionSummary:
+    kernel = KernelSummary(
+        name="python3", execution_state=state, last_activity=NOW - timedelta(minutes=minutes), connections=1
+    )
+    return SessionSummary(path=path, workspace_key=workspace, kernel=kernel)
+
+
+REPORT = Report(
+    now=NOW,
+    adjective="interesting",
+    kept=[
+        session("Workspace/features/a_rather_long_name_of_a_notebook.ipynb", "idle", 192),
+        session("Workspace/now.ipynb", "busy", 0.5, workspace="pricing"),
+        session("Workspace/just_now.ipynb", "idle", 0.5, workspace="pricing"),
+        session("Workspace/深層学習.ipynb", "idle", 60 * 24 * 40 + 60 * 7),
+        SessionSummary(name="warming up", workspace_key="churn", id="4a5b"),
+        session("Workspace/odd.ipynb", "hibernating", 3, workspace="churn"),
+    ],
+    seen={
+        "churn": Counter({Activity.IDLE: 199, Activity.UNKNOWN: 1}),
+        "pricing": Counter({Activity.IDLE: 4, Activity.BUSY: 9, Activity.NO_KERNEL: 1}),
+        "nothing-runs": Counter(),
+    },
+    failures=[AidpError("down")],
+)
+
+
+def render(report: Report, width: int, *, terminal: bool = True, encoding: str = "utf-8") -> str:
+    buffer = BytesIO()
+    file = TextIOWrapper(buffer, encoding=encoding, write_through=True)
+    print_report(report, Console(file=file, width=width, force_terminal=terminal, color_system=None))
+    return buffer.getvalue().decode(encoding)
+
+
+@pytest.mark.parametrize("width", [40, 60, 72, 125])
+def test_a_table_fits_its_terminal_sorted_by_idle_time(width: int) -> None:
+    shown = render(REPORT, width)
+
+    assert_golden(f"mixed-{width}", shown)
+    assert max(map(cell_len, shown.splitlines()[:-1])) <= width
+
+
+def test_where_it_gets_narrow_the_id_goes_first_then_kernel_connections_and_bar_but_never_how_long() -> None:
+    headings = [" ".join(render(REPORT, width).splitlines()[0].split()) for width in range(130, 50, -1)]
+
+    assert list(dict.fromkeys(headings)) == [
+        "Workspace Session Kernel State Idle for Conn. Id",
+        "Workspace Session Kernel State Idle for Conn.",
+        "Workspace Session State Idle for Conn.",
+        "Workspace Session State Idle for",
+    ]
+
+
+def test_ids_and_keys_are_whole_where_80_columns_are_all_there_is() -> None:
+    key = "2f9d7c1e-0b44-4f6e-9a39-6f1f5b1c7f10"
+    kept = [session("Workspace/a_notebook_with_a_name.ipynb", "idle", 5, workspace=key)]
+
+    row = render(Report(now=NOW, kept=kept), 80).splitlines()[2]
+
+    assert row == f"{key}  …tebook_with_a_name.ipynb  idle      5 min"
+
+
+def test_a_table_on_its_way_to_a_file_is_never_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = StringIO()
+    monkeypatch.setattr("sys.stdout", file)
+    monkeypatch.setenv("COLUMNS", "10")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+
+    print_report(REPORT, terminal())
+
+    assert_golden("mixed-125", re.sub("\x1b[^m]*m", "", file.getvalue()))
+
+
+def test_a_terminal_without_line_drawing_gets_bars_and_rules_of_ascii() -> None:
+    kept = [session("Workspace/" + "long" * 20, "idle", 300)]
+
+    assert_golden("ascii-80", render(Report(now=NOW, kept=kept, seen={"churn": Counter()}), 80, encoding="ascii"))
+
+
+def test_a_table_without_rows_is_its_totals() -> None:
+    seen = {"a": Counter({Activity.BUSY: 1}), "b": Counter[Activity]()}
+
+    assert render(Report(now=NOW, adjective="idle", seen=seen), 80) == "0 idle of 1 session in 2 workspaces\n"
+
+
+def test_the_line_of_totals_says_what_is_missing_from_them() -> None:
+    report = Report(now=NOW, failures=[AidpError("down")] * 2, unlisted=AidpError("down"), interrupted=True)
+
+    assert report.summary() == (
+        "0 sessions in 0 workspaces; 2 workspaces failed; not all workspaces are known; interrupted"
+    )
+
+
+@pytest.mark.parametrize(
+    ("duration", "text"),
+    [
+        (timedelta(0), "0 s"),
+        (timedelta(seconds=59.9), "59 s"),
+        (timedelta(minutes=1), "1 min"),
+        (timedelta(minutes=59, seconds=59), "59 min"),
+        (timedelta(hours=1), "1 h 0 min"),
+        (timedelta(hours=3, minutes=12, seconds=40), "3 h 12 min"),
+        (timedelta(hours=23, minutes=59), "23 h 59 min"),
+        (timedelta(days=1), "1 d 0 h"),
+        (timedelta(days=40, hours=7, minutes=50), "40 d 7 h"),
+    ],
+)
+def test_an_age_is_given_in_its_two_largest_units_cut_off_not_rounded(duration: timedelta, text: str) -> None:
+    assert format_duration(duration) == text
+
+
+@given(st.text())
+def test_printable_text_has_no_control_characters_and_keeps_every_printable_one(text: str) -> None:
+    shown = strip_control_chars(text)
+
+    assert shown.isprintable()
+    assert [new for old, new in zip(text, shown, strict=True) if old.isprintable()] == [
+        c for c in text if c.isprintable()
+    ]
+
+
+def test_names_cannot_steer_the_terminal_nor_colour_the_table() -> None:
+    tricky = session("\x1b[2J[red]:smile:\n\u202egone", "idle\x1b]0;title\x07", 5, workspace="[/]\x9b1m")
+
+    shown = render(Report(now=NOW, kept=[tricky]), 200)
+
+    assert "\ufffd[2J[red]:smile: \ufffdgone" in shown
+    assert all(char.isprintable() or char == "\n" for char in shown)
+
+
+def test_json_lines_are_ascii_so_that_no_locale_can_spoil_them() -> None:
+    odd = SessionSummary(name="深\x1b\u2028", workspace_key="ü")
+
+    assert json_lines([odd]) == '{"workspaceKey": "\\u00fc", "name": "\\u6df1\\u001b\\u2028"}\n'
+
+
+def test_a_failure_is_one_line_of_plain_text_where_stderr_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    print_failure(AidpError("<html>\n[bold]" + "x" * 300 + "\x1b[0m"), error_console())
+
+    assert capsys.readouterr().err == "failed: <html> [bold]" + "x" * 300 + "\ufffd[0m\n"

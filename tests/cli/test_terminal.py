@@ -1,0 +1,131 @@
+"""The command on a real terminal: tables, colours, the bar, the board of ``watch``, and Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aidp_sessions.testing import Fault, LocalService
+
+from ..helpers.cli_runner import forget_settings, lines, point_to, wire
+from ..helpers.terminal import on_terminal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are POSIX")
+COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-9]m")
+
+
+@pytest.fixture(autouse=True)
+def _an_ordinary_terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    forget_settings(monkeypatch, tmp_path)
+    monkeypatch.setenv("TERM", "xterm-256color")
+
+
+@pytest.fixture
+def platform(service: LocalService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> LocalService:
+    point_to(service, monkeypatch, tmp_path)
+    return service
+
+
+@pytest.mark.parametrize(
+    ("arguments", "heading", "last"),
+    [
+        (["busy", "--workspace", "churn"], "Workspace  Session +.*State +Conn.", r"\d+ busy of 27 sessions in 1 "),
+        (["workspaces"], "Key +Name +State +Type +Private network +Created", "13 workspaces$"),
+        (["whoami"], "signer +ApiKeySigner", "service's clock +[+-][01] s from ours"),
+    ],
+)
+async def test_a_terminal_gets_a_table_in_colour_within_its_width(
+    arguments: list[str], heading: str, last: str
+) -> None:
+    async with on_terminal(*arguments, "--demo", columns=100) as terminal:
+        status = await terminal.end()
+
+    assert status == 0
+    assert re.search(f"^{heading}", terminal.text, re.MULTILINE)
+    assert re.match(last, terminal.text.splitlines()[-1])
+    assert arguments == ["whoami"] or COLOUR.search(terminal.raw)
+
+
+async def test_no_color_means_no_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    async with on_terminal("list", "--demo", "--workspace", "churn") as terminal:
+        status = await terminal.end()
+
+    assert status == 0
+    assert re.search(r"^27 sessions in 1 workspace$", terminal.text, re.MULTILINE)
+    assert not COLOUR.search(terminal.raw)
+
+
+async def test_a_bar_counts_while_workspaces_are_asked_and_ctrl_c_leaves_the_table_of_what_was_found(
+    platform: LocalService,
+) -> None:
+    platform.add_workspace("fast", [wire("a")])
+    platform.add_workspace("bad")
+    platform.fail("bad", Fault(status=403, times=None))
+    platform.add_workspace("hesitant", [wire("b")])
+    platform.fail("hesitant", Fault(status=503, retry_after=0.01))
+    platform.add_workspace("never")
+    platform.fail("never", Fault(delay=math.inf))
+
+    async with on_terminal("list", columns=100) as terminal:
+        await terminal.until(r" 3/4 workspaces .*· 1 failed · 1 retry")
+        terminal.process.send_signal(signal.SIGINT)
+        status = await terminal.end()
+
+    assert status == 130
+    assert len(re.findall("^failed: .*'bad'", terminal.text, re.MULTILINE)) == 1
+    assert terminal.text.endswith("\n2 sessions in 2 workspaces; 1 workspace failed; interrupted\n")
+    assert terminal.raw.rindex("\x1b[?25h") > terminal.raw.rindex("\x1b[?25l"), "the cursor is back"
+
+
+async def test_the_bar_is_on_standard_error_and_only_json_is_on_standard_output(platform: LocalService) -> None:
+    platform.add_workspace("a", [wire("a")])
+
+    async with on_terminal("list", stdout=asyncio.subprocess.PIPE) as terminal:
+        status = await terminal.end()
+        assert terminal.process.stdout is not None
+        found = await terminal.process.stdout.read()
+
+    assert status == 0
+    assert [line["id"] for line in lines(found.decode())] == ["a"]
+    assert re.search("[01]/1 workspaces", terminal.text)
+
+
+@pytest.mark.parametrize("arguments", [["--no-progress"], ["--output", "jsonl"]])
+async def test_there_is_no_bar_if_it_is_not_wanted_or_would_stand_between_lines(
+    platform: LocalService, arguments: list[str]
+) -> None:
+    platform.add_workspace("a")
+
+    async with on_terminal("list", *arguments) as terminal:
+        status = await terminal.end()
+
+    assert status == 0
+    assert "workspaces" not in terminal.text
+
+
+async def test_watch_shows_a_board_until_ctrl_c_and_leaves_its_last_state(platform: LocalService) -> None:
+    platform.add_workspace("a", [wire("first"), wire("second", execution_state="busy")])
+    platform.add_workspace("bad")
+    platform.fail("bad", Fault(status=403, times=None))
+
+    async with on_terminal("watch", "--every", "7m", columns=100) as terminal:
+        await terminal.until("All sessions, every 7 min · 2 sessions")
+        terminal.process.send_signal(signal.SIGINT)
+        status = await terminal.end()
+
+    assert status == 130
+    last = terminal.text[terminal.text.rindex("All sessions") :]
+    assert re.search("^a +Workspace/second.ipynb +python3 +busy", last, re.MULTILINE)
+    assert re.search("appeared  busy  a  Workspace/second.ipynb", last)
+    assert re.search("^failed: .*'bad'", last, re.MULTILINE)

@@ -1,0 +1,128 @@
+"""What cannot be meant is refused by name before anything is sent."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from aidp_sessions import SessionsClient
+from aidp_sessions.testing import LocalService
+
+from ..helpers.frozen_service import Frozen, standstill
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+WIRE_NAMES: Final = {"agent_flow_key": "agentFlowKey"}
+
+
+@pytest.fixture
+async def frozen() -> AsyncIterator[Frozen]:
+    async with standstill() as frozen:
+        yield frozen
+
+
+@pytest.mark.parametrize("key", ["", " ", "\t", ".", "..", "a\nb", "\x00", "a\x7f", "\x85", "\ud800"])
+async def test_a_bad_workspace_key_is_refused_before_any_request(frozen: Frozen, key: str) -> None:
+    """Blank, dotted, with control characters or half a character: a ValueError that shows it."""
+    with pytest.raises(ValueError, match=re.escape(f"workspace_key={key!r}")):
+        await frozen.client.list_sessions(key)
+    with pytest.raises(ValueError, match=re.escape(f"workspace_key={key!r}")):
+        frozen.client.sessions([key, "analytics"])
+    assert frozen.service.request_count == 0
+
+
+@pytest.mark.parametrize("identifier", ["", " ", "a b", "a.b", "é", "a\r\nx: y", "a/b"])
+async def test_an_invalid_request_id_is_refused_before_any_request(frozen: Frozen, identifier: str) -> None:
+    """The documented characters only, so no header can be smuggled in."""
+    with pytest.raises(ValueError, match=re.escape(f"opc_request_id={identifier!r} may hold only letters")):
+        await frozen.client.list_sessions("analytics", opc_request_id=identifier)
+    assert frozen.service.request_count == 0
+
+
+@pytest.mark.parametrize("name", ["workspace_key", "agent_flow_key", "cluster_id", "path", "opc_request_id"])
+@pytest.mark.parametrize("value", [5, b"x", True, ["x"]])
+async def test_an_argument_that_is_not_a_string_is_refused_before_any_request(
+    frozen: Frozen, name: str, value: object
+) -> None:
+    """A TypeError with the name of the argument, as it is sent."""
+    arguments: dict[str, Any] = {"workspace_key": "analytics", name: value}
+    with pytest.raises(TypeError, match=f"^{WIRE_NAMES.get(name, name)} must be a string, not"):
+        await frozen.client.list_sessions(**arguments)
+    assert frozen.service.request_count == 0
+
+
+async def test_no_workspace_key_is_refused_before_any_request(frozen: Frozen) -> None:
+    """None is not a key; of `sessions` it means every workspace, of `list_sessions` nothing."""
+    with pytest.raises(TypeError, match=r"^workspace_key must be a string, not NoneType$"):
+        await frozen.client.list_sessions(None)  # type: ignore[arg-type]  # on purpose
+    assert frozen.service.request_count == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "message"),
+    [
+        ({"max_concurrency": 0}, ValueError, "max_concurrency=0 must be at least 1"),
+        ({"max_concurrency": -1}, ValueError, "max_concurrency=-1 must be at least 1"),
+        ({"max_concurrency": 2.0}, TypeError, "max_concurrency must be a whole number, not 2.0"),
+        ({"max_concurrency": "2"}, TypeError, "max_concurrency must be a whole number, not '2'"),
+        ({"max_concurrency": True}, TypeError, "max_concurrency must be a whole number, not True"),
+        ({"on_error": "ignore"}, ValueError, "on_error='ignore' must be 'defer', 'raise' or 'skip'"),
+        ({"on_error": None}, ValueError, "on_error=None must be 'defer', 'raise' or 'skip'"),
+        ({"path": 5}, TypeError, "path must be a string, not int"),
+    ],
+)
+async def test_a_bad_option_of_a_stream_is_refused_before_any_request(
+    frozen: Frozen, options: dict[str, Any], kind: type[Exception], message: str
+) -> None:
+    """At the call that gave it, not when the stream is read."""
+    with pytest.raises(kind) as caught:
+        frozen.client.sessions(["analytics"], **options)
+
+    assert (str(caught.value), frozen.service.request_count) == (message, 0)
+
+
+async def test_a_naive_moment_is_refused_before_any_request(frozen: Frozen) -> None:
+    """idle_since() itself raises; nothing has to be iterated."""
+    with pytest.raises(ValueError, match="has no time zone; add one"):
+        frozen.client.sessions(["analytics"]).idle_since(datetime(2026, 11, 23))  # noqa: DTZ001  # on purpose
+    assert frozen.service.request_count == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "says"),
+    [
+        ({"platform_id": ""}, ValueError, "platform_id '' is not an OCID"),
+        ({"platform_id": "my platform"}, ValueError, "platform_id 'my platform' is not an OCID"),
+        ({"platform_id": "ocid1.aidataplatform"}, ValueError, "platform_id 'ocid1.aidataplatform' is not an OCID"),
+        ({"platform_id": "ocid1.x.oc1.iad.a/../b"}, ValueError, "platform_id 'ocid1.x.oc1.iad.a/../b' is not an OCID"),
+        ({"platform_id": None}, TypeError, "platform_id must be a string, not NoneType"),
+        ({"endpoint": "http://aidp.example.com"}, ValueError, "endpoint 'http://aidp.example.com' must use https"),
+        ({"endpoint": "http://10.0.0.1"}, ValueError, "endpoint 'http://10.0.0.1' must use https"),
+        ({"endpoint": "aidp.example.com"}, ValueError, "did you mean 'https://aidp.example.com'?"),
+        ({"endpoint": 5}, TypeError, "endpoint must be a string, not int"),
+        ({"api_version": "v1"}, ValueError, "api_version='v1' must be eight digits"),
+        ({"max_concurrency": 0}, ValueError, "max_concurrency=0 must be at least 1"),
+        ({"max_response_bytes": 0}, ValueError, "max_response_bytes=0 must be at least 1"),
+        ({"timeout": 30}, TypeError, "timeout"),
+        ({"timeout": None}, TypeError, "timeout"),
+        ({"retry": 3}, TypeError, "retry"),
+        ({"retry": None}, TypeError, "retry"),
+    ],
+)
+def test_a_client_that_cannot_be_right_is_never_built(
+    options: dict[str, Any], kind: type[Exception], says: str
+) -> None:
+    """Outside any loop, and each message names the value."""
+    fine: dict[str, Any] = {
+        "platform_id": "ocid1.aidataplatform.oc1.iad.amaaaa",
+        "signer": LocalService().signer,
+        "endpoint": "https://aidp.example.com",
+    }
+    with pytest.raises(kind) as caught:
+        SessionsClient(**{**fine, **options})
+
+    assert says in str(caught.value)

@@ -1,0 +1,266 @@
+"""The operation "Get available sessions", row by row of its documentation: real sockets, real signatures."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import product
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+import pytest
+
+from aidp_sessions.errors import ResponseDecodeError
+from aidp_sessions.models import SessionSummary
+from aidp_sessions.results import SessionCollection
+from aidp_sessions.testing import Fault, LocalService
+
+from ..helpers.frozen_service import (
+    KERNEL,
+    KERNEL_MODEL,
+    SESSION,
+    SESSION_MODEL,
+    Frozen,
+    failed,
+    standstill,
+    target,
+)
+from ..helpers.strategies import KERNEL_FIELDS, SESSION_FIELDS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+GENERATED_ID: Final = re.compile(r"[A-Z0-9]{28}")
+PYTHON_NAMES: Final = {"agentFlowKey": "agent_flow_key", "lifecycleState": "lifecycle_state"}
+
+PATH: Final = "Workspace/a b+c,é&日=?.ipynb"
+CLUSTER: Final = "c/1"
+FLOW: Final = "flow #1%2F"
+FILTERS: Final = {"cluster_id": CLUSTER, "path": PATH, "agent_flow_key": FLOW}
+ENCODED: Final = {
+    "cluster_id": "cluster_id=c%2F1",
+    "path": "path=Workspace%2Fa%20b%2Bc%2C%C3%A9%26%E6%97%A5%3D%3F.ipynb",
+    "agent_flow_key": "agentFlowKey=flow%20%231%252F",
+}
+
+
+@pytest.fixture
+async def frozen() -> AsyncIterator[Frozen]:
+    async with standstill() as frozen:
+        yield frozen
+
+
+@pytest.mark.parametrize("given", list(product([False, True], repeat=3)))
+async def test_each_combination_of_filters_is_sent_and_obeyed(frozen: Frozen, given: tuple[bool, bool, bool]) -> None:
+    """The request line is the expected one to the byte, and exactly the sessions that match come back."""
+    every: list[dict[str, Any]] = [
+        dict(zip(FILTERS, values, strict=True)) for values in product((CLUSTER, "c"), (PATH, "p"), (FLOW, "f"))
+    ]
+    items = [SessionSummary(id=str(number), **values) for number, values in enumerate(every)]
+    frozen.service.set_sessions("analytics", items)
+    chosen: dict[str, Any] = {name: FILTERS[name] for name, wanted in zip(FILTERS, given, strict=True) if wanted}
+    found = await frozen.client.list_sessions("analytics", **chosen)
+
+    query = "&".join(ENCODED[name] for name in chosen)
+    assert [(request.method, request.target) for request in frozen.service.requests] == [
+        ("GET", target(frozen.service, query=query))
+    ]
+    assert [session.id for session in found] == [
+        str(number) for number, values in enumerate(every) if chosen.items() <= values.items()
+    ]
+    assert len(found) == 2 ** (3 - len(chosen))
+
+
+@pytest.mark.parametrize(
+    "key", ["analytics", "a b", "a/b", "a%2Fb", "é日😀", "a?b#c", "+", "~a.b_c-d", "...", ":@!$&'()*,;="]
+)
+async def test_any_workspace_key_arrives_as_one_segment(frozen: Frozen, key: str) -> None:
+    """The signature holds for what was sent, and the service reads the very key that was given."""
+    if key != "analytics":
+        frozen.service.add_workspace(key, [{"id": key}])
+    found = await frozen.client.list_sessions(key)
+
+    (request,) = frozen.service.requests
+    assert (request.workspace_key, request.target) == (key, target(frozen.service, key))
+    assert [session.workspace_key for session in found] == [key]
+
+
+async def test_an_empty_filter_is_a_filter(frozen: Frozen) -> None:
+    """Sessions of no path in particular are not all sessions."""
+    assert (await frozen.client.list_sessions("analytics", path="")).items == ()
+    assert frozen.service.requests[-1].target == target(frozen.service, query="path=")
+
+
+async def test_the_request_id_that_is_given_is_sent_and_comes_back(frozen: Frozen) -> None:
+    """In both directions, unchanged, on a success."""
+    found = await frozen.client.list_sessions("analytics", opc_request_id="My_Id-1")
+
+    assert frozen.service.requests[-1].headers["opc-request-id"] == "My_Id-1"
+    assert found.opc_request_id == "My_Id-1"
+
+
+async def test_a_request_id_is_made_up_where_none_is_given(frozen: Frozen) -> None:
+    """Each call has its own, so that even a timeout can be traced."""
+    first = await frozen.client.list_sessions("analytics")
+    second = await frozen.client.list_sessions("analytics")
+    sent = [request.headers["opc-request-id"] for request in frozen.service.requests]
+
+    assert all(GENERATED_ID.fullmatch(identifier) for identifier in sent)
+    assert [first.opc_request_id, second.opc_request_id] == sent
+    assert sent[0] != sent[1]
+
+
+async def test_the_request_id_of_the_service_wins(frozen: Frozen) -> None:
+    """Oracle's own id is the one to quote, on success and on failure."""
+    frozen.service.fail("analytics", Fault(headers={"OPC-Request-ID": "ORACLE-1"}))
+    found = await frozen.client.list_sessions("analytics", opc_request_id="mine")
+    frozen.service.fail("analytics", Fault(status=404, headers={"OPC-Request-ID": "ORACLE-2"}))
+    error = await failed(frozen.client, opc_request_id="mine")
+
+    assert found.opc_request_id == "ORACLE-1"
+    assert (error.opc_request_id, error.request_ids) == ("ORACLE-2", ("mine",))
+
+
+async def test_an_answer_is_decoded_whole(frozen: Frozen) -> None:
+    """All thirteen fields, both headers, and nothing beside them."""
+    found = await frozen.client.list_sessions("analytics", opc_request_id="R")
+
+    assert found == SessionCollection(items=(SESSION_MODEL,), etag=found.etag, opc_request_id="R")
+    assert found.etag is not None
+    assert re.fullmatch(r'"[0-9a-f]{32}"', found.etag)
+    assert (list(found), len(found)) == ([SESSION_MODEL], 1)
+
+
+async def test_the_etag_is_that_of_the_service(frozen: Frozen) -> None:
+    """Quotes and weakness mark included, as they came."""
+    frozen.service.fail("analytics", Fault(headers={"ETag": 'W/"x"'}))
+
+    assert (await frozen.client.list_sessions("analytics")).etag == 'W/"x"'
+
+
+async def test_a_workspace_without_sessions_is_an_empty_collection(frozen: Frozen) -> None:
+    """An empty array is an answer."""
+    frozen.service.set_sessions("analytics", [])
+    found = await frozen.client.list_sessions("analytics")
+
+    assert (found.items, len(found), list(found)) == ((), 0, [])
+
+
+@pytest.mark.parametrize("field", SESSION_FIELDS)
+@pytest.mark.parametrize("null", [True, False], ids=["null", "absent"])
+async def test_a_session_field_may_be_null_or_absent(frozen: Frozen, field: str, null: bool) -> None:
+    """The service requires none of the eight; each missing one is None and leaves the others alone."""
+    item = {**SESSION, field: None} if null else {name: SESSION[name] for name in SESSION if name != field}
+    frozen.service.set_sessions("analytics", [item])
+    missing: dict[str, Any] = {PYTHON_NAMES.get(field, field): None}
+    expected = attrs.evolve(SESSION_MODEL, **missing)
+
+    assert (await frozen.client.list_sessions("analytics")).items == (expected,)
+
+
+@pytest.mark.parametrize("field", [field for field in KERNEL_FIELDS if field != "name"])
+@pytest.mark.parametrize("null", [True, False], ids=["null", "absent"])
+async def test_a_kernel_field_may_be_null_or_absent(frozen: Frozen, field: str, null: bool) -> None:
+    """Four of the five may be missing."""
+    kernel = {**KERNEL, field: None} if null else {name: KERNEL[name] for name in KERNEL if name != field}
+    frozen.service.set_sessions("analytics", [{**SESSION, "kernel": kernel}])
+    missing: dict[str, Any] = {field: None}
+    expected = attrs.evolve(SESSION_MODEL, kernel=attrs.evolve(KERNEL_MODEL, **missing))
+
+    assert (await frozen.client.list_sessions("analytics")).items == (expected,)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "message"), [({"name": None}, "expected a string, not null"), ({}, "required field missing")]
+)
+async def test_the_name_of_a_kernel_is_required(frozen: Frozen, kernel: dict[str, object], message: str) -> None:
+    """Its absence is an error of the answer, with the place where it is missing and the call that met it."""
+    frozen.service.set_sessions("analytics", [SESSION, {**SESSION, "kernel": kernel}])
+    error = await failed(frozen.client, opc_request_id="R")
+
+    assert isinstance(error, ResponseDecodeError)
+    assert (error.path, error.message) == ("$.items[1].kernel.name", message)
+    assert (error.operation, error.workspace_key) == ("list_sessions", "analytics")
+    assert (error.opc_request_id, error.request_ids) == ("R", ("R",))
+    assert frozen.service.request_count == 1
+
+
+async def test_unknown_fields_and_states_are_kept(frozen: Frozen) -> None:
+    """The service may grow without breaking anyone."""
+    kernel = {**KERNEL, "execution_state": "hibernating", "reason": {"since": None}}
+    body = json.dumps({"items": [{**SESSION, "kernel": kernel, "tags": [1]}], "total": 1}).encode()
+    frozen.service.fail("analytics", Fault(body=body))
+    found = await frozen.client.list_sessions("analytics")
+
+    expected = attrs.evolve(KERNEL_MODEL, execution_state="hibernating", extra={"reason": {"since": None}})
+    assert found.items == (attrs.evolve(SESSION_MODEL, kernel=expected, extra={"tags": [1]}),)
+    assert found.extra == {"total": 1}
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "message"),
+    [
+        (b"null", "$", 'expected an object with "items", not null'),
+        (b"{}", "$.items", "required field missing"),
+        (b'{"items": null}', "$.items", "expected an array, not null"),
+        (b'{"items": {}}', "$.items", "expected an array, not an object"),
+        (b'{"data": {"items": []}}', "$.items", "required field missing"),
+        (b'{"items": [null]}', "$.items[0]", "expected an object, not null"),
+        (b'"no sessions"', "$", 'expected an object with "items", not a string'),
+    ],
+    ids=lambda value: value.decode() if isinstance(value, bytes) else "",
+)
+async def test_an_undocumented_body_is_never_no_sessions(frozen: Frozen, body: bytes, path: str, message: str) -> None:
+    """It is a decode error with its path, raised at once: asking again would not help."""
+    frozen.service.fail("analytics", Fault(body=body, times=None))
+    error = await failed(frozen.client)
+
+    assert (type(error), error.message, error.workspace_key) == (ResponseDecodeError, message, "analytics")
+    assert isinstance(error, ResponseDecodeError)
+    assert error.path == path
+    assert (frozen.service.request_count, frozen.pauses) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [(b"", "application/json"), (b"<html>Sign in</html>", "text/html"), (b'{"items": [', "application/json")],
+    ids=["empty", "HTML", "cut off"],
+)
+async def test_a_body_that_is_not_json_is_a_decode_error(frozen: Frozen, body: bytes, content_type: str) -> None:
+    """The message shows its beginning."""
+    frozen.service.fail("analytics", Fault(body=body, content_type=content_type))
+    error = await failed(frozen.client)
+
+    assert isinstance(error, ResponseDecodeError)
+    assert error.path == "$"
+    assert error.message.startswith("the body is not JSON: ")
+    assert error.message.endswith(f"; it begins {body.decode()!r}")
+
+
+async def test_a_bare_array_is_accepted(frozen: Frozen) -> None:
+    """As the older version of the service sends it."""
+    frozen.service.fail("analytics", Fault(body=json.dumps([SESSION]).encode()))
+
+    assert (await frozen.client.list_sessions("analytics")).items == (SESSION_MODEL,)
+
+
+async def test_the_older_version_is_asked_by_its_own_path(frozen: Frozen) -> None:
+    """20240831 calls the platform a data lake and answers with a bare array."""
+    older = frozen.client.with_options(api_version="20240831")
+
+    assert (await older.list_sessions("analytics")).items == (SESSION_MODEL,)
+    expected = f"/20240831/dataLakes/{frozen.service.platform_id}/workspaces/analytics/notebook/api/sessions"
+    assert frozen.service.requests[-1].target == expected
+
+
+async def test_pages_are_followed_with_equal_parameters() -> None:
+    """Callers never see a page, and a token that needs escaping arrives as it was given."""
+    async with LocalService(session_page_size=2) as service, service.client() as client:
+        service.add_workspace("analytics", [{"id": str(number), "path": "a b"} for number in range(5)])
+        found = await client.list_sessions("analytics", path="a b", opc_request_id="R")
+        first, *others = (request.target for request in service.requests)
+
+    assert [session.id for session in found] == ["0", "1", "2", "3", "4"]
+    assert first == target(service, query="path=a%20b")
+    assert [page.partition("&page=%2B%2F%2F%2B")[0] for page in others] == [first, first]
+    assert found.opc_request_id == "R-3"

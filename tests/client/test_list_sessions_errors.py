@@ -1,0 +1,161 @@
+"""A refusal is one typed error with all its evidence: the error rows of "Get available sessions"."""
+
+from __future__ import annotations
+
+import pickle
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from aidp_sessions import Clock, RetryPolicy
+from aidp_sessions.errors import (
+    InternalServerError,
+    NotFoundError,
+    ServiceError,
+    TooManyRequestsError,
+    UnauthorizedError,
+)
+from aidp_sessions.testing import Fault
+
+from ..helpers.frozen_service import (
+    NOW,
+    SESSION_MODEL,
+    Frozen,
+    failed,
+    standstill,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+DATE: Final = formatdate(NOW, usegmt=True)
+ERRORS: Final = [
+    (400, ServiceError),
+    (401, UnauthorizedError),
+    (403, ServiceError),
+    (404, NotFoundError),
+    (418, ServiceError),
+    (429, TooManyRequestsError),
+    (500, InternalServerError),
+    (503, ServiceError),
+]
+
+
+@pytest.fixture
+async def frozen() -> AsyncIterator[Frozen]:
+    async with standstill() as frozen:
+        yield frozen
+
+
+@pytest.mark.parametrize(("status", "cls"), ERRORS)
+async def test_each_documented_error_carries_all_its_evidence(
+    frozen: Frozen, status: int, cls: type[ServiceError]
+) -> None:
+    """Class, status, the service's own words, headers, ids and Retry-After; 400, 403, 418 and 503 stand for default."""
+    fault = Fault(status=status, code="SomeCode", message="Some words.", retry_after=7, headers={"X-Extra": "Kept"})
+    frozen.service.fail("analytics", fault)
+    error = await failed(frozen.client.with_options(retry=RetryPolicy.none()), opc_request_id="R")
+
+    assert type(error) is cls
+    assert (error.status, error.code, error.message) == (status, "SomeCode", "Some words.")
+    assert {name: value for name, value in error.headers.items() if name != "server"} == {
+        "content-type": "application/json",
+        "content-length": str(len(b'{"code":"SomeCode","message":"Some words."}')),
+        "date": DATE,
+        "opc-request-id": "R",
+        "retry-after": "7",
+        "x-extra": "Kept",
+    }
+    assert (error.opc_request_id, error.request_ids, error.retry_after) == ("R", ("R",), 7.0)
+    assert (error.operation, error.workspace_key, error.delivered) == ("list_sessions", "analytics", 0)
+    assert str(error) == (f"list_sessions of workspace 'analytics': {status} SomeCode: Some words. (opc-request-id R)")
+
+
+@pytest.mark.parametrize(("status", "cls"), ERRORS)
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "the body is empty"),
+        (b"<h1>Bad Gateway</h1>", "the body is not the documented error; it begins '<h1>Bad Gateway</h1>'"),
+        (b"null", "the body is not the documented error; it begins 'null'"),
+    ],
+    ids=["empty", "HTML", "null"],
+)
+async def test_an_error_without_the_documented_body_keeps_its_class(
+    frozen: Frozen, status: int, cls: type[ServiceError], body: bytes, message: str
+) -> None:
+    """A gateway's page says less, but its status, headers and id are there."""
+    frozen.service.fail("analytics", Fault(status=status, body=body, content_type="text/html"))
+    error = await failed(frozen.client.with_options(retry=RetryPolicy.none()), opc_request_id="R")
+
+    assert (type(error), error.status, error.code, error.message) == (cls, status, None, message)
+    assert (error.headers["content-type"], error.opc_request_id) == ("text/html", "R")
+
+
+@pytest.mark.parametrize(("status", "attempts"), [(401, 1), (403, 1), (404, 1), (418, 1), (429, 6), (500, 6), (503, 6)])
+async def test_an_error_lists_the_id_of_every_attempt(frozen: Frozen, status: int, attempts: int) -> None:
+    """Each attempt has its own id, oldest first; the one to quote is the last."""
+    frozen.service.fail("analytics", Fault(status=status, times=None))
+    error = await failed(frozen.client, opc_request_id="R")
+
+    assert error.request_ids == ("R", "R-2", "R-3", "R-4", "R-5", "R-6")[:attempts]
+    assert error.request_ids == tuple(request.headers["opc-request-id"] for request in frozen.service.requests)
+    assert error.opc_request_id == error.request_ids[-1]
+    assert frozen.pauses == [0.25, 0.5, 1.0, 2.0, 4.0][: attempts - 1]
+
+
+@pytest.mark.parametrize("retry_after", [7, formatdate(NOW + 7, usegmt=True)], ids=["seconds", "date"])
+async def test_retry_after_of_either_form_is_waited_for(frozen: Frozen, retry_after: float | str) -> None:
+    """At least as long as asked, with the jitter on top; then the call goes on."""
+    frozen.service.fail("analytics", Fault(status=429, retry_after=retry_after))
+    found = await frozen.client.list_sessions("analytics")
+
+    assert (found.items, frozen.pauses) == ((SESSION_MODEL,), [7.25])
+
+
+async def test_a_retry_after_beyond_the_cap_fails_at_once(frozen: Frozen) -> None:
+    """Nobody waits an hour unasked: the error carries the hour."""
+    frozen.service.fail("analytics", Fault(status=429, retry_after=3600))
+    error = await failed(frozen.client)
+
+    assert (type(error), error.retry_after, frozen.pauses) == (TooManyRequestsError, 3600.0, [])
+
+
+async def test_a_workspace_that_is_not_there_is_not_found(frozen: Frozen) -> None:
+    """In the service's own words."""
+    with pytest.raises(NotFoundError) as caught:
+        await frozen.client.list_sessions("nowhere")
+
+    assert (caught.value.workspace_key, caught.value.code) == ("nowhere", "NotAuthorizedOrNotFound")
+
+
+async def test_a_wrong_clock_is_named_in_the_401(frozen: Frozen) -> None:
+    """The service refuses a date six minutes off, and the error says by how much we are."""
+    slow = Clock(time=lambda: NOW - 360)
+    async with frozen.service.client(clock=slow, retry=RetryPolicy.none(), correct_clock_skew=False) as late:
+        error = await failed(late)
+
+    assert isinstance(error, UnauthorizedError)
+    assert error.message.endswith("; this machine's clock is 360 s behind the service's")
+
+
+async def test_a_redirect_is_not_followed(frozen: Frozen) -> None:
+    """One request, and an error that names where it would have led."""
+    frozen.service.fail("analytics", Fault(status=302, headers={"Location": f"{frozen.service.url}/elsewhere"}))
+    error = await failed(frozen.client)
+
+    assert (type(error), error.status, frozen.service.request_count) == (ServiceError, 302, 1)
+    assert frozen.service.url.removeprefix("http://") in error.message
+
+
+@pytest.mark.parametrize("status", [401, 404, 429, 500, 503])
+async def test_an_error_of_a_call_pickles_whole_and_tells_no_secret(frozen: Frozen, status: int) -> None:
+    """It can leave the process, and neither its text nor its pickle holds the signature that was sent."""
+    frozen.service.fail("analytics", Fault(status=status, retry_after=1, times=None))
+    error = await failed(frozen.client)
+    pickled = pickle.dumps(error)
+    back = pickle.loads(pickled)  # noqa: S301  # our own
+
+    assert (type(back), vars(back), str(back)) == (type(error), vars(error), str(error))
+    assert b"signature" not in (pickled + repr(error).encode() + str(error).encode()).lower()

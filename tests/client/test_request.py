@@ -1,0 +1,212 @@
+"""A request for any operation says exactly what it was told to, and is sent again only where that is safe."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from typing import Final
+
+import attrs
+import pytest
+
+from aidp_sessions import (
+    AidpError,
+    CallStarted,
+    Clock,
+    ConnectionFailedError,
+    Event,
+    NotFoundError,
+    RequestTimeoutError,
+    ResponseDecodeError,
+    RetryPolicy,
+    ServiceError,
+    SessionsClient,
+    Timeout,
+)
+from aidp_sessions.testing import Fault, LocalService
+from aidp_sessions.testing._service import identity as _identity
+
+from ..transport.test_events import FAST, plain
+
+SESSIONS: Final = "workspaces/{workspaceKey}/notebook/api/sessions"
+KEY: Final = {"workspaceKey": "a"}
+WITH_BODY: Final = ("POST", "PUT", "PATCH")
+METHODS: Final = ("DELETE", "GET", "HEAD", *WITH_BODY)
+KNOWN_TOKEN: Final = {"opc-retry-token": "t"}
+
+
+@pytest.fixture
+def platform(service: LocalService) -> LocalService:
+    """One workspace, ``a``, at whose sessions every method is answered."""
+    service.add_workspace("a", [{"id": "1"}])
+    for method in METHODS:
+        service.answer(method, SESSIONS.format(workspaceKey="a"), status=201, json={"id": "new"})
+    return service
+
+
+def path_of(service: LocalService, rest: str) -> str:
+    return f"/20260430/aiDataPlatforms/{service.platform_id}/{rest}"
+
+
+async def test_what_is_sent_and_what_comes_back(platform: LocalService) -> None:
+    async with platform.client() as client:
+        response = await client.request(
+            "POST",
+            SESSIONS,
+            KEY,
+            query={"b c": "/é", "list": ["1", "2"], "none": None},
+            json={"name": "é.ipynb"},
+            headers={"If-Match": '"e"'},
+            opc_request_id="id",
+        )
+
+    (request,) = platform.requests
+    target = path_of(platform, "workspaces/a/notebook/api/sessions?b%20c=%2F%C3%A9&list=1&list=2")
+    assert (request.method, request.target, request.body) == ("POST", target, '{"name":"é.ipynb"}'.encode())
+    sent = {name: request.headers[name] for name in ("content-length", "content-type", "if-match", "opc-request-id")}
+    assert list(sent.values()) == ["19", "application/json", '"e"', "id"]
+    assert (response.status, response.body, response.json()) == (201, b'{"id":"new"}', {"id": "new"})
+    assert response.headers["Opc-Request-Id"] == "id"
+
+
+@pytest.mark.parametrize("path", [SESSIONS, "/20260430/aiDataPlatforms/{platform}/" + SESSIONS])
+async def test_a_path_counts_from_the_platform_or_from_the_host(platform: LocalService, path: str) -> None:
+    segments = {**KEY, "platform": platform.platform_id} if path.startswith("/") else KEY
+    async with platform.client() as client:
+        await client.request("GET", path, segments)
+
+    assert platform.requests[0].target == path_of(platform, "workspaces/a/notebook/api/sessions")
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204])
+async def test_every_success_is_an_answer(service: LocalService, status: int) -> None:
+    service.answer("DELETE", "x", status=status)
+    async with service.client() as client:
+        assert (await client.request("DELETE", "x")).status == status
+
+
+async def test_an_unchanged_resource_is_an_answer_to_a_condition_only(platform: LocalService) -> None:
+    platform.answer("GET", "x", status=304)
+    async with platform.client() as client:
+        assert (await client.request("GET", "x", headers={"if-none-match": '"e"'})).status == 304
+        with pytest.raises(ServiceError, match="304"):
+            await client.request("GET", "x")
+
+
+async def test_errors_are_those_of_the_other_operations(platform: LocalService) -> None:
+    async with platform.client() as client:
+        with pytest.raises(NotFoundError) as caught:
+            await client.request("GET", "workspaces/{workspaceKey}/gone", {"workspaceKey": "a"}, opc_request_id="id")
+
+    error = caught.value
+    assert (error.operation, error.workspace_key, error.code) == ("request", "a", "NotAuthorizedOrNotFound")
+    assert error.request_ids == ("id",)
+    assert error.body_excerpt.startswith('{"code":"NotAuthorizedOrNotFound"')
+
+
+async def test_the_events_name_the_route_and_not_the_values(platform: LocalService) -> None:
+    events: list[Event] = []
+    async with platform.client(on_event=events.append) as client:
+        await client.request("PUT", SESSIONS, KEY, body=b"x", opc_request_id="id")
+
+    assert [plain(event) for event in events] == [
+        ("CallStarted",),
+        ("AttemptStarted", 1, "id"),
+        ("AttemptEnded", 1, "id", 201, None),
+        ("CallEnded", 1, None),
+    ]
+    call = events[0].call
+    assert (call.operation, call.workspace_key, call.method) == ("request", "a", "PUT")
+    assert call.route == f"/20260430/aiDataPlatforms/{{aiDataPlatformId}}/{SESSIONS}"
+
+
+@pytest.mark.parametrize("size", [0, 1, 3 * 1024 * 1024])
+async def test_a_body_of_any_size_is_sent_as_it_is(service: LocalService, size: int) -> None:
+    service.answer("PUT", "x")
+    async with service.client() as client:
+        await client.request("PUT", "x", body=b"\xff" * size, headers={"content-type": "text/plain"})
+
+    (request,) = service.requests
+    assert (request.body == b"\xff" * size, request.headers["content-type"]) == (True, "text/plain")
+
+
+async def test_a_binary_answer_comes_whole(service: LocalService) -> None:
+    body = bytes(range(256)) * 5000
+    service.answer("GET", "x", body=body, headers={"content-type": "application/octet-stream"})
+    async with service.client() as client:
+        assert (await client.request("GET", "x", headers={"accept": "*/*"})).body == body
+        with pytest.raises(ResponseDecodeError, match="max_response_bytes"):
+            await client.with_options(max_response_bytes=1000).request("GET", "x")
+
+
+async def test_the_deadline_and_the_limit_on_requests_hold_here_too(platform: LocalService) -> None:
+    platform.fail("a", Fault(delay=60.0, times=None))
+    async with platform.client(max_concurrency=1, timeout=Timeout(total=0.1)) as client:
+        calls = (client.request("POST", SESSIONS, KEY), client.request("GET", SESSIONS, KEY))
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+
+    assert [(type(error), getattr(error, "limit", "")) for error in outcomes] == [(RequestTimeoutError, "total")] * 2
+    assert platform.peak_in_flight <= 1
+
+
+async def test_an_answer_replaces_what_the_service_knows(platform: LocalService) -> None:
+    platform.answer("GET", SESSIONS.format(workspaceKey="a"), json=[])
+    events: list[Event] = []
+    async with platform.client(on_event=events.append) as client:
+        assert len(await client.list_sessions("a")) == 0
+        with pytest.raises(ServiceError, match="405"):
+            await client.request("POST", "unknown")
+
+    assert sum(isinstance(event, CallStarted) for event in events) == 2
+
+
+async def attempts_of(client: SessionsClient, method: str, headers: dict[str, str]) -> tuple[int, type | None]:
+    try:
+        await client.request(method, SESSIONS, KEY, headers=headers)
+    except AidpError as error:
+        return len(error.request_ids), type(error)
+    return 0, None
+
+
+MAYBE_DONE: Final = [Fault(cut="in_body"), Fault(cut="before_headers"), Fault(status=500), Fault(status=503)]
+NOT_DONE: Final = [Fault(status=429), Fault(status=409, code="IncorrectState"), Fault(status=409, code="LockConflict")]
+
+
+@pytest.mark.parametrize("method", [method for method in METHODS if method != "HEAD"])  # its answers hold no code
+@pytest.mark.parametrize("headers", [{}, KNOWN_TOKEN], ids=["plain", "retry token"])
+@pytest.mark.parametrize("fault", [*MAYBE_DONE, *NOT_DONE], ids=lambda fault: fault.cut or fault.code or fault.status)
+async def test_what_may_have_been_done_is_not_done_again(
+    platform: LocalService, method: str, headers: dict[str, str], fault: Fault
+) -> None:
+    platform.fail("a", attrs.evolve(fault, times=2))
+    async with platform.client(clock=FAST) as client:
+        count, error = await attempts_of(client, method, headers)
+
+    again = method not in ("POST", "PATCH") or headers or fault in NOT_DONE
+    assert (count, error is None, platform.request_count) == ((0, True, 3) if again else (1, False, 1))
+    assert {request.headers.get("opc-retry-token") for request in platform.requests} == {headers.get("opc-retry-token")}
+
+
+async def test_a_read_timeout_leaves_a_post_undecided(platform: LocalService) -> None:
+    platform.fail("a", Fault(delay=60.0))
+    async with platform.client(clock=FAST, timeout=Timeout(read=0.05)) as client:
+        assert await attempts_of(client, "POST", {}) == (1, RequestTimeoutError)
+
+
+async def test_without_a_connection_nothing_was_sent_so_all_is_tried_again() -> None:
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{unheard.getsockname()[1]}"
+        client = SessionsClient(
+            "ocid1.aidataplatform.oc1.iad.a", signer=_identity.signer(), endpoint=endpoint, clock=FAST
+        )
+        async with client:
+            assert await attempts_of(client, "POST", {}) == (RetryPolicy().attempts, ConnectionFailedError)
+
+
+async def test_a_refused_signature_did_nothing_so_the_clock_is_corrected(platform: LocalService) -> None:
+    async with platform.client(clock=Clock(time=lambda: time.time() + 3600.0)) as client:
+        assert await attempts_of(client, "POST", {}) == (0, None)
+
+    assert [request.status for request in platform.requests] == [401, 201]

@@ -1,0 +1,338 @@
+"""The report page says what was found, all of it, and nothing that anybody wrote into it becomes markup."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from datetime import UTC, datetime, timedelta, timezone
+from importlib.resources import files
+from typing import Final
+
+import attrs
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from aidp_sessions import (
+    AidpError,
+    ConnectionFailedError,
+    FanOutError,
+    KernelSummary,
+    NotFoundError,
+    SessionCollection,
+    SessionSummary,
+    WorkspaceOutcome,
+)
+from aidp_sessions._display.html import page
+from aidp_sessions._display.text import strip_control_chars
+
+from ..helpers.html_reader import Document, Table
+from ..helpers.strategies import brief, moments, states
+
+ASSETS: Final = files("aidp_sessions._display")
+NOW: Final = datetime(2026, 11, 23, 12, tzinfo=UTC)
+HOSTILE: Final = (
+    "<script>document.title = 'broken'</script>",
+    "</title></style></script></table><img src=http://127.0.0.1/x onerror=alert(1)>",
+    '"><svg onload=alert(1)>',
+    "' onmouseover='alert(1)' x='",
+    '" style="background: url(http://127.0.0.1/x)',
+    "<!-- <![CDATA[ ]]> --> &lt;b&gt; &amp;quot; &#0; &",
+    "{{7*7}}${7*7}{0}%s",
+    "\0\x1b[31m\r\n\t\u202e\u2028\ud800",
+    "javascript:alert(1)",
+)
+texts: Final = st.sampled_from(HOSTILE) | st.text(max_size=20)
+ELEMENTS: Final = {
+    ("html", ("lang",)),
+    ("head", ()),
+    ("meta", ("charset",)),
+    ("meta", ("content", "http-equiv")),
+    ("meta", ("content", "name")),
+    ("title", ()),
+    ("style", ()),
+    ("body", ()),
+    ("header", ()),
+    ("h1", ()),
+    ("p", ()),
+    ("time", ("datetime",)),
+    ("main", ()),
+    ("dl", ()),
+    ("div", ()),
+    ("div", ("class",)),
+    ("div", ("aria-label", "class", "role", "tabindex")),
+    ("dt", ("class",)),
+    ("dd", ("class",)),
+    ("section", ()),
+    ("table", ("class",)),
+    ("caption", ()),
+    ("thead", ()),
+    ("tbody", ()),
+    ("tr", ()),
+    ("th", ("scope",)),
+    ("th", ("class", "scope")),
+    ("th", ("aria-sort", "class", "scope")),
+    ("td", ()),
+    ("td", ("class",)),
+    ("td", ("data-v",)),
+    ("svg", ("aria-hidden",)),
+    ("rect", ("class", "height", "width", "x")),
+    ("script", ()),
+}
+
+
+def session(workspace: str = "analytics", ago: timedelta | None = None, **values: object) -> SessionSummary:
+    """A session whose kernel has been idle since *ago*; *values* are the kernel's."""
+    last = None if ago is None else NOW - ago
+    kernel = KernelSummary(**{"name": "python3", "execution_state": "idle", "last_activity": last, **values})  # type: ignore[arg-type]  # any field
+    return SessionSummary(path=f"/{workspace}.ipynb", kernel=kernel, workspace_key=workspace)
+
+
+def failure(workspace: str | None, message: str, kind: type[AidpError] = NotFoundError) -> AidpError:
+    error = kind(message)
+    error.workspace_key = workspace
+    return error
+
+
+def read(*sessions: SessionSummary, failures: tuple[AidpError, ...] = (), **options: tuple[str, ...]) -> Document:
+    return Document(page(sessions, failures, title="Kernels", taken=NOW, **options))
+
+
+def figures(document: Document) -> dict[str, str]:
+    return dict(zip(document.texts["dt"], document.texts["dd"], strict=True))
+
+
+def histogram(document: Document) -> dict[str, int]:
+    (table,) = [table for table in document.tables if table.caption == "Idle sessions by idle time"]
+    return {label: int(number) for label, _, number in table.rows}
+
+
+def test_the_page_says_everything_that_was_found() -> None:
+    found = (
+        session("finance", timedelta(hours=3, minutes=12), id="k1", connections=0),
+        session("finance", timedelta(minutes=1), id="k2", execution_state="busy", connections=2),
+        session("analytics", timedelta(days=8, hours=1), id="k3"),
+        SessionSummary(name="warming up", workspace_key="analytics"),
+    )
+    failures = (failure("legacy", "gone"), failure(None, "broken off", ConnectionFailedError))
+
+    document = read(*found, failures=failures, workspaces=("empty", "finance", "legacy"))
+
+    assert document.texts["title"] == document.texts["h1"] == ["Kernels"]
+    assert document.texts["time"] == ["2026-11-23 12:00 UTC"]
+    assert figures(document) == {
+        "Sessions": "4",
+        "Kernels": "3",
+        "Idle": "2",
+        "Busy": "1",
+        "Other": "1",
+        "Workspaces failed": "1",
+    }
+    (failed, idle_times, by_workspace, everything) = document.tables
+    assert failed == Table(
+        "2 failures",
+        ["Workspace", "Error", "What happened"],
+        [
+            ["legacy", "NotFoundError", "of workspace 'legacy': gone"],
+            ["", "ConnectionFailedError", "broken off"],
+        ],
+    )
+    assert idle_times.head == ["Idle time", "", "Sessions"]
+    assert by_workspace == Table(
+        "By workspace (3)",
+        ["Workspace", "", "Sessions", "Idle", "Busy"],
+        [["analytics", "", "2", "1", "0"], ["finance", "", "2", "1", "1"], ["empty", "", "0", "0", "0"]],
+    )
+    assert everything == Table(
+        "All sessions (4)",
+        ["Session", "Workspace", "Kernel", "State", "Idle for", "Last activity (UTC)", "Connections"],
+        [
+            ["/analytics.ipynb", "analytics", "python3", "idle", "8 d 1 h", "2026-11-15 11:00", ""],
+            ["/finance.ipynb", "finance", "python3", "idle", "3 h 12 min", "2026-11-23 08:48", "0"],
+            ["warming up", "analytics", "", "no kernel", "", "", ""],
+            ["/finance.ipynb", "finance", "python3", "busy", "", "2026-11-23 11:59", "2"],
+        ],
+    )
+
+
+def test_the_parts_of_a_bar_stand_side_by_side() -> None:
+    """As shares of the fullest workspace; the order is idle, busy, other."""
+    kernels = [("a", "idle"), ("a", "busy"), ("a", "busy"), ("a", "dead"), ("b", "dead"), ("b", "idle")]
+    found = [session(workspace, execution_state=state, last_activity=NOW) for workspace, state in kernels]
+
+    document = read(*found)
+
+    bars = [(e["class"], e["x"], e["width"]) for tag, e in document.elements if tag == "rect"]
+    assert bars[1:] == [  # the first is that of the idle times
+        ("idle", "0.00%", "25.00%"),
+        ("busy", "25.00%", "50.00%"),
+        ("other", "75.00%", "25.00%"),
+        ("idle", "0.00%", "25.00%"),
+        ("other", "25.00%", "25.00%"),
+    ]
+
+
+def test_a_page_about_nothing_is_whole() -> None:
+    document = read()
+
+    assert set(figures(document).values()) == {"0"}
+    assert [len(table.rows) for table in document.tables] == [10, 0, 0]
+    assert set(histogram(document).values()) == {0}
+
+
+@pytest.mark.parametrize(
+    ("start", "label"),
+    [
+        (timedelta(0), "under 10 min"),
+        (timedelta(minutes=10), "10 – 30 min"),
+        (timedelta(minutes=30), "30 – 60 min"),
+        (timedelta(hours=1), "1 – 2 h"),
+        (timedelta(hours=2), "2 – 4 h"),
+        (timedelta(hours=4), "4 – 8 h"),
+        (timedelta(hours=8), "8 – 24 h"),
+        (timedelta(days=1), "1 – 3 d"),
+        (timedelta(days=3), "3 – 7 d"),
+        (timedelta(days=7), "over 7 d"),
+    ],
+)
+def test_an_idle_time_on_a_border_counts_to_the_longer_side(start: timedelta, label: str) -> None:
+    tick = timedelta(microseconds=1)
+
+    assert histogram(read(session(ago=start)))[label] == 1
+    assert histogram(read(session(ago=max(start - tick, timedelta(0)))))[label] == (not start)
+
+
+def test_a_kernel_that_sessions_share_counts_once() -> None:
+    """The same id in another workspace is another kernel, and so is every one without an id."""
+    first = session("a", timedelta(0), id="k")
+    shared = attrs.evolve(first, path="/second.ipynb")
+
+    numbers = figures(read(first, shared, session("b", id="k"), session("c"), session("c")))
+
+    assert (numbers["Sessions"], numbers["Kernels"]) == ("5", "4")
+
+
+@brief
+@given(st.lists(st.tuples(st.none() | states, st.none() | moments), max_size=8))
+def test_every_session_is_in_one_figure_and_every_idle_one_in_one_bin(
+    kernels: list[tuple[str | None, datetime | None]],
+) -> None:
+    document = read(*(session(execution_state=state, last_activity=last) for state, last in kernels))
+
+    numbers = {name: int(number) for name, number in figures(document).items()}
+    assert numbers["Idle"] + numbers["Busy"] + numbers["Other"] == numbers["Sessions"] == len(kernels)
+    assert sum(histogram(document).values()) == numbers["Idle"]
+
+
+@brief
+@given(st.lists(texts, min_size=7, max_size=7))
+@example([HOSTILE[0]] * 7)
+@example([HOSTILE[7]] * 7)
+def test_nothing_anybody_wrote_becomes_markup(words: list[str]) -> None:
+    """Read back, each text is what was put in, and there is no element or attribute that we did not write."""
+    title, workspace, path, kernel, state, failed, message = words
+    found = SessionSummary(path=path, workspace_key=workspace, kernel=KernelSummary(name=kernel, execution_state=state))
+
+    text = page([found], [failure(failed, message)], title=title, taken=NOW, workspaces=[workspace])
+
+    text.encode()
+    document = Document(text)
+    shown = [strip_control_chars(word) for word in words]
+    assert document.texts["h1"] == document.texts["title"] == [shown[0]]
+    assert document.tables[-1].rows[0][1] == shown[1]
+    assert document.tables[0].rows[0][0] == shown[5]
+    assert document.tables[0].rows[0][2].endswith(shown[6])
+    if path:
+        assert document.tables[-1].rows[0][0] == shown[2]
+    assert document.tables[-1].rows[0][2] == shown[3]
+    assert document.texts["style"] == [(ASSETS / "report.css").read_text(encoding="utf-8")]
+    assert document.texts["script"] == [(ASSETS / "report.js").read_text(encoding="utf-8")]
+    assert {(tag, tuple(sorted(attributes))) for tag, attributes in document.elements} <= ELEMENTS
+
+
+def test_the_policy_allows_this_style_and_this_script_alone() -> None:
+    document = read(session())
+
+    style, script = (
+        base64.b64encode(hashlib.sha256(document.texts[tag][0].encode()).digest()).decode()
+        for tag in ("style", "script")
+    )
+    (policy,) = [a["content"] for tag, a in document.elements if a.get("http-equiv") == "Content-Security-Policy"]
+    assert policy == (
+        f"default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def test_a_time_without_a_zone_is_refused() -> None:
+    with pytest.raises(ValueError, match="has no time zone"):
+        page([], [], title="", taken=NOW.replace(tzinfo=None))
+
+
+def test_times_are_shown_in_utc() -> None:
+    elsewhere = NOW.astimezone(timezone(timedelta(hours=5, minutes=30)))
+
+    document = Document(page([session(last_activity=elsewhere)], [], title="", taken=elsewhere))
+
+    assert document.texts["time"] == ["2026-11-23 12:00 UTC"]
+    assert document.tables[-1].rows[0][4:6] == ["0 s", "2026-11-23 12:00"]
+
+
+def test_ten_thousand_sessions_make_less_than_three_megabytes() -> None:
+    found = [session(f"workspace-{n % 200}", timedelta(minutes=n), id=str(n)) for n in range(10_000)]
+
+    assert len(page(found, [], title="Kernels", taken=NOW).encode()) < 3_000_000
+
+
+def shown(value: SessionCollection | WorkspaceOutcome | FanOutError) -> Table:
+    (table,) = Document(value._repr_html_()).tables
+    return table
+
+
+def recent() -> SessionSummary:
+    """A session that has been idle for two hours, and stays so for as long as a test takes."""
+    return session(last_activity=datetime.now(UTC) - timedelta(hours=2, minutes=30))
+
+
+def test_a_collection_is_a_table_in_a_notebook() -> None:
+    (row,) = shown(SessionCollection(items=(recent(),))).rows
+
+    assert [*row[:4], row[6]] == ["/analytics.ipynb", "analytics", "python3", "idle", ""]
+    assert row[4] == "2 h 30 min"
+
+
+def test_a_notebook_is_shown_a_hundred_rows_and_how_many_more_there_are() -> None:
+    hundred = shown(SessionCollection(items=(session(),) * 100))
+    more = shown(SessionCollection(items=(session(),) * 101))
+    failed = shown(FanOutError.of([failure(str(n), "gone") for n in range(250)]))
+
+    assert (hundred.caption, len(hundred.rows)) == ("100 sessions, 0 idle", 100)
+    assert (more.caption, more.rows) == ("101 sessions, 0 idle", [*hundred.rows, ["and 1 more"]])
+    assert (failed.caption, len(failed.rows), failed.rows[-1]) == ("250 failures", 101, ["and 150 more"])
+
+
+def test_an_outcome_in_a_notebook_is_its_sessions_or_its_error() -> None:
+    """Also one whose workspace has nothing in it."""
+    gone = failure("legacy", "gone")
+
+    assert shown(WorkspaceOutcome(workspace_key="empty")).caption == "empty: 0 sessions, 0 idle"
+    assert shown(WorkspaceOutcome(workspace_key="a", sessions=(recent(),))).caption == "a: 1 session, 1 idle"
+    assert shown(WorkspaceOutcome(workspace_key="legacy", error=gone)).rows == [
+        ["legacy", "NotFoundError", "of workspace 'legacy': gone"]
+    ]
+
+
+@brief
+@given(texts, texts)
+def test_nothing_anybody_wrote_becomes_markup_in_a_notebook(key: str, message: str) -> None:
+    outcome = WorkspaceOutcome(workspace_key=key, sessions=(session(key),))
+    failures = FanOutError.of([failure(key, message)])
+
+    assert shown(outcome).caption == f"{strip_control_chars(key)}: 1 session, 0 idle"
+    assert shown(outcome).rows[0][1] == strip_control_chars(key)
+    assert shown(failures).rows == [
+        [strip_control_chars(key), "NotFoundError", strip_control_chars(str(failures.exceptions[0]))]
+    ]
+    for value in (outcome, failures):
+        elements = Document(value._repr_html_()).elements
+        assert {(tag, tuple(sorted(attributes))) for tag, attributes in elements} <= ELEMENTS

@@ -1,0 +1,316 @@
+"""Answers beyond the threshold: decoded in pieces, yielded as they come, with the results and errors of a whole one."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aidp_sessions import (
+    ConnectionFailedError,
+    FanOutError,
+    ResponseDecodeError,
+    RetryPolicy,
+    SessionsClient,
+    SessionSummary,
+    Timeout,
+)
+from aidp_sessions._convert import incremental
+from aidp_sessions._convert.codec import decode_collection, decode_json, envelope
+from aidp_sessions._convert.strict import structure_sessions
+from aidp_sessions._operations import buffering as _delivery
+from aidp_sessions._operations.messages import THRESHOLD
+from aidp_sessions.testing import Fault, LocalService
+
+from ..helpers.raw_server import RawServer, answer, reset
+from ..helpers.strategies import wire_sessions
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+PATIENT = RetryPolicy(base=0.001, cap=0.001)
+
+
+def many(number: int) -> list[dict[str, object]]:
+    """Sessions of half a kilobyte each, as the service sends them."""
+    kernel = {"name": "python3", "execution_state": "idle", "last_activity": "2026-11-23T01:12:43.863595Z"}
+    return [{"id": f"{each:08d}", "path": "x" * 400, "kernel": kernel} for each in range(number)]
+
+
+LARGE = many(2 * THRESHOLD // 500)
+
+
+def names(sessions: list[SessionSummary]) -> list[str | None]:
+    return [each.id for each in sessions]
+
+
+def in_pieces(body: bytes, cuts: list[int]) -> tuple[tuple[SessionSummary, ...], dict[str, object]]:
+    """Feed *body*, cut at *cuts*, to a decoder that looks for complete sessions all the time."""
+    decoder = incremental.IncrementalDecoder("w")
+    sessions: tuple[SessionSummary, ...] = ()
+    places = sorted({0, *(cut % (len(body) + 1) for cut in cuts), len(body)})
+    for start, end in itertools.pairwise(places):
+        decoder._min_buffered = 0
+        sessions += decoder.feed(body[start:end])
+    rest, extra = decoder.close()
+    return sessions + rest, extra
+
+
+def whole(body: bytes) -> tuple[tuple[SessionSummary, ...], dict[str, object]]:
+    items, path, extra = envelope(decode_json(body), bare_array=True)
+    return structure_sessions(items, path, "w"), extra
+
+
+envelopes = st.sampled_from(['{"items":%s}', '{ "items" :\n%s, "note": {"a": "},{"}}', "%s", '{"note": 1, "items":%s}'])
+
+
+@settings(deadline=None)
+@given(
+    items=st.lists(wire_sessions, max_size=8),
+    form=envelopes,
+    cuts=st.lists(st.integers(0, 10_000), max_size=20),
+    separators=st.sampled_from([(",", ":"), (", ", ": "), (" ,\n", ":")]),
+)
+def test_pieces_decode_to_what_the_whole_does(
+    items: list[dict[str, object]], form: str, cuts: list[int], separators: tuple[str, str]
+) -> None:
+    """Wherever the body is cut, whatever braces and commas its strings hold."""
+    body = (form % json.dumps(items, separators=separators, ensure_ascii=False)).encode()
+
+    assert in_pieces(body, cuts) == whole(body)
+
+
+@settings(deadline=None)
+@given(
+    number=st.integers(0, 5),
+    wrong=st.sampled_from([{"kernel": {}}, {"name": 5}, {"kernel": {"name": "x", "last_activity": "today"}}, 7, None]),
+    form=st.sampled_from(['{"items": %s}', "%s"]),
+    cuts=st.lists(st.integers(0, 10_000), max_size=20),
+)
+def test_a_wrong_session_is_named_by_its_place_in_the_whole(
+    number: int, wrong: object, form: str, cuts: list[int]
+) -> None:
+    items = [{"id": "},{", "kernel": {"name": "},"}}] * number + [wrong] + [{"id": "after"}] * 2
+    body = (form % json.dumps(items)).encode()
+
+    with pytest.raises(ResponseDecodeError) as expected:
+        whole(body)
+    with pytest.raises(ResponseDecodeError) as caught:
+        in_pieces(body, cuts)
+
+    assert (caught.value.path, caught.value.message) == (expected.value.path, expected.value.message)
+
+
+@given(cut=st.integers(0, 200), cuts=st.lists(st.integers(0, 10_000), max_size=9))
+def test_a_body_that_ends_early_is_an_error(cut: int, cuts: list[int]) -> None:
+    body = json.dumps({"items": [{"id": str(each)} for each in range(9)]}).encode()
+    truncated = body[: cut % len(body)]
+
+    with pytest.raises(ResponseDecodeError):
+        in_pieces(truncated, cuts)
+
+
+@pytest.mark.parametrize("tail", [b"]}", b" ]}", b",]}", b"]", b"}", b"]} x", b'], "items": null}'])
+def test_a_body_that_ends_wrongly_is_an_error(tail: bytes) -> None:
+    """A comma before the end of the array, among others, although the pieces before it were fine."""
+    with pytest.raises(ResponseDecodeError):
+        in_pieces(b'{"items":[{"id":"1"},' + tail, [21])
+
+
+async def test_a_large_workspace_arrives_while_it_is_still_being_sent() -> None:
+    """The first sessions are out although the last byte never comes."""
+    async with LocalService() as service:
+        service.add_workspace("w", LARGE)
+        service.fail("w", Fault(cut="in_body", times=None))
+        async with service.client() as client, aclosing(aiter(client.sessions("w"))) as sessions:
+            first = await anext(sessions)
+
+    assert (first.id, first.workspace_key) == ("00000000", "w")
+
+
+async def test_every_way_to_ask_gives_the_same_sessions() -> None:
+    async with LocalService() as service:
+        service.add_workspace("w", LARGE)
+        async with service.client() as client:
+            collection = await client.list_sessions("w")
+            streamed = await client.sessions("w").collect()
+            outcome = await in_an_outcome(client)
+
+    assert names(streamed) == [each["id"] for each in LARGE]
+    assert list(collection.items) == streamed == outcome
+    assert collection.etag is not None
+
+
+async def test_what_broke_after_its_first_session_is_not_asked_again_and_says_how_many_were_delivered() -> None:
+    async with LocalService() as service:
+        service.add_workspace("w", LARGE)
+        service.fail("w", Fault(cut="in_body"))
+        seen: list[SessionSummary] = []
+        async with service.client(retry=PATIENT) as client:
+            with pytest.raises(FanOutError) as caught:
+                async for each in client.sessions("w"):
+                    seen.append(each)  # noqa: PERF401  # what came before the failure is the point
+
+    (error,) = caught.value.exceptions
+    assert isinstance(error, ConnectionFailedError)
+    assert error.delivered == len(seen) > 0
+    assert names(seen) == [each["id"] for each in LARGE[: len(seen)]]
+    assert service.request_count == 1
+
+
+async def listed(client: SessionsClient) -> list[SessionSummary]:
+    return list(await client.list_sessions("w"))
+
+
+async def in_an_outcome(client: SessionsClient) -> list[SessionSummary]:
+    (outcome,) = [each async for each in client.sessions("w").by_workspace()]
+    return list(outcome.sessions)
+
+
+@pytest.mark.parametrize("gathered", [listed, in_an_outcome])
+async def test_a_whole_one_that_broke_is_asked_again_and_nothing_comes_twice(
+    gathered: Callable[[SessionsClient], Awaitable[list[SessionSummary]]],
+) -> None:
+    async with LocalService() as service:
+        service.add_workspace("w", LARGE)
+        service.fail("w", Fault(cut="in_body", times=2))
+        async with service.client(retry=PATIENT) as client:
+            found = await gathered(client)
+
+    assert names(found) == [each["id"] for each in LARGE]
+    assert service.request_count == 3
+
+
+@pytest.mark.parametrize("gathered", [listed, in_an_outcome])
+async def test_a_large_page_that_broke_takes_none_before_it_along(
+    gathered: Callable[[SessionsClient], Awaitable[list[SessionSummary]]],
+) -> None:
+    small, large = ({"items": part} for part in (LARGE[:3], LARGE[3:]))
+    first, second = answer(json.dumps(small).encode(), opc_next_page="t"), answer(json.dumps(large).encode())
+    async with RawServer(first, reset(second[:-1000]), second) as server, server.client(retry=PATIENT) as client:
+        found = names(await gathered(client))
+
+    assert found == [each["id"] for each in LARGE]
+    assert len(server.received) == 3
+
+
+async def test_a_page_that_cannot_be_decoded_is_its_own_evidence_even_if_a_large_one_follows() -> None:
+    wrong = b'{"items": [{"id": 5}]}'
+    large = answer(json.dumps({"items": LARGE}).encode(), opc_request_id="LARGE")
+    async with (
+        RawServer(answer(wrong, opc_next_page="t", opc_request_id="WRONG"), large) as server,
+        server.client() as client,
+    ):
+        (outcome,) = [each async for each in client.sessions("w").by_workspace()]
+
+    assert isinstance(outcome.error, ResponseDecodeError)
+    assert (outcome.error.opc_request_id, outcome.error.body_excerpt) == ("WRONG", wrong.decode())
+
+
+async def test_pages_that_are_large_together_are_not_left_to_be_decoded_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first four wait until the fifth makes them more than is decoded in one go; then none waits any more."""
+    asked_when_decoded: list[int] = []
+
+    def decode(body: bytes, workspace_key: str) -> tuple[tuple[SessionSummary, ...], dict[str, object]]:
+        asked_when_decoded.append(service.request_count)
+        return decode_collection(body, workspace_key)
+
+    monkeypatch.setattr(_delivery, "decode_collection", decode)
+    page = LARGE[: len(LARGE) // 10]
+    async with LocalService(session_page_size=len(page)) as service:
+        service.add_workspace("w", 8 * page)
+        async with service.client() as client:
+            assert len(await in_an_outcome(client)) == 8 * len(page)
+
+    assert asked_when_decoded == [5, 5, 5, 5, 5, 6, 7, 8]
+
+
+async def test_below_the_threshold_a_broken_answer_shows_nothing_and_is_asked_again() -> None:
+    async with LocalService() as service:
+        service.add_workspace("w", many(100))
+        service.fail("w", Fault(cut="in_body", times=2))
+        async with service.client(retry=PATIENT) as client:
+            assert names(await client.sessions("w").collect()) == [each["id"] for each in many(100)]
+
+    assert service.request_count == 3
+
+
+async def test_pages_count_together_and_a_page_that_was_not_begun_is_asked_again() -> None:
+    """Once the pages exceed the threshold, they are out; a later page that fails for a moment loses nothing."""
+    async with LocalService(session_page_size=len(LARGE) // 8) as service:
+        service.add_workspace("w", LARGE)
+        service.fail("w", *[Fault()] * 7, Fault(status=500))
+        async with service.client(retry=PATIENT) as client:
+            assert names(await client.sessions("w").collect()) == [each["id"] for each in LARGE]
+
+
+async def test_a_small_page_before_a_large_one_comes_first_and_once() -> None:
+    """The small one is held back undecoded while the large one arrives in pieces."""
+    small, large = ({"items": part} for part in (LARGE[:3], LARGE[3:]))
+    pages = answer(json.dumps(small).encode(), opc_next_page="t"), answer(json.dumps(large).encode())
+    async with RawServer(*pages) as server, server.client() as client:
+        found = names(await client.sessions("w").collect())
+
+    assert found == [each["id"] for each in LARGE]
+
+
+@pytest.mark.parametrize("limits", [Timeout(total=0.6), Timeout(read=0.4)], ids=["total", "read"])
+async def test_the_time_that_a_slow_consumer_takes_is_not_counted(limits: Timeout) -> None:
+    """The whole body lasts longer than the total, and one pause longer than *read*, because of the consumer alone."""
+    async with LocalService() as service:
+        service.add_workspace("w", LARGE)
+        async with service.client(timeout=limits, max_concurrency=1, retry=RetryPolicy.none()) as client:
+            number = 0
+            async for _ in client.sessions("w"):
+                number += 1
+                if number % 500 == 0:
+                    await asyncio.sleep(0.8 if number == 500 else 0.03)
+
+    assert number == len(LARGE)
+
+
+async def test_a_body_over_the_limit_fails_even_in_pieces() -> None:
+    async with LocalService() as service:
+        service.add_workspace("w", LARGE)
+        async with service.client(max_response_bytes=THRESHOLD + THRESHOLD // 2) as client:
+            with pytest.raises(ResponseDecodeError, match="max_response_bytes"):
+                await client.list_sessions("w")
+            with pytest.raises(FanOutError) as caught:
+                await client.sessions("w").collect()
+
+    assert caught.value.exceptions[0].delivered == len(caught.value.sessions)
+    assert service.request_count == 2
+
+
+async def test_an_exception_of_a_predicate_is_never_taken_for_the_network_s() -> None:
+    """An OSError in the middle of a large answer comes out as it is, and nothing is asked again."""
+    cause = KeyError("a")
+
+    def fussy(each: SessionSummary) -> bool:
+        raise FileNotFoundError(each.id) from cause
+
+    async with LocalService() as service:
+        service.add_workspace("w", LARGE)
+        async with service.client(retry=PATIENT) as client:
+            with pytest.raises(FileNotFoundError, match="00000000") as caught:
+                await client.sessions("w").where(fussy).collect()
+
+    assert caught.value.__cause__ is cause
+    assert service.request_count == 1
+
+
+async def test_leaving_in_the_middle_of_a_large_answer_leaves_nothing_behind() -> None:
+    async with LocalService() as service:
+        service.add_workspace("w", LARGE)
+        async with service.client(max_concurrency=1) as client:
+            async with aclosing(aiter(client.sessions("w"))) as sessions:
+                await anext(sessions)
+            assert len((await client.list_sessions("w")).items) == len(LARGE)

@@ -1,0 +1,170 @@
+"""A wrong clock on this machine: found out by a 401, corrected once, and named when that does not help."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from aidp_sessions import AidpError, Clock, RetryPolicy, SessionsClient, UnauthorizedError
+from aidp_sessions.testing import LocalService
+
+from ..helpers.raw_server import RawServer, Times, answer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from ..helpers.raw_server import Received
+
+NOW: Final = 1_790_000_000.0
+ONCE: Final = RetryPolicy.none()
+SKEWS: Final = [301.0, -301.0, 86_400.0, -3_000_000.0]
+
+
+def refused(now: float) -> bytes:
+    return answer(b'{"code": "NotAuthenticated", "message": "no"}', 401, date=formatdate(now, usegmt=True))
+
+
+def dates(requests: list[Received]) -> list[str]:
+    return [request.header("date") for request in requests]
+
+
+@pytest.fixture
+async def right() -> AsyncIterator[LocalService]:
+    """A service whose clock is right, which knows one workspace."""
+    async with LocalService(clock=lambda: NOW) as service:
+        service.add_workspace("k", [{"id": "s1"}])
+        yield service
+
+
+def wrong(skew: float) -> Clock:
+    return Clock(time=lambda: NOW + skew)
+
+
+async def failure_of(client: SessionsClient) -> AidpError:
+    with pytest.raises(AidpError) as caught:
+        await client.list_sessions("k")
+    return caught.value
+
+
+@pytest.mark.parametrize("skew", SKEWS)
+async def test_a_clock_that_is_wrong_costs_one_request_and_no_call(right: LocalService, skew: float) -> None:
+    """The call that finds out is repeated; those that follow are signed with the service's time at once."""
+    async with right.client(clock=wrong(skew), retry=ONCE) as client:
+        found = [len(await client.list_sessions("k")) for _ in range(3)]
+
+    assert found == [1, 1, 1]
+    assert [request.status for request in right.requests] == [401, 200, 200, 200]
+
+
+@pytest.mark.parametrize("skew", [300.0, -300.0, 0.0])
+async def test_a_clock_within_five_minutes_is_left_alone(right: LocalService, skew: float) -> None:
+    async with right.client(clock=wrong(skew)) as client:
+        await client.list_sessions("k")
+
+    assert [request.status for request in right.requests] == [200]
+
+
+async def test_copies_learn_from_each_other(right: LocalService) -> None:
+    async with right.client(clock=wrong(900.0)) as client:
+        await client.with_options(retry=ONCE).list_sessions("k")
+        await client.list_sessions("k")
+        await client.with_options(max_concurrency=1).list_sessions("k")
+
+    assert [request.status for request in right.requests] == [401, 200, 200, 200]
+
+
+async def test_a_copy_with_another_clock_learns_for_itself(right: LocalService) -> None:
+    async with right.client(clock=wrong(0.0)) as client:
+        await client.with_options(clock=wrong(900.0)).list_sessions("k")
+        await client.list_sessions("k")
+
+    assert [request.status for request in right.requests] == [401, 200, 200]
+
+
+async def test_many_calls_at_once_are_each_repeated_once(right: LocalService, caplog: pytest.LogCaptureFixture) -> None:
+    """And the log says so once."""
+    with caplog.at_level(logging.WARNING):
+        async with right.client(clock=wrong(-900.0), max_concurrency=20, retry=ONCE) as client:
+            answers = await asyncio.gather(*(client.list_sessions("k") for _ in range(20)))
+
+    assert [len(answer) for answer in answers] == [1] * 20
+    assert sorted(request.status or 0 for request in right.requests) == [200] * 20 + [401] * 20
+    assert [record.getMessage() for record in caplog.records] == [
+        "this machine's clock is -900 s off the service's; signing with the service's time"
+    ]
+
+
+async def test_a_clock_that_is_set_right_again_is_found_out_too(right: LocalService) -> None:
+    times = Times(now=NOW + 900.0)
+    async with right.client(clock=times.clock) as client:
+        await client.list_sessions("k")
+        times.now = NOW
+        await client.list_sessions("k")
+        await client.list_sessions("k")
+
+    assert [request.status for request in right.requests] == [401, 200, 401, 200, 200]
+
+
+@pytest.mark.parametrize(("skew", "said"), [(400.0, "400 s ahead of"), (-400.0, "400 s behind")])
+async def test_without_the_option_the_error_says_by_how_much(right: LocalService, skew: float, said: str) -> None:
+    async with right.client(clock=wrong(skew), correct_clock_skew=False) as client:
+        error = await failure_of(client)
+
+    assert isinstance(error, UnauthorizedError)
+    assert error.message.endswith(f"; this machine's clock is {said} the service's")
+    assert (len(right.requests), len(error.request_ids)) == (1, 1)
+
+
+async def test_a_copy_without_the_option_signs_with_its_own_clock(right: LocalService) -> None:
+    async with right.client(clock=wrong(900.0)) as client:
+        await client.list_sessions("k")
+        error = await failure_of(client.with_options(correct_clock_skew=False))
+
+    assert isinstance(error, UnauthorizedError)
+    assert [request.status for request in right.requests] == [401, 200, 401]
+
+
+async def test_a_second_401_is_final_and_still_says_by_how_much() -> None:
+    times = Times(now=NOW - 900.0)
+    async with RawServer(refused(NOW)) as server, server.client(clock=times.clock) as client:
+        error = await failure_of(client)
+
+    assert dates(server.received) == [formatdate(NOW - 900.0, usegmt=True), formatdate(NOW, usegmt=True)]
+    assert all(request.is_signed for request in server.received)
+    assert isinstance(error, UnauthorizedError)
+    assert error.message == "no; this machine's clock is 900 s behind the service's"
+    assert (len(error.request_ids), times.sleeps) == (2, [])
+
+
+async def test_a_service_whose_clock_jumps_gets_two_requests_and_not_more() -> None:
+    """Even if each refusal bears another date, a call is repeated once on this account."""
+    times, hours = Times(now=NOW), [refused(NOW + 3_600.0 * hour) for hour in range(1, 9)]
+    async with RawServer(*hours) as server, server.client(clock=times.clock) as client:
+        error = await failure_of(client)
+
+    assert isinstance(error, UnauthorizedError)
+    assert (len(server.received), len(error.request_ids)) == (2, 2)
+
+
+@pytest.mark.parametrize("date", ["", "soon", "Wed, 99 Foo 2026 25:61:61 GMT"])
+async def test_a_401_without_a_usable_date_corrects_nothing(date: str) -> None:
+    reply = answer(b"", 401, date=date)
+    async with RawServer(reply) as server, server.client(clock=Times().clock) as client:
+        await failure_of(client)
+
+    assert len(server.received) == 1
+
+
+@pytest.mark.parametrize("status", [403, 404, 429, 503])
+async def test_only_a_401_corrects_the_clock(status: int) -> None:
+    reply = answer(b"", status, date=formatdate(NOW, usegmt=True))
+    times = Times(now=NOW - 900.0)
+    async with RawServer(reply, answer()) as server, server.client(clock=times.clock, retry=ONCE) as client:
+        await failure_of(client)
+        await client.list_sessions("k")
+
+    assert dates(server.received) == [formatdate(NOW - 900.0, usegmt=True)] * 2
