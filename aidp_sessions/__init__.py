@@ -79,6 +79,7 @@ from .auth.signing import Signer, SigningRequest
 from .client import SessionsClient
 from .errors import (
     AidpError,
+    ClientClosedError,
     ConfigError,
     ConnectionFailedError,
     CredentialsError,
@@ -113,6 +114,7 @@ __all__ = [
     "CallEnded",
     "CallInfo",
     "CallStarted",
+    "ClientClosedError",
     "Clock",
     "ConfigError",
     "ConnectionFailedError",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 import attrs
 
+from ._iteration import Iteration, Progress
 from ._operations.buffering import SessionBuffer
 from ._operations.failures import raw_response
 from ._operations.listings import (
@@ -19,6 +21,7 @@ from ._operations.listings import (
 )
 from ._operations.messages import Request, clock_skew
 from ._transport.call import Call
+from .errors import ResponseDecodeError
 from .results import SessionCollection
 
 if TYPE_CHECKING:
@@ -92,9 +95,15 @@ class Api:
         consumer so that undecoded bytes, not objects, wait in the stream's buffer. With a listener it happens here,
         because `CallEnded` must include it.
         """
-        buffer = SessionBuffer(workspace_key, emit and (lambda sessions: call.without_deadline(emit(sessions))))
+        buffer = SessionBuffer(workspace_key, emit and (lambda sessions: call.wait_for_consumer(emit(sessions))))
         decode = buffer.defer if self.transport.observer is None else buffer.decode
-        request = Request(sessions_target(self.workspaces_path, workspace_key, query), consumer=buffer)
+        try:
+            target = sessions_target(self.workspaces_path, workspace_key, query)
+        except ValueError as bad_key:  # keys that a caller gives are checked before
+            error = ResponseDecodeError(f"the service listed a workspace that cannot be asked: {bad_key}")
+            error.operation, error.workspace_key = "list_workspaces", workspace_key
+            raise error from None
+        request = Request(target, consumer=buffer)
         async with Call(self.transport, "list_sessions", workspace_key, sleep=sleep) as call:
             await _follow_pages(call, request, await call.send(request, decode), buffer, decode)
         return lambda: call.annotating(buffer.remaining)
@@ -102,23 +111,27 @@ class Api:
     def reader(self, query: str) -> WorkspaceReader:
         return WorkspaceReader(self, query)
 
-    async def list_workspaces(self, queries: Iterable[str]) -> AsyncGenerator[WorkspaceSummary]:
+    def list_workspaces(self, queries: Iterable[str]) -> AsyncGenerator[WorkspaceSummary]:
         """The workspaces that any of *queries* finds, each once."""
+        return Iteration(partial(self._workspaces, queries))
+
+    async def _workspaces(self, queries: Iterable[str], progress: Progress) -> AsyncGenerator[WorkspaceSummary]:
         known: set[str] = set()
-        for query in queries:
-            target = f"{self.workspaces_path}?{query}"
-            token: str | None = None
-            seen: set[str] = set()
-            while True:
-                async with Call(self.transport, "list_workspaces") as call:
-                    page = await call.send(Request(with_page(target, token)), decode_workspaces)
-                    token = next_page_token(page.next_page, seen)
-                for workspace in page.workspaces:
-                    if workspace.key not in known:  # pages shift while workspaces come and go
-                        known.add(workspace.key)
-                        yield workspace
-                if token is None:
-                    break
+        with progress:
+            for query in queries:
+                target = f"{self.workspaces_path}?{query}"
+                token: str | None = None
+                seen: set[str] = set()
+                while True:
+                    async with Call(self.transport, "list_workspaces") as call:
+                        page = await call.send(Request(with_page(target, token)), decode_workspaces)
+                        token = next_page_token(page.next_page, seen)
+                    for workspace in page.workspaces:
+                        if workspace.key not in known:  # pages shift while workspaces come and go
+                            known.add(workspace.key)
+                            yield workspace
+                    if token is None:
+                        break
 
     async def workspace_keys(self) -> AsyncGenerator[str]:
         """The keys of the workspaces that can hold sessions, those in private networks included."""

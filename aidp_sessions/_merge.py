@@ -14,6 +14,8 @@ from typing import Final, Generic, TypeVar
 
 import attrs
 
+from ._iteration import is_foreign
+
 K = TypeVar("K")
 T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]
@@ -73,7 +75,12 @@ async def _drive(keys: AsyncGenerator[K], source: Source[K, T], buffer: _Buffer[
     failure: Exception | None = None
 
     async def run(key: K) -> None:
-        await source(key, slot)
+        try:
+            await source(key, slot)
+        except asyncio.CancelledError as error:
+            if is_foreign(error):  # the task group would take this for a source that was cancelled, and go on
+                raise RuntimeError(f"the source of {key!r} raised CancelledError, but was not cancelled") from error
+            raise
         slots.end()
 
     try:
@@ -84,6 +91,11 @@ async def _drive(keys: AsyncGenerator[K], source: Source[K, T], buffer: _Buffer[
                     group.create_task(run(key))
             except Exception as error:  # noqa: BLE001  # what the caller's iterable raises is raised to the caller
                 failure = error
+            except asyncio.CancelledError as error:
+                if not is_foreign(error):
+                    raise
+                failure = RuntimeError("the iterable of keys raised CancelledError, but was not cancelled")
+                failure.__cause__ = error
     except* Exception as errors:  # noqa: BLE001  # what a source raises is raised to the caller
         failure = errors.exceptions[0]
     if failure is not None:

@@ -6,7 +6,8 @@ AidpError
 ├── CredentialsError            a key, token or passphrase cannot be used
 ├── TransportError              no usable answer came back
 │   ├── ConnectionFailedError
-│   └── RequestTimeoutError
+│   ├── RequestTimeoutError
+│   └── ClientClosedError       the client was closed (also a RuntimeError)
 ├── ResponseDecodeError         an answer came, but not the documented shape
 ├── ServiceError                the service said no
 │   ├── UnauthorizedError       401
@@ -99,6 +100,10 @@ class TransportError(AidpError):
 
 class ConnectionFailedError(TransportError):
     """The connection could not be made, or ended before the answer was complete."""
+
+
+class ClientClosedError(TransportError, RuntimeError):
+    """The client was closed before or during the call; create a new one."""
 
 
 class RequestTimeoutError(TransportError):

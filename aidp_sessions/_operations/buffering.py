@@ -2,12 +2,15 @@
 
 Up to `THRESHOLD` bytes, all pages together, they are kept until the last page is decoded, so that the call can be
 retried. Beyond that they are passed on as they arrive, in flat memory.
+
+Pages shift while sessions come and go, and the service promises nothing about that. A session that an earlier page had
+is left out. For this the ids of a listing with several pages are remembered, about 100 bytes each.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._convert.codec import decode_collection
@@ -21,7 +24,8 @@ if TYPE_CHECKING:
     from ..models import SessionSummary
     from .messages import RawResponse
 
-Emit = Callable[[tuple["SessionSummary", ...]], Awaitable[None]]
+Emit = Callable[[tuple["SessionSummary", ...]], Awaitable[bool]]
+"""Passes sessions on; returns whether the consumer will see any of them."""
 
 
 class SessionPage(NamedTuple):
@@ -37,7 +41,7 @@ class SessionBuffer:
     """Collects one workspace's sessions. With *emit*, a body larger than `THRESHOLD` is passed on as it arrives.
 
     Attributes:
-        has_emitted: a part of the response under way was passed on, so its request cannot be sent again.
+        has_emitted: the consumer sees a part of the response under way, so its request cannot be sent again.
     """
 
     def __init__(self, workspace_key: str, emit: Emit | None = None) -> None:
@@ -48,6 +52,9 @@ class SessionBuffer:
         self._undecoded: list[RawResponse] = []
         self._committed = 0
         self._tokens = set[str]()
+        self._is_paged = False
+        self._ids = set[str]()
+        self._page_ids = set[str]()
         self._decoder: IncrementalDecoder | None = None
         self.has_emitted = False
 
@@ -55,12 +62,14 @@ class SessionBuffer:
         """Forget what a failed attempt of the request under way has fed."""
         self._decoder = None
         self.has_emitted = False
+        self._page_ids.clear()
         del self._sessions[self._committed :]
 
-    async def feed(self, chunk: bytes) -> None:
+    async def feed(self, chunk: bytes, headers: Mapping[str, str]) -> None:
         """Decode a piece of a large body, and let other tasks run in between."""
         if self._decoder is None:
             self._decoder = IncrementalDecoder(self._workspace_key)
+            self._is_paged = self._is_paged or bool(headers.get("opc-next-page"))
         for start in range(0, len(chunk), PIECE):
             await self._emit_or_keep(self._decoder.feed(chunk[start : start + PIECE]))
             await asyncio.sleep(0)
@@ -91,12 +100,28 @@ class SessionBuffer:
             self._sessions += page.sessions
         self._committed = len(self._sessions)
         self.has_emitted = False
-        return None if page.next_page is None else next_page_token(page.next_page, self._tokens)
+        self._ids |= self._page_ids
+        self._page_ids.clear()
+        if page.next_page is None:
+            return None
+        self._is_paged = True
+        return next_page_token(page.next_page, self._tokens)
 
     def remaining(self) -> tuple[SessionSummary, ...]:
         """All sessions not yet passed on; raises `ResponseDecodeError` for a deferred response."""
         self._decode_deferred()
-        return tuple(self._sessions)
+        return self._without_repeated(self._sessions)
+
+    def _without_repeated(self, sessions: Iterable[SessionSummary]) -> tuple[SessionSummary, ...]:
+        if not self._is_paged:
+            return tuple(sessions)
+        fresh: list[SessionSummary] = []
+        for session in sessions:
+            if session.id is None or not (session.id in self._ids or session.id in self._page_ids):
+                fresh.append(session)
+            if session.id is not None:
+                self._page_ids.add(session.id)
+        return tuple(fresh)
 
     def _decode_deferred(self) -> None:
         undecoded, self._undecoded = self._undecoded, []
@@ -110,13 +135,11 @@ class SessionBuffer:
             self._committed = len(self._sessions)
 
     async def _emit_or_keep(self, sessions: tuple[SessionSummary, ...]) -> None:
-        if self._emit is None:
-            self._decode_deferred()
-            self._sessions += sessions
-        elif part := self.remaining() + sessions:
+        self._decode_deferred()
+        self._sessions += sessions
+        if self._emit is not None and (part := self._without_repeated(self._sessions)):
             self._sessions, self._committed = [], 0
-            self.has_emitted = True
-            await self._emit(part)
+            self.has_emitted = await self._emit(part) or self.has_emitted
 
 
 def _page(response: RawResponse, sessions: tuple[SessionSummary, ...], extra: Mapping[str, object]) -> SessionPage:

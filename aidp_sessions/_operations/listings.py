@@ -7,7 +7,7 @@ the OCI documentation.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from .._convert import codec
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _API_VERSION = r"[0-9]{8}"
+MAX_PAGES: Final = 10_000
+"""Pages of one listing; a thousand workspaces or sessions each are more than any platform holds."""
+
 _MAX_PAGE_SIZE = "1000"
 _RESOURCE_BEFORE_20260430 = "dataLakes"
 
@@ -74,10 +77,12 @@ def decode_workspaces(response: RawResponse) -> WorkspacePage:
 
 
 def next_page_token(page: str | None, seen: set[str]) -> str | None:
-    """Return *page*; raises `ResponseDecodeError` for a token seen before, for such paging would never end."""
+    """Return *page*; raises `ResponseDecodeError` for a token seen before, and after `MAX_PAGES` pages."""
     if page is None:
         return None
     if page in seen:
         raise ResponseDecodeError("the service repeated a token, so its pages would never end", "opc-next-page")
+    if len(seen) >= MAX_PAGES:
+        raise ResponseDecodeError(f"there are more than {MAX_PAGES:,} pages", "opc-next-page")
     seen.add(page)
     return page

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 MAX_CLOCK_SKEW: Final = 300.0
 """Seconds by which the date of a signature may differ from the service's clock ("Request Signatures")."""
 
+CORRECTED_CLOCK_SKEW: Final = MAX_CLOCK_SKEW - 2.0
+"""Seconds of skew from which a 401 is taken for a wrong clock: both dates are in whole seconds."""
+
 THRESHOLD: Final = 1024 * 1024
 """Bytes up to which a body is decoded in one go: a few milliseconds of work, a few megabytes of objects."""
 
@@ -70,8 +73,8 @@ class BodyConsumer(Protocol):
     def reset(self) -> None:
         """Forget what a failed attempt of the request has fed; called before it is sent again."""
 
-    async def feed(self, chunk: bytes) -> None:
-        """Process a piece; raises `ResponseDecodeError` if it is not as documented."""
+    async def feed(self, chunk: bytes, headers: Mapping[str, str]) -> None:
+        """Process a piece of a response with *headers*; raises `ResponseDecodeError` if it is not as documented."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -108,11 +111,11 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def http_date(value: str | None) -> float | None:
-    """Seconds since the epoch, or ``None`` if *value* is not a date."""
+    """Seconds since the epoch, or ``None`` if *value* is not a date of the years 1900 to 2200."""
     try:
         date = parsedate_to_datetime(value) if value else None
     except (ValueError, OverflowError):
         return None
     if date is None:
         return None
-    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() if 1900 <= date.year <= 2200 else None

@@ -5,11 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from .._operations.encoding import request_id
 from .._operations.failures import attach_call, attach_response
-from ..errors import AidpError, RequestTimeoutError, ResponseDecodeError, TooManyRequestsError, UnauthorizedError
+from ..errors import (
+    AidpError,
+    ClientClosedError,
+    NotFoundError,
+    RequestTimeoutError,
+    ResponseDecodeError,
+    TooManyRequestsError,
+    TransportError,
+    UnauthorizedError,
+)
 from ..events import AttemptEnded, AttemptStarted, CallEnded, CallStarted, RetryScheduled
 from .exchange import SentHeaders
 
@@ -24,6 +33,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_MAY_HAVE_ACTED: Final = "an earlier attempt, whose response was lost, may have deleted it"
 _log = logging.getLogger("aidp_sessions")
 
 
@@ -63,6 +73,7 @@ class Call:
         self._seconds: list[float] = []
         self._clock_corrected = False
         self._refreshed = False
+        self._has_slot = False
         self._loop: asyncio.AbstractEventLoop
         self._timeout: asyncio.Timeout
         self._started = 0.0
@@ -71,24 +82,30 @@ class Call:
             self._info = observer.describe_call(operation, workspace_key, self._root, method, route)
 
     async def __aenter__(self) -> Self:
-        self._loop = self._transport.pool.bind_to_loop()
-        self._timeout = asyncio.timeout(self._transport.timeout.total)
+        transport = self._transport
+        self._loop = transport.pool.bind_to_loop()
+        transport.limiter.bind_to_loop(self._loop)
+        self._timeout = asyncio.timeout(transport.timeout.total)
         self._started = self._loop.time()
         if self._info is not None:
             self._tell(CallStarted(call=self._info))
         await self._timeout.__aenter__()
+        transport.pool.running.add(self._timeout)
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        error = exc
+        pool, error = self._transport.pool, exc
+        pool.running.discard(self._timeout)
         try:
             await self._timeout.__aexit__(exc_type, exc, traceback)
         except TimeoutError:
             total, attempts = self._transport.timeout.total, len(self._request_ids)
-            message = f"the total of {total:g} s for the call ran out, in attempt {attempts}"
+            message = f"the total of {total or 0:g} s for the call ran out, in attempt {attempts}"
             error = RequestTimeoutError(message, "total")
+        if pool.closed and isinstance(error, TransportError):
+            error = ClientClosedError("the client was closed while this call was under way")
         if isinstance(error, AidpError):
             self._annotate(error)
         if self._info is not None:
@@ -102,7 +119,7 @@ class Call:
 
     async def send(self, request: Request, decode: Callable[[RawResponse], T]) -> T:
         """Send *request* until it succeeds, and decode the response; raises the error of the last attempt."""
-        attempt = 0
+        attempt, may_have_acted = 0, False
         while True:
             attempt += 1
             try:
@@ -110,7 +127,10 @@ class Call:
             except AidpError as error:
                 delay = self._schedule_retry(request, error, attempt)
                 if delay is None:
+                    if may_have_acted and request.method == "DELETE" and isinstance(error, NotFoundError):
+                        error.args = (f"{error.message}; {_MAY_HAVE_ACTED}",)
                     raise
+                may_have_acted |= _service_may_have_acted(error)
             else:
                 return self._decode(response, decode)
             if request.consumer is not None:
@@ -132,20 +152,34 @@ class Call:
             self._annotate(error)
             raise
 
-    async def without_deadline(self, waiting: Awaitable[None]) -> None:
-        """Await the consumer with the call's timeout suspended."""
+    async def wait_for_consumer(self, waiting: Awaitable[T]) -> T:
+        """Await *waiting* without a slot and with the call's timeout suspended, then take a slot again."""
         deadline, suspended = self._timeout.when(), self._loop.time()
         self._timeout.reschedule(None)
+        self._release_slot()
         try:
-            await waiting
+            result = await waiting
         finally:
-            if deadline is not None:
+            if not (deadline is None or self._timeout.expired()):
                 self._timeout.reschedule(deadline + self._loop.time() - suspended)
+        await self._acquire_slot(resuming=True)
+        return result
 
-    async def _attempt(self, request: Request) -> RawResponse:
+    async def _acquire_slot(self, *, resuming: bool = False) -> None:
         limiter = self._transport.limiter
         if not limiter.try_acquire():
-            await limiter.acquire()
+            await limiter.acquire(resuming=resuming)
+        self._has_slot = True
+
+    def _release_slot(self) -> None:
+        limiter, had_slot = self._transport.limiter, self._has_slot
+        self._has_slot = False
+        if had_slot and limiter.loop is self._loop:
+            limiter.release()
+
+    async def _attempt(self, request: Request) -> RawResponse:
+        await self._acquire_slot()
+        limiter = self._transport.limiter
         generation = limiter.generation
         try:
             response = await self._authorize(request)
@@ -155,7 +189,7 @@ class Call:
         else:
             limiter.increase()
         finally:
-            limiter.release()
+            self._release_slot()
         return response
 
     async def _authorize(self, request: Request) -> RawResponse:
@@ -245,3 +279,7 @@ class Call:
     def _tell(self, event: Event) -> None:
         if (observer := self._transport.observer) is not None:
             observer.tell(event)
+
+
+def _service_may_have_acted(error: AidpError) -> bool:
+    return not error.unsent if isinstance(error, TransportError) else (error.status or 0) >= 500

@@ -28,12 +28,15 @@ async def mapping_exceptions(waiting: Awaitable[T], limits: Timeout) -> T:
     """Await *waiting*, a step of aiohttp; raises a `TransportError` or `ResponseDecodeError` for what fails there."""
     try:
         return await waiting
-    except (aiohttp.ClientError, OSError) as caught:
+    except (aiohttp.ClientError, OSError, ValueError) as caught:
         error = map_exception(caught, limits)
+    except BaseException as caught:  # noqa: BLE001  # a cancellation, above all; it is raised again
+        caught.__cause__ = caught.__context__ = None
+        raise caught.with_traceback(None) from None
     raise error
 
 
-def map_exception(caught: aiohttp.ClientError | OSError, limits: Timeout) -> AidpError:
+def map_exception(caught: aiohttp.ClientError | OSError | ValueError, limits: Timeout) -> AidpError:
     if type(caught.__cause__).__name__ == "DecompressSizeError":  # aiohttp 3.13 limits the size per chunk
         return ResponseDecodeError("the body is larger than max_response_bytes, or than aiohttp inflates at once")
     error: TransportError
@@ -41,6 +44,10 @@ def map_exception(caught: aiohttp.ClientError | OSError, limits: Timeout) -> Aid
         error = RequestTimeoutError(f"the read timeout of {limits.read:g} s ran out: the service fell silent", "read")
     elif isinstance(caught, TimeoutError):
         error = RequestTimeoutError(f"the connect timeout of {limits.connect:g} s ran out", "connect")
+    elif isinstance(caught, ValueError) and not isinstance(caught, aiohttp.ClientError):
+        error = ConnectionFailedError(f"the request cannot be sent: {describe(caught)}")
+        error.permanent = error.unsent = True
+        return error
     else:
         error = ConnectionFailedError(f"the connection failed: {describe(caught)}")
         error.permanent = isinstance(caught, aiohttp.ClientConnectorCertificateError)
@@ -50,7 +57,7 @@ def map_exception(caught: aiohttp.ClientError | OSError, limits: Timeout) -> Aid
     return error
 
 
-def describe(caught: aiohttp.ClientError | OSError) -> str:
+def describe(caught: aiohttp.ClientError | OSError | ValueError) -> str:
     """What went wrong, in a line without credentials."""
     if isinstance(caught, aiohttp.ServerDisconnectedError):  # its text may be half of a response's headers
         return "it was closed before an answer came"

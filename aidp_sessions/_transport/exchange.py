@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
 import math
@@ -13,11 +14,12 @@ from typing import TYPE_CHECKING, Final
 import attrs
 from yarl import URL
 
+from .._iteration import is_foreign
 from .._operations.failures import attach_response, error_for
-from .._operations.messages import MAX_CLOCK_SKEW, THRESHOLD, RawResponse, clock_skew, http_date
+from .._operations.messages import CORRECTED_CLOCK_SKEW, THRESHOLD, RawResponse, clock_skew, http_date
 from .._version import __version__
 from ..auth.signing import SigningRequest
-from ..errors import ResponseDecodeError
+from ..errors import CredentialsError, ResponseDecodeError
 from .exceptions import mapping_exceptions
 
 if TYPE_CHECKING:
@@ -138,16 +140,22 @@ class Transport:
         date = _date(int(self.clock.time() + offset))
         content_type = request.headers.get("content-type", "application/json")
         signing = SigningRequest(request.method, self.host, request.target, date, request.body, content_type)
-        return await self.signer.sign(signing)
+        try:
+            return await self.signer.sign(signing)
+        except asyncio.CancelledError as error:
+            if not is_foreign(error):
+                raise
+            failed = CredentialsError("the signer's own work was cancelled, so the request cannot be signed")
+        raise failed
 
     def correct_clock(self, received: Mapping[str, str], sent: Mapping[str, str]) -> bool:
         """After a 401: if the date in *sent* is too far from that in *received*, sign with the service's time."""
         signed_at, now = http_date(sent.get("date")), self.clock.time()
         skew = None if signed_at is None else clock_skew(received, signed_at)
-        if not self.corrects_clock or skew is None or abs(skew) <= MAX_CLOCK_SKEW:
+        if not self.corrects_clock or skew is None or abs(skew) < CORRECTED_CLOCK_SKEW:
             return False
         offset = clock_skew(received, now) or 0.0
-        if abs(offset - self.clock_offset.seconds) > MAX_CLOCK_SKEW:  # the first of many calls in flight
+        if abs(offset - self.clock_offset.seconds) >= CORRECTED_CLOCK_SKEW:  # the first of many calls in flight
             _log.warning("this machine's clock is %+.0f s off the service's; signing with the service's time", -offset)
         self.clock_offset.seconds = offset
         return True
@@ -182,7 +190,7 @@ async def _feed(consumer: BodyConsumer, chunks: list[bytes], response: aiohttp.C
         protocol.pause_reading()  # and with it aiohttp's read timeout, which must not count the consumer's time
     try:
         for chunk in chunks:
-            await consumer.feed(chunk)
+            await consumer.feed(chunk, response.headers)
     except ResponseDecodeError as error:
         if error.status is None:  # not about an earlier page, whose evidence it has already
             attach_response(error, RawResponse(response.status, response.headers, b""))

@@ -12,9 +12,10 @@ class AdaptiveLimiter:
     `try_acquire` takes a free slot without awaiting, which is the common case; `acquire` waits for one. Each slot is
     given back with `release`. `decrease` halves the limit, once per generation of requests; `increase` adds one slot
     after a success, so that a few throttled requests among many hardly slow the others down. The limit stays between
-    one and *max_limit*. A limiter may be used on one event loop after another.
+    one and *max_limit*. A limiter may be used on one event loop after another, see `bind_to_loop`.
 
     Attributes:
+        loop: the event loop that the slots in use belong to.
         generation: counts the decreases; note it when a request starts and hand it to `decrease` when it is throttled.
     """
 
@@ -23,7 +24,14 @@ class AdaptiveLimiter:
         self.limit = max_limit
         self.in_use = 0
         self.generation = 0
+        self.loop: asyncio.AbstractEventLoop | None = None
         self._waiters: deque[asyncio.Future[None]] = deque()
+
+    def bind_to_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Forget what an earlier loop has left behind: one that was closed abruptly never gives its slots back."""
+        if loop is not self.loop:
+            self.loop, self.in_use = loop, 0
+            self._waiters.clear()
 
     def try_acquire(self) -> bool:
         """Take a slot if one is free and no call waits for it."""
@@ -32,10 +40,13 @@ class AdaptiveLimiter:
             self.in_use += 1
         return free
 
-    async def acquire(self) -> None:
-        """Wait for the next slot, and take it."""
+    async def acquire(self, *, resuming: bool = False) -> None:
+        """Wait for the next slot, and take it; a request that is *resuming* goes before those that have not started."""
         waiter = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
+        if resuming:
+            self._waiters.appendleft(waiter)
+        else:
+            self._waiters.append(waiter)
         try:
             await waiter
         except asyncio.CancelledError:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 
 from ..auth.signing import SharedSigner, Signer
+from ..errors import ClientClosedError, ConnectionFailedError
 from .connector import ClientResponse, Connector
 from .pacer import Pacer
 
@@ -22,7 +23,11 @@ _CLOSING_ITERATIONS: Final = 5  # in which aborted transports close their socket
 
 
 class Pool:
-    """One `aiohttp.ClientSession`: made on first use and closed by `aclose`, or the caller's own, which stays open."""
+    """One `aiohttp.ClientSession`: made on first use and closed by `aclose`, or the caller's own, which stays open.
+
+    Attributes:
+        running: the timeouts of the calls under way; `aclose` lets them expire.
+    """
 
     def __init__(self, http_session: aiohttp.ClientSession | None) -> None:
         self._given = http_session
@@ -32,13 +37,14 @@ class Pool:
         self._process = 0
         self._signers: dict[int, Signer] = {}
         self.pacer = Pacer()
+        self.running: set[asyncio.Timeout] = set()
         self.closed = False
 
     def bind_to_loop(self) -> asyncio.AbstractEventLoop:
         """Belong to the running loop, and return it.
 
-        Raises `RuntimeError` after `aclose`, on a second loop while the first is still open, and in a process that was
-        forked since then: its parent still uses the same sockets.
+        Raises `ClientClosedError` after `aclose`, and `RuntimeError` on a second loop while the first is still open,
+        and in a process that was forked since then: its parent still uses the same sockets.
         """
         self._check_open()
         loop = asyncio.get_running_loop()
@@ -48,12 +54,14 @@ class Pool:
             if self._loop is not None and not self._loop.is_closed():
                 raise RuntimeError("this SessionsClient is in use on another event loop; create one client per loop")
             self._loop, self._session, self._process = loop, self._given, os.getpid()
+            self.running.clear()
         return loop
 
     def session(self, signer: Signer) -> aiohttp.ClientSession:
         """The session of the loop; *signer* may work in the background until the last pool that knows it is closed.
 
-        No await here, so first calls cannot race. Raises `RuntimeError` after `aclose`.
+        No await here, so first calls cannot race. Raises `ClientClosedError` after `aclose`, and
+        `ConnectionFailedError` if the caller has closed their own session.
         """
         self._check_open()
         if id(signer) not in self._signers:
@@ -62,11 +70,15 @@ class Pool:
                 signer.retain()
         if self._session is None:
             self._session = self._open()
+        if self._session.closed:
+            error = ConnectionFailedError("the http_session that the client was given is closed")
+            error.permanent = True
+            raise error
         return self._session
 
     def _check_open(self) -> None:
         if self.closed:
-            raise RuntimeError("this SessionsClient is closed; create a new one")
+            raise ClientClosedError("this SessionsClient is closed; create a new one")
 
     def _was_forked(self) -> bool:
         return self._loop is not None and self._process != os.getpid() and not self._loop.is_closed()
@@ -91,6 +103,9 @@ class Pool:
         self.closed = True
         if self._was_forked():  # closing a socket here would take it out of the parent's selector, which is shared
             return
+        for timeout in self.running:
+            if not timeout.expired():
+                timeout.reschedule(0)
         signers, self._signers = self._signers, {}
         for signer in signers.values():
             if isinstance(signer, SharedSigner):

@@ -54,8 +54,9 @@ class Watch:
         self._recovers(None)
         for key in self._selected.keys() - self._seen:
             yield from self._replace(key, {})
-            self.collections.pop(key, None)
-            self._failing.discard(key)
+        for key in self.collections.keys() - self._seen:
+            del self.collections[key]
+        self._failing &= self._seen
 
     def _replace(self, key: str, selected: dict[SessionKey, SessionSummary]) -> Iterator[SessionChange]:
         before = self._selected.get(key, {})

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
+from contextlib import aclosing, contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, NoReturn, Protocol, Self, TypeVar
 
 import attrs
 
+from .._iteration import Iteration, Progress
 from .._merge import Sleep, Slot, Source, merge
 from ..activity import Activity, activity_of, idle_predicate, instant
-from ..errors import AidpError
+from ..errors import AidpError, ClientClosedError
 from ..models import SessionSummary
 from ..results import FanOutError, SessionChange, SessionCollection, WorkspaceOutcome
 from .changes import Watch
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 OnError = Literal["defer", "raise", "skip"]
 Predicate = Callable[[SessionSummary], bool]
-Emit = Callable[[tuple[SessionSummary, ...]], Awaitable[None]]
+Emit = Callable[[tuple[SessionSummary, ...]], Awaitable[bool]]
+"""Passes sessions on; returns whether the consumer will see any of them."""
 Part = Callable[[], Iterable[SessionSummary]]
 """Decodes and returns sessions; raises an `AidpError` if they cannot be decoded."""
 
@@ -88,28 +91,25 @@ class SessionStream:
         return attrs.evolve(self, conditions=(*self._conditions, condition))
 
     def __aiter__(self) -> AsyncGenerator[SessionSummary]:
-        return self._sessions()
+        return Iteration(self._sessions)
 
-    async def _sessions(self) -> AsyncGenerator[SessionSummary]:
+    async def _sessions(self, progress: Progress) -> AsyncGenerator[SessionSummary]:
         failures: list[AidpError] = []
-        async with aclosing(self._merged(self._read_parts())) as parts:
-            try:
-                async for part in parts:
-                    try:
-                        sessions = part()
-                    except AidpError as error:
-                        if self._on_error == "raise":
-                            raise
-                        self._note(error, failures)
-                        continue
-                    for session in sessions:
-                        yield session
-            except PredicateFailedError as failed:
-                raise failed.error from failed.error.__cause__
-            except AidpError as error:
-                if self._on_error != "defer":
-                    raise
-                failures.append(error)
+        with progress, _unwrapping():
+            async with aclosing(self._merged(self._read_parts())) as parts:
+                try:
+                    async for part in parts:
+                        try:
+                            sessions = part()
+                        except AidpError as error:
+                            self._note(error, failures)
+                            continue
+                        for session in sessions:
+                            yield session
+                except AidpError as error:
+                    if self._on_error != "defer" or isinstance(error, ClientClosedError):
+                        raise
+                    failures.append(error)
         if failures:
             raise FanOutError.of(failures)
 
@@ -119,17 +119,18 @@ class SessionStream:
         async def read(key: str, slot: Slot[Part]) -> None:
             delivered = 0
 
-            async def emit(sessions: tuple[SessionSummary, ...]) -> None:
+            async def emit(sessions: tuple[SessionSummary, ...]) -> bool:
                 nonlocal delivered
                 if kept := sessions if matches is None else tuple(filter(matches, sessions)):
                     await slot.emit(lambda: kept)
                     delivered += len(kept)
+                return bool(kept)
 
             try:
                 rest = await self._reader.stream_sessions(key, slot.pause, emit)
             except AidpError as error:
                 error.delivered = delivered
-                if self._on_error == "raise":
+                if self._ends_iteration(error):
                     raise
                 rest = _raising(error)
             await slot.emit(rest if matches is None else lambda: filter(matches, rest()))
@@ -137,22 +138,20 @@ class SessionStream:
         return read
 
     def _note(self, error: AidpError, failures: list[AidpError]) -> None:
+        if self._ends_iteration(error):
+            raise error
         if self._on_error == "skip":
             _log.warning("workspace skipped: %s", error)
         else:
             failures.append(error)
 
-    async def by_workspace(self) -> AsyncGenerator[WorkspaceOutcome]:
+    def by_workspace(self) -> AsyncGenerator[WorkspaceOutcome]:
         """One outcome per workspace, as each completes: its sessions that pass the filters, or its error.
 
         Raises only what concerns no single workspace (the listing of workspaces failed), and with
         ``on_error="raise"`` the first error of any.
         """
-        async with aclosing(self._outcomes()) as outcomes:
-            async for outcome in outcomes:
-                if outcome.error is not None and self._on_error == "skip":
-                    _log.warning("workspace skipped: %s", outcome.error)
-                yield outcome
+        return Iteration(self._outcomes)
 
     async def collect(self) -> list[SessionSummary]:
         """All sessions at once. A `FanOutError` raised here carries those of the healthy workspaces as `sessions`."""
@@ -165,21 +164,21 @@ class SessionStream:
             raise
         return sessions
 
-    async def _outcomes(self) -> AsyncGenerator[WorkspaceOutcome]:
-        matches = self._predicate()
-        reader = self._reader
-        async with aclosing(self._results(lambda key, sleep: reader.stream_sessions(key, sleep, None))) as results:
-            async for key, result in results:
-                part = _raising(result) if isinstance(result, AidpError) else result
-                try:
-                    outcome = WorkspaceOutcome(workspace_key=key, sessions=tuple(filter(matches, part())))
-                except PredicateFailedError as failed:
-                    raise failed.error from failed.error.__cause__
-                except AidpError as error:
-                    if self._on_error == "raise":
-                        raise
-                    outcome = WorkspaceOutcome(workspace_key=key, error=error)
-                yield outcome
+    async def _outcomes(self, progress: Progress) -> AsyncGenerator[WorkspaceOutcome]:
+        matches, reader = self._predicate(), self._reader
+        with progress, _unwrapping():
+            async with aclosing(self._results(lambda key, sleep: reader.stream_sessions(key, sleep, None))) as results:
+                async for key, result in results:
+                    part = _raising(result) if isinstance(result, AidpError) else result
+                    try:
+                        outcome = WorkspaceOutcome(workspace_key=key, sessions=tuple(filter(matches, part())))
+                    except AidpError as error:
+                        if self._ends_iteration(error):
+                            raise
+                        if self._on_error == "skip":
+                            _log.warning("workspace skipped: %s", error)
+                        outcome = WorkspaceOutcome(workspace_key=key, error=error)
+                    yield outcome
 
     def watch(self, every: timedelta = timedelta(minutes=5)) -> AsyncGenerator[SessionChange]:
         """Ask again and again, and yield what changed; the first round yields every session as ``appeared``.
@@ -200,34 +199,42 @@ class SessionStream:
             raise ValueError(f"every={every!r} must be a positive timedelta; minutes are advised")
         if self._keys.single_use:
             raise ValueError("watch() asks the same workspaces again and again; pass a list instead of an iterator")
-        return self._changes(every.total_seconds())
+        return Iteration(partial(self._changes, every.total_seconds()))
 
-    async def _changes(self, period: float) -> AsyncGenerator[SessionChange]:
+    async def _changes(self, period: float, progress: Progress) -> AsyncGenerator[SessionChange]:
         watch, loop, first = Watch(), asyncio.get_running_loop(), True
+        with progress, _unwrapping():
+            await self._clock.sleep(self._clock.random() * min(period, _MAX_HEAD_START))
+            while True:
+                started = loop.time()
+                async with aclosing(self._round(watch, first=first)) as changes:
+                    async for change in changes:
+                        yield change
+                wait = period * self._clock.random() if first else period
+                first = False
+                await self._clock.sleep(max(0.0, wait - (loop.time() - started)))
+
+    async def _round(self, watch: Watch, *, first: bool) -> AsyncGenerator[SessionChange]:
         reader = self._reader
-        await self._clock.sleep(self._clock.random() * min(period, _MAX_HEAD_START))
-        while True:
-            started = loop.time()
-            watch.start_round(self._predicate())
-            failure: AidpError | None = None
-            async with aclosing(
-                self._results(lambda key, sleep: reader.list_sessions(key, sleep, watch.collections.get(key)))
-            ) as results:
-                try:
-                    async for key, result in results:
-                        for change in watch.update(key, result):
-                            yield change
-                except PredicateFailedError as failed:
-                    raise failed.error from failed.error.__cause__
-                except AidpError as error:
-                    if first or self._on_error == "raise":
-                        raise
-                    failure = error
-            for change in watch.end_round(failure):
-                yield change
-            wait = period * self._clock.random() if first else period
-            first = False
-            await self._clock.sleep(max(0.0, wait - (loop.time() - started)))
+        watch.start_round(self._predicate())
+        failure: AidpError | None = None
+        async with aclosing(
+            self._results(lambda key, sleep: reader.list_sessions(key, sleep, watch.collections.get(key)))
+        ) as results:
+            try:
+                async for key, result in results:
+                    for change in watch.update(key, result):
+                        yield change
+            except AidpError as error:
+                if first or self._ends_iteration(error):
+                    raise
+                failure = error
+        for change in watch.end_round(failure):
+            yield change
+
+    def _ends_iteration(self, error: AidpError) -> bool:
+        """Whether *error* is raised at once, instead of standing for one workspace."""
+        return self._on_error == "raise" or isinstance(error, ClientClosedError)
 
     def _predicate(self) -> Predicate | None:
         """The conditions as they stand now, for `filter`: a timedelta among them starts to count here."""
@@ -246,7 +253,7 @@ class SessionStream:
             try:
                 result = await read_one(key, slot.pause)
             except AidpError as error:
-                if self._on_error == "raise":
+                if self._ends_iteration(error):
                     raise
                 result = error
             await slot.emit((key, result))
@@ -260,14 +267,29 @@ class SessionStream:
 
 
 class PredicateFailedError(Exception):
-    """Carries an `AidpError` that a caller's predicate raised past the places that take it for a workspace's failure.
+    """Carries what a caller's predicate raised past the places that would take it for something else.
 
-    Predicates run while a large workspace is read, because only what they keep counts as delivered.
+    Predicates run while a large workspace is read, because only what they keep counts as delivered. An `AidpError` of
+    theirs would pass for a failure of that workspace, and a `StopIteration` for the end of the sessions.
     """
 
-    def __init__(self, error: AidpError) -> None:
+    def __init__(self, error: BaseException) -> None:
         super().__init__(error)
         self.error = error
+
+
+@contextmanager
+def _unwrapping() -> Generator[None]:
+    """Raise what a predicate has raised; exceptions that steer iterations and tasks become a `RuntimeError`."""
+    try:
+        yield
+    except PredicateFailedError as failed:
+        error = failed.error
+    else:
+        return
+    if isinstance(error, AidpError):
+        raise error from error.__cause__
+    raise RuntimeError(f"the predicate raised {type(error).__name__}") from error
 
 
 def _is_busy(session: SessionSummary) -> bool:
@@ -278,7 +300,7 @@ def _guarded(predicate: Predicate) -> Predicate:
     def matches(session: SessionSummary) -> bool:
         try:
             return predicate(session)
-        except AidpError as error:
+        except (AidpError, StopIteration, StopAsyncIteration, GeneratorExit, asyncio.CancelledError) as error:
             raise PredicateFailedError(error) from None
 
     return matches

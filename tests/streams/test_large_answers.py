@@ -226,7 +226,7 @@ async def test_pages_that_are_large_together_are_not_left_to_be_decoded_at_once(
     monkeypatch.setattr(_delivery, "decode_collection", decode)
     page = LARGE[: len(LARGE) // 10]
     async with LocalService(session_page_size=len(page)) as service:
-        service.add_workspace("w", 8 * page)
+        service.add_workspace("w", LARGE[: 8 * len(page)])
         async with service.client() as client:
             assert len(await in_an_outcome(client)) == 8 * len(page)
 

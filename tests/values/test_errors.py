@@ -16,6 +16,7 @@ from aidp_sessions._operations.messages import RawResponse
 from aidp_sessions.errors import (
     SERVICE_ERRORS,
     AidpError,
+    ClientClosedError,
     ConfigError,
     ConnectionFailedError,
     CredentialsError,
@@ -38,6 +39,7 @@ TREE: Final[dict[type[AidpError], type[BaseException]]] = {
     TransportError: AidpError,
     ConnectionFailedError: TransportError,
     RequestTimeoutError: TransportError,
+    ClientClosedError: TransportError,
     ResponseDecodeError: AidpError,
     ServiceError: AidpError,
     UnauthorizedError: ServiceError,
