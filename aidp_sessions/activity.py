@@ -1,7 +1,9 @@
 """Decides whether a session is idle. Reads no clock but the one that is passed in.
 
 The rule is that of the REST reference for ``last_activity``: a kernel is idle since T when its ``execution_state`` is
-``idle`` and its ``last_activity`` is not later than T. A kernel with a missing or unknown value is never idle.
+``idle`` and its ``last_activity`` is not later than T. A kernel with a missing or unknown value is never idle. A
+``last_activity`` before the year 2000 is no timestamp: services send zero values such as ``1970-01-01T00:00:00Z`` or
+``0001-01-01T00:00:00Z`` for "never".
 """
 
 from __future__ import annotations
@@ -9,14 +11,16 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from .models import ExecutionState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from .models import SessionSummary
+    from .models import KernelSummary, SessionSummary
+
+MIN_LAST_ACTIVITY: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class Activity(StrEnum):
@@ -31,7 +35,7 @@ class Activity(StrEnum):
     NO_KERNEL = "no_kernel"
     """The session has no kernel, for example while its cluster starts."""
     NO_TIMESTAMP = "no_timestamp"
-    """The kernel is idle, but since when is not known."""
+    """The kernel is idle, but since when is not known: ``last_activity`` is missing or before the year 2000."""
     UNKNOWN = "unknown"
     """No state, or an undocumented one."""
 
@@ -54,9 +58,13 @@ def activity_of(session: SessionSummary) -> Activity:
     if kernel is None:
         return Activity.NO_KERNEL
     activity = _BY_STATE.get(kernel.execution_state, Activity.UNKNOWN)
-    if activity is Activity.IDLE and kernel.last_activity is None:
+    if activity is Activity.IDLE and not _has_timestamp(kernel):
         return Activity.NO_TIMESTAMP
     return activity
+
+
+def _has_timestamp(kernel: KernelSummary) -> bool:
+    return kernel.last_activity is not None and kernel.last_activity >= MIN_LAST_ACTIVITY
 
 
 def is_idle_since(session: SessionSummary, since: datetime | timedelta, *, connected: bool | None = None) -> bool:
@@ -81,7 +89,7 @@ def idle_predicate(
             kernel is not None
             and kernel.execution_state == ExecutionState.IDLE
             and kernel.last_activity is not None
-            and kernel.last_activity <= limit
+            and MIN_LAST_ACTIVITY <= kernel.last_activity <= limit
             and (connected is None or (kernel.connections is not None and (kernel.connections > 0) is connected))
         )
 

@@ -53,7 +53,8 @@ class KernelSummary:
         name: kernel spec name, the only required field.
         id: UUID of the kernel; several sessions may share a kernel.
         execution_state: usually an `ExecutionState`, but any string is possible.
-        last_activity: aware, in UTC, cut to microseconds.
+        last_activity: aware, in UTC, cut to microseconds. A value before the year 2000 is kept as it was sent, but
+            does not count as a timestamp: such a kernel is never idle.
         connections: number of active connections.
         extra: fields of the answer that this version does not know.
     """

@@ -34,7 +34,7 @@ async def test_the_last_error_is_raised(aidp_service, aidp_client, aidp_clock):
     assert aidp_clock.pauses == (0.25, 0.5, 1.0, 2.0, 4.0)
 
 async def test_client_and_service_live_at_the_time_of_the_clock(aidp_service, aidp_client, aidp_clock):
-    aidp_clock.set(datetime(1999, 12, 31, tzinfo=UTC))
+    aidp_clock.set(datetime(2019, 12, 31, tzinfo=UTC))
     made = make_session(idle_for=timedelta(hours=3), now=aidp_clock.now)
     aidp_service.add_workspace("analytics", [made])
     stream = aidp_client.sessions("analytics")
@@ -43,7 +43,7 @@ async def test_client_and_service_live_at_the_time_of_the_clock(aidp_service, ai
     assert await stream.idle_since(timedelta(hours=4)).collect() == [attrs.evolve(made, workspace_key="analytics")]
     assert [request.status for request in aidp_service.requests] == [200, 200]
     assert {request.started_at for request in aidp_service.requests} == {
-        datetime(1999, 12, 31, hour, tzinfo=UTC).timestamp() for hour in (0, 1)
+        datetime(2019, 12, 31, hour, tzinfo=UTC).timestamp() for hour in (0, 1)
     }
 
 async def test_each_test_has_its_own(aidp_service, aidp_clock):

@@ -9,10 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aidp_sessions._convert.codec import to_wire
 from aidp_sessions.activity import Activity, activity_of, idle_for, idle_predicate, instant, is_idle_since
 from aidp_sessions.models import ExecutionState, KernelSummary, SessionSummary
 
+from ..helpers.decoding import encode, sessions_in
 from ..helpers.strategies import brief, moments, states
+
+MODERN: Final = datetime(2000, 1, 1, tzinfo=UTC)
+"""The earliest moment that counts as a timestamp."""
+
+timestamps: Final = st.datetimes(MODERN.replace(tzinfo=None), timezones=st.just(UTC))
 
 T: Final = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 TICK: Final = timedelta(microseconds=1)
@@ -68,6 +75,41 @@ def test_idle_without_a_timestamp_is_its_own_reason() -> None:
     assert activity_of(session(last=None)) is Activity.NO_TIMESTAMP
     assert not is_idle_since(session(last=None), T)
     assert idle_for(session(last=None), T) is None
+
+
+@pytest.mark.parametrize(
+    "zero",
+    [
+        datetime(1, 1, 1, tzinfo=UTC),
+        datetime(1601, 1, 1, tzinfo=UTC),
+        datetime(1970, 1, 1, tzinfo=UTC),
+        datetime(1970, 1, 1, tzinfo=timezone(HOUR)),
+        datetime(1980, 1, 1, tzinfo=UTC),
+        MODERN - TICK,
+    ],
+)
+def test_a_timestamp_before_the_year_2000_is_no_timestamp(zero: datetime) -> None:
+    """The zero values of several systems mean "never", so the kernel is not idle since any moment."""
+    assert activity_of(session(last=zero)) is Activity.NO_TIMESTAMP
+    assert not is_idle_since(session(last=zero), T)
+    assert not is_idle_since(session(last=zero), timedelta(0), connected=False)
+    assert idle_for(session(last=zero), T) is None
+
+
+def test_the_first_moment_of_the_year_2000_is_a_timestamp() -> None:
+    assert activity_of(session(last=MODERN)) is Activity.IDLE
+    assert is_idle_since(session(last=MODERN), MODERN)
+    assert idle_for(session(last=MODERN), T) == T - MODERN
+
+
+def test_a_zero_timestamp_is_decoded_and_encoded_as_it_was_sent() -> None:
+    """Only the activity functions ignore it."""
+    wire = {"name": "k", "execution_state": "idle", "last_activity": "0001-01-01T00:00:00Z"}
+    kernel = KernelSummary(name="k", execution_state="idle", last_activity=datetime(1, 1, 1, tzinfo=UTC))
+    (decoded,) = sessions_in(encode([{"kernel": wire}]))
+
+    assert decoded.kernel == kernel
+    assert to_wire(kernel) == wire
 
 
 def test_only_idle_needs_the_timestamp() -> None:
@@ -191,7 +233,7 @@ def test_anything_else_is_a_type_error(since: Any) -> None:  # on purpose
 
 
 @brief
-@given(moments, moments)
+@given(timestamps, moments)
 def test_idle_for_is_the_time_since_the_last_activity(last: datetime, now: datetime) -> None:
     """Never negative: an activity in the future, by a clock's skew, counts as just now."""
     assert idle_for(session(last=last), now) == max(now - last, timedelta(0))
@@ -208,7 +250,7 @@ def test_idle_for_counts_to_the_present_by_default() -> None:
 
 
 @brief
-@given(moments, moments)
+@given(timestamps, timestamps)
 def test_idle_for_and_idle_since_agree(last: datetime, now: datetime) -> None:
     """A kernel is idle since the moment that lies its idle time before now."""
     idle = idle_for(session(last=last), now)
