@@ -1,7 +1,8 @@
 """The objects of the service's answers as frozen, slotted attrs classes.
 
 Field names are Python's; `_convert` knows the mixed spelling of the JSON (``cluster_id`` beside ``agentFlowKey``).
-States and types are open strings, and unknown fields are kept in ``extra``, because the service may add to them.
+States and types are open strings, and unknown fields are kept in ``extra``, because the service may add to them. A
+lone surrogate, which JSON allows but UTF-8 does not, is decoded as U+FFFD.
 Source of every field: the operations "Get available sessions" and "List workspaces" of the AI Data Platform
 REST reference, version 20260430.
 """

@@ -8,6 +8,7 @@ models themselves would double the time, because a frozen class sets each field 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -17,6 +18,12 @@ from .wire_format import parse_timestamp, wire_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_HEX = rb"[0-9a-fA-F]"
+_ESCAPE: Final = re.compile(
+    rb"\\(?:u[dD][89abAB]%b{2}\\u[dD][c-fC-F]%b{2}|(u[dD][89a-fA-F]%b{2})|.)" % (_HEX, _HEX, _HEX), re.DOTALL
+)
+"""An escape: a pair of surrogates, a lone one, or any other."""
 
 
 class _Kernel(msgspec.Struct, forbid_unknown_fields=True, rename=wire_name, gc=False):
@@ -59,6 +66,7 @@ _decode_array: Final = msgspec.json.Decoder(list[_Session]).decode
 _decode_open_collection: Final = msgspec.json.Decoder(_OpenCollection).decode
 _decode_open_array: Final = msgspec.json.Decoder(list[_OpenSession]).decode
 _decode_anything: Final = msgspec.json.Decoder().decode
+_validate: Final = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 def _mutable_twin(cls: type) -> Any:  # noqa: ANN401  # mypy knows the fields of *cls* as frozen
@@ -105,11 +113,25 @@ def _decode_with_unknown(
 def decode_json(body: bytes) -> Any:  # noqa: ANN401  # as `json.loads`
     """Parse *body*; raises `ValueError` if it is not one JSON document in UTF-8."""
     try:
+        body = _encodable(body)
         return _decode_anything(body)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     except msgspec.MsgspecError as error:
         raise ValueError(str(error)) from None
+
+
+def _encodable(body: bytes) -> bytes:
+    """*body* with U+FFFD in place of each lone surrogate.
+
+    JSON allows lone surrogates, and Python writes them for file names that are not UTF-8. But msgspec does not read
+    them, and they cannot be encoded, so printing or storing such a text would fail.
+    """
+    try:
+        _validate(body)
+    except msgspec.DecodeError:
+        return re.sub(_ESCAPE, lambda found: rb"\ufffd" if found[1] else found[0], body)
+    return body
 
 
 def _unknown(item: Mapping[str, object], known: frozenset[str]) -> Mapping[str, object]:
@@ -157,6 +179,6 @@ _decode_error: Final = msgspec.json.Decoder(ErrorBody).decode
 def decode_error(body: bytes) -> ErrorBody | None:
     """The documented error body, or ``None`` if *body* is anything else, such as a gateway's HTML page."""
     try:
-        return _decode_error(body)
+        return _decode_error(_encodable(body))
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import copy
+import json
 import operator
 import pickle
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aidp_sessions._convert.codec import envelope, excerpt, to_wire
-from aidp_sessions._convert.fast import ErrorBody, decode_error
+from aidp_sessions._convert.codec import decode_collection, decode_error, envelope, excerpt, to_wire
+from aidp_sessions._convert.fast import ErrorBody
 from aidp_sessions._convert.strict import structure_workspaces
 from aidp_sessions.errors import ResponseDecodeError
 from aidp_sessions.models import KernelSummary, SessionSummary
@@ -59,7 +60,8 @@ if TYPE_CHECKING:
         '{"items": []}'.encode("utf-16"),
         b'{"items": [{"name": "\xff"}]}',
         b'{"items": [{"name": "\xed\xa0\x80"}]}',
-        b'{"items": [{"name": "\\ud800"}]}',
+        b'{"items": [{"name": "\\ud80"}]}',
+        b'{"items": [{"name": "\\udcgg"}]}',
         b'{"items": [{"name": "\x00"}]}',
         b'{"items": [{"\xff": 1}]}',
     ],
@@ -101,6 +103,42 @@ def test_a_body_nested_too_deeply_is_refused(body: bytes) -> None:
 def test_odd_but_valid_json_is_read(body: bytes, session: SessionSummary) -> None:
     """Of a repeated key the last counts, white space does not matter, and whole numbers have no limit."""
     assert sessions_in(body) == (session,)
+
+
+LONE: Final = "\ud800", "\udfff", "\udce9", "\ude00\ud83d", "\ud83d\ud83d", "a\ud83d\\u0041"
+
+
+@pytest.mark.parametrize("text", [*LONE, "\ud83d\\", "\\\udce9\\\\udce9", '"\ud83d"', "\n\ud83d\n"])
+def test_a_lone_surrogate_is_read_as_the_replacement_character(text: str) -> None:
+    """Python writes them for file names that are not UTF-8, and no output could encode them."""
+    mended = "".join("\ufffd" if "\ud800" <= each <= "\udfff" else each for each in text)
+    wire = {"path": text, text: [text], "kernel": {"name": text, "note": text}}
+    body = json.dumps({"items": [{"id": "healthy"}, wire], "note": text}).encode()
+
+    sessions, extra = decode_collection(body, "w")
+
+    kernel = KernelSummary(name=mended, extra={"note": mended})
+    expected = SessionSummary(workspace_key="w", path=mended, kernel=kernel, extra={mended: [mended]})
+    assert sessions == (SessionSummary(workspace_key="w", id="healthy"), expected)
+    assert extra == {"note": mended}
+    assert json.dumps(to_wire(expected), ensure_ascii=False).encode()
+
+
+@brief
+@given(st.text(st.characters(), max_size=8) | st.text('\ud83d\ude00\\u"d8', max_size=8))
+def test_escaped_text_is_read_as_a_decoder_of_utf_16_reads_it(text: str) -> None:
+    """Pairs of surrogates, and text that only looks like an escape, do not change."""
+    expected = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+    (session,) = sessions_in(json.dumps([{"id": text}]).encode())
+
+    assert session.id == expected
+
+
+def test_an_error_message_with_a_lone_surrogate_is_read() -> None:
+    body = b'{"code": "C", "message": "no such file: caf\\udce9"}'
+
+    assert decode_error(body) == ErrorBody("C", "no such file: caf\ufffd")
 
 
 @brief

@@ -7,7 +7,7 @@ import json
 import re
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import attrs
 from multidict import CIMultiDict
@@ -189,12 +189,17 @@ def _small_pieces() -> Iterator[None]:
 
 def _check_against_json(sessions: tuple[SessionSummary, ...], body: bytes) -> None:
     """What was accepted is JSON to the standard library too, and has these sessions in it, no fewer."""
-    document = json.loads(body.decode())
+    document = _without_surrogates(json.loads(body.decode()))
     items = document if isinstance(document, list) else document["items"]
     assert [session.id for session in sessions] == [item.get("id") for item in items]
     assert [session.name for session in sessions] == [item.get("name") for item in items]
     kernels = [session.kernel and session.kernel.name for session in sessions]
     assert kernels == [item.get("kernel") and item["kernel"]["name"] for item in items]
+
+
+def _without_surrogates(document: Any) -> Any:
+    text = json.dumps(document, ensure_ascii=False)
+    return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
 def check_result(found: Sequence[SessionSummary] | AidpError, message: bytes) -> str:
