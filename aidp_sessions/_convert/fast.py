@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from ..models import NO_FIELDS, KernelSummary, SessionSummary
+from .limits import check_density, check_size
 from .wire_format import parse_timestamp, wire_name
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ _SESSION_FIELDS: Final = frozenset(_Session.__struct_encode_fields__)
 def decode_sessions(body: bytes, workspace_key: str) -> tuple[tuple[SessionSummary, ...], dict[str, object]] | None:
     """The sessions in *body*, an object with ``items`` or a bare array, and the unknown fields of that object.
 
-    ``None`` if a documented field has an undocumented form, or *body* is not JSON.
+    ``None`` if a documented field has an undocumented form, or *body* is not JSON. Raises `ResponseDecodeError` only
+    for too many objects.
     """
     bare = body.startswith(b"[")
     try:
@@ -94,6 +96,7 @@ def decode_sessions(body: bytes, workspace_key: str) -> tuple[tuple[SessionSumma
             found = _decode_array(body) if bare else _decode_collection(body).items
         except msgspec.ValidationError:  # perhaps only an unknown field
             return _decode_with_unknown(body, workspace_key, bare=bare)
+        check_size(len(found), len(body))
         return tuple([_session(wire, workspace_key) for wire in found]), {}
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
@@ -103,6 +106,7 @@ def _decode_with_unknown(
     body: bytes, workspace_key: str, *, bare: bool
 ) -> tuple[tuple[SessionSummary, ...], dict[str, object]]:
     found = _decode_open_array(body) if bare else _decode_open_collection(body).items
+    check_density(body)
     document = _decode_anything(body)
     items = document if bare else document.pop("items")
     return tuple([_session(wire, workspace_key, item) for wire, item in zip(found, items, strict=True)]), (
@@ -114,6 +118,7 @@ def decode_json(body: bytes) -> Any:  # noqa: ANN401  # as `json.loads`
     """Parse *body*; raises `ValueError` if it is not one JSON document in UTF-8."""
     try:
         body = _encodable(body)
+        check_density(body)
         return _decode_anything(body)
     except RecursionError:
         raise ValueError("nested too deeply") from None
