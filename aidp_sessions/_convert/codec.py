@@ -50,6 +50,12 @@ def decode_collection(
     return strict.structure_sessions(items, path or found_path, workspace_key, first=first), extra
 
 
+def decode_usual_sessions(array: bytes, workspace_key: str) -> tuple[SessionSummary, ...] | None:
+    """The sessions in *array*, or ``None`` if it is not JSON or a session is unusual."""
+    decoded = fast.decode_sessions(array, workspace_key)
+    return decoded and decoded[0]
+
+
 def decode_workspaces(body: bytes) -> tuple[WorkspaceSummary, ...]:
     """The workspaces in *body*, an object with ``items``."""
     items, path, _ = envelope(decode_json(body))
@@ -67,14 +73,6 @@ def decode_json(body: bytes) -> object:
         return fast.decode_json(body)
     except ValueError as error:
         raise ResponseDecodeError(f"the body is not JSON: {error}; it begins {excerpt(body)}") from None
-
-
-def is_json(body: bytes) -> bool:
-    try:
-        fast.decode_json(body)
-    except ValueError:
-        return False
-    return True
 
 
 def excerpt(body: bytes) -> str:

@@ -1,17 +1,19 @@
-"""Decodes a session collection while it arrives.
+"""Decodes a session collection while it arrives, in flat memory.
 
-Each piece goes through the same decoder as a whole body, so both give the same results and the same errors. The
-exception is a body that has ``items`` twice, for which JSON defines no meaning (RFC 8259, section 4). Only a body that
-begins with the array of items, as the service's do, is decoded early; any other is decoded at its end.
+Each piece goes through the same decoder as a whole body, so both give the same results and the same errors, with two
+exceptions. A second array ``items`` is refused once sessions of the first one have been returned: JSON does not define
+its meaning (RFC 8259, section 4). And a body is refused if a single session, or the fields before or after the items,
+take more than `MAX_BUFFERED` bytes.
 """
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 from ..errors import ResponseDecodeError
-from .codec import decode_collection, is_json
+from .codec import decode_collection, decode_json, decode_usual_sessions
+from .limits import check_density
+from .scanning import complete_items, items_start, repeats_items
 
 if TYPE_CHECKING:
     from ..models import SessionSummary
@@ -19,9 +21,8 @@ if TYPE_CHECKING:
 PIECE: Final = 64 * 1024
 """Bytes to decode at once: about half a millisecond."""
 
-_ITEMS_START: Final = rb'\s*(?:\{\s*"items"\s*:\s*)?\[\s*(?=\{)'
+MAX_BUFFERED: Final = 4 * 1024 * 1024
 _MIN_BUFFERED: Final = PIECE // 2  # chunks can be small; looking for complete sessions in each would take longer
-_MAX_CANDIDATES: Final = 16
 
 
 class IncrementalDecoder:
@@ -29,7 +30,7 @@ class IncrementalDecoder:
 
     def __init__(self, workspace_key: str) -> None:
         self._workspace_key = workspace_key
-        self._head: bytes | None = None
+        self._head = b""
         self._buffer = bytearray()
         self._min_buffered = _MIN_BUFFERED
         self._count = 0
@@ -38,57 +39,64 @@ class IncrementalDecoder:
         self._buffer += chunk
         if len(self._buffer) < self._min_buffered:
             return ()
-        if self._head is None:
-            self._read_head()
-        sessions, rest = self._complete_sessions() if self._head else (None, 0)
-        if sessions is None:  # one huge session, or a shape of body that can only be decoded whole
-            self._min_buffered = 2 * len(self._buffer)
-            return ()
-        del self._buffer[:rest]
+        sessions = self._complete_sessions() if self._head or self._read_head() else ()
+        self._count += len(sessions)
         self._min_buffered = _MIN_BUFFERED
+        if not sessions:
+            self._await_more()
         return sessions
 
     def close(self) -> tuple[tuple[SessionSummary, ...], dict[str, object]]:
         """Decode the rest, and the unknown fields beside the items."""
-        body = (self._head or b"") + bytes(self._buffer)
-        sessions, extra = decode_collection(body, self._workspace_key, first=self._count)
+        rest = bytes(self._buffer)
+        sessions, extra = decode_collection(self._head + rest, self._workspace_key, first=self._count)
         if self._count and not sessions:
             raise ResponseDecodeError("the array of items ends with a comma", self._path)
+        if self._count and repeats_items(rest.decode("latin-1")):
+            raise ResponseDecodeError("there is a second array of this name", self._path)
         return sessions, extra
 
-    def _read_head(self) -> None:
-        beginning = re.match(_ITEMS_START, self._buffer)
-        self._head = beginning[0] if beginning else b""
-        del self._buffer[: len(self._head)]
+    def _read_head(self) -> bool:
+        """Move what precedes the first item from the buffer to the head, once it is complete."""
+        text = self._buffer.decode("latin-1")
+        end = items_start(text)
+        if end is None:
+            if text.lstrip(" \t\n\r")[:1] not in ("", "{", "["):
+                decode_json(bytes(self._buffer))  # explains what is wrong
+            return False
+        self._head = bytes(self._buffer[:end])
+        del self._buffer[:end]
+        return True
 
-    def _complete_sessions(self) -> tuple[tuple[SessionSummary, ...] | None, int]:
-        """The sessions up to a comma between two of them, and where the next begins.
+    def _complete_sessions(self) -> tuple[SessionSummary, ...]:
+        """Take the sessions up to the last comma between two of them from the buffer.
 
-        A comma after a brace is a candidate. It is the right one exactly if the bytes before it decode as an array of
-        items, because no prefix that ends inside a string or a nested value does.
+        A comma between two braces may also stand in a string or a nested value, but then the bytes before it do not
+        decode as an array of items.
         """
-        end = len(self._buffer)
-        for _ in range(_MAX_CANDIDATES):
-            end = self._buffer.rfind(b"},", 0, end)
-            if end < 0:
-                break
-            sessions = self._decoded(b"[%b]" % bytes(self._buffer[: end + 1]))
-            if sessions is not None:
-                return sessions, end + 2
-        return None, 0
-
-    def _decoded(self, array: bytes) -> tuple[SessionSummary, ...] | None:
-        """The sessions of *array*, or ``None`` if it is not JSON."""
-        try:
+        comma = 1 + max(self._buffer.rfind(b"},{"), self._buffer.rfind(b"}, {"))
+        sessions = decode_usual_sessions(b"[" + self._buffer[:comma] + b"]", self._workspace_key) if comma else None
+        if sessions is None:
+            comma, _ = complete_items(self._buffer.decode("latin-1"))
+            if not comma:
+                return ()
+            array = b"[" + self._buffer[:comma] + b"]"
             sessions, _ = decode_collection(array, self._workspace_key, path=self._path, first=self._count)
-        except ResponseDecodeError:
-            if not is_json(array):
-                return None
-            raise
-        self._count += len(sessions)
+        del self._buffer[: comma + 1]
         return sessions
+
+    def _await_more(self) -> None:
+        """Look again when the buffer has doubled, so that a long value is scanned only a few times."""
+        check_density(self._buffer)
+        if len(self._buffer) < MAX_BUFFERED:
+            self._min_buffered = min(2 * len(self._buffer), MAX_BUFFERED)
+        elif self._head:
+            what = f"this session, or the fields after the items, take more than {MAX_BUFFERED} bytes"
+            raise ResponseDecodeError(what, f"{self._path}[{self._count}]")
+        else:
+            raise ResponseDecodeError(f"the fields before the items take more than {MAX_BUFFERED} bytes")
 
     @property
     def _path(self) -> str:
         """The JSON path of the array of items."""
-        return "$.items" if b"{" in (self._head or b"") else "$"
+        return "$.items" if b"{" in self._head else "$"

@@ -9,7 +9,7 @@ import tracemalloc
 import pytest
 
 from aidp_sessions._convert.codec import decode_collection, decode_error, decode_workspaces
-from aidp_sessions._convert.incremental import PIECE
+from aidp_sessions._convert.incremental import PIECE, IncrementalDecoder
 from aidp_sessions._convert.limits import MIN_OBJECT_BYTES
 from aidp_sessions.errors import ResponseDecodeError
 
@@ -43,6 +43,16 @@ def test_too_many_objects_for_the_size_of_the_answer_are_refused(body: bytes) ->
 
     assert path == "$"
     assert message.endswith(f"are too many; the limit is one per {MIN_OBJECT_BYTES} bytes")
+
+
+@pytest.mark.parametrize("body", DENSE)
+def test_pieces_are_refused_as_early_as_the_objects_appear(body: bytes) -> None:
+    """At the latest when the second piece is there, whatever the whole would be."""
+    decoder = IncrementalDecoder("w")
+
+    with pytest.raises(ResponseDecodeError, match="are too many"):
+        decoder.feed(body[:PIECE])
+        decoder.feed(body[PIECE : 2 * PIECE])
 
 
 def test_a_listing_of_workspaces_is_bounded_too() -> None:

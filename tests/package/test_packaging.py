@@ -31,7 +31,7 @@ ROOMS = (
 )
 # The same inside each folder, for the folders whose files import one another.
 FILES = {
-    "_convert": ("wire_format", "limits", "strict", "fast", "documents", "codec", "incremental"),
+    "_convert": ("wire_format", "limits", "scanning", "strict", "fast", "documents", "codec", "incremental"),
     "_display": ("text", "html"),
     "auth": ("secrets", "keys", "certificates", "signing", "token", "files", "config", "regions"),
     "_operations": ("encoding", "messages", "redaction", "failures", "listings", "generic", "buffering"),

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from aidp_sessions import (
     ConnectionFailedError,
@@ -21,15 +18,12 @@ from aidp_sessions import (
     SessionSummary,
     Timeout,
 )
-from aidp_sessions._convert import incremental
-from aidp_sessions._convert.codec import decode_collection, decode_json, envelope
-from aidp_sessions._convert.strict import structure_sessions
+from aidp_sessions._convert.codec import decode_collection
 from aidp_sessions._operations import buffering as _delivery
 from aidp_sessions._operations.messages import THRESHOLD
 from aidp_sessions.testing import Fault, LocalService
 
 from ..helpers.raw_server import RawServer, answer, reset
-from ..helpers.strategies import wire_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -48,79 +42,6 @@ LARGE = many(2 * THRESHOLD // 500)
 
 def names(sessions: list[SessionSummary]) -> list[str | None]:
     return [each.id for each in sessions]
-
-
-def in_pieces(body: bytes, cuts: list[int]) -> tuple[tuple[SessionSummary, ...], dict[str, object]]:
-    """Feed *body*, cut at *cuts*, to a decoder that looks for complete sessions all the time."""
-    decoder = incremental.IncrementalDecoder("w")
-    sessions: tuple[SessionSummary, ...] = ()
-    places = sorted({0, *(cut % (len(body) + 1) for cut in cuts), len(body)})
-    for start, end in itertools.pairwise(places):
-        decoder._min_buffered = 0
-        sessions += decoder.feed(body[start:end])
-    rest, extra = decoder.close()
-    return sessions + rest, extra
-
-
-def whole(body: bytes) -> tuple[tuple[SessionSummary, ...], dict[str, object]]:
-    items, path, extra = envelope(decode_json(body), bare_array=True)
-    return structure_sessions(items, path, "w"), extra
-
-
-envelopes = st.sampled_from(['{"items":%s}', '{ "items" :\n%s, "note": {"a": "},{"}}', "%s", '{"note": 1, "items":%s}'])
-
-
-@settings(deadline=None)
-@given(
-    items=st.lists(wire_sessions, max_size=8),
-    form=envelopes,
-    cuts=st.lists(st.integers(0, 10_000), max_size=20),
-    separators=st.sampled_from([(",", ":"), (", ", ": "), (" ,\n", ":")]),
-)
-def test_pieces_decode_to_what_the_whole_does(
-    items: list[dict[str, object]], form: str, cuts: list[int], separators: tuple[str, str]
-) -> None:
-    """Wherever the body is cut, whatever braces and commas its strings hold."""
-    body = (form % json.dumps(items, separators=separators, ensure_ascii=False)).encode()
-
-    assert in_pieces(body, cuts) == whole(body)
-
-
-@settings(deadline=None)
-@given(
-    number=st.integers(0, 5),
-    wrong=st.sampled_from([{"kernel": {}}, {"name": 5}, {"kernel": {"name": "x", "last_activity": "today"}}, 7, None]),
-    form=st.sampled_from(['{"items": %s}', "%s"]),
-    cuts=st.lists(st.integers(0, 10_000), max_size=20),
-)
-def test_a_wrong_session_is_named_by_its_place_in_the_whole(
-    number: int, wrong: object, form: str, cuts: list[int]
-) -> None:
-    items = [{"id": "},{", "kernel": {"name": "},"}}] * number + [wrong] + [{"id": "after"}] * 2
-    body = (form % json.dumps(items)).encode()
-
-    with pytest.raises(ResponseDecodeError) as expected:
-        whole(body)
-    with pytest.raises(ResponseDecodeError) as caught:
-        in_pieces(body, cuts)
-
-    assert (caught.value.path, caught.value.message) == (expected.value.path, expected.value.message)
-
-
-@given(cut=st.integers(0, 200), cuts=st.lists(st.integers(0, 10_000), max_size=9))
-def test_a_body_that_ends_early_is_an_error(cut: int, cuts: list[int]) -> None:
-    body = json.dumps({"items": [{"id": str(each)} for each in range(9)]}).encode()
-    truncated = body[: cut % len(body)]
-
-    with pytest.raises(ResponseDecodeError):
-        in_pieces(truncated, cuts)
-
-
-@pytest.mark.parametrize("tail", [b"]}", b" ]}", b",]}", b"]", b"}", b"]} x", b'], "items": null}'])
-def test_a_body_that_ends_wrongly_is_an_error(tail: bytes) -> None:
-    """A comma before the end of the array, among others, although the pieces before it were fine."""
-    with pytest.raises(ResponseDecodeError):
-        in_pieces(b'{"items":[{"id":"1"},' + tail, [21])
 
 
 async def test_a_large_workspace_arrives_while_it_is_still_being_sent() -> None:
