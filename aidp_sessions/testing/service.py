@@ -1,7 +1,7 @@
 """`LocalService`: the notebook-session service on loopback, for the tests of applications.
 
-It serves the operations "Get available sessions" and "List workspaces" of the AI Data Platform REST reference, version
-20260430, and the older 20240831 form of the same paths.
+It serves operations of the AI Data Platform REST reference, version 20260430, and the older 20240831 form of the same
+paths: the list of workspaces, the list of sessions, create, get, patch and delete of a session, the list of clusters.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Unpack
 
+from .._convert.codec import decode_collection
 from ..client import SessionsClient
 from ..endpoints import check_platform_id
 from ._service import identity
 from ._service.jupyter import JupyterServer
 from ._service.listener import LoopbackServer
-from ._service.platform import Workspace
 from ._service.responder import Responder
-from ._service.responses import StubResponse, json_response
+from ._service.responses import StubResponse, json_response, timestamp, to_json
+from ._service.sessions import MemorySessions
 
 if TYPE_CHECKING:
     import os
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .._options import Options
-    from ..models import SessionSummary
+    from ..models import KernelSummary, SessionSummary
     from ..principals.api_key import ApiKeySigner
     from ._service.faults import Cut, Fault
     from ._service.responder import RecordedRequest
+    from ._service.routes import Operation
     from ._service.verify import Verifier
 
 _VERSION: Final = "20260430"
@@ -41,13 +43,19 @@ class LocalService(LoopbackServer):
     As the service does, it refuses requests without a valid signature, or with a date more than five minutes off
     *clock*. It keeps its workspaces when it is closed and started again.
 
+    Sessions can be created, changed and deleted by requests, and by `set_session` and `set_kernel` at any time. As in
+    Jupyter, several sessions can use one kernel, and deleting one of them shuts the kernel down, which ends the others.
+    The etag of a session changes with every change of it or its kernel, and ``if-match`` is compared with it.
+
     Args:
         platform_id: the OCID of the platform that is served.
         clock: the time of the service, in seconds since the epoch.
-        workspace_page_size: workspaces per page for requests without a limit.
+        workspace_page_size: workspaces, or clusters, per page for requests without a limit.
         session_page_size: sessions per page for requests without a limit; ``None`` sends all in one page.
         latency: seconds before every response.
         compress: send bodies over 1 KiB as gzip to clients that accept it.
+        kernel_delay: seconds of *clock* until a session that was created has its kernel; until then it is
+            ``CREATING`` and without a kernel. ``math.inf`` is never.
         record_limit: the number of latest requests that are kept in `requests`; the counts are always complete.
 
     Attributes:
@@ -64,11 +72,13 @@ class LocalService(LoopbackServer):
         session_page_size: int | None = None,
         latency: float = 0.0,
         compress: bool = True,
+        kernel_delay: float = 0.0,
         record_limit: int = 10_000,
     ) -> None:
         super().__init__(compress=compress)
         self.platform_id = check_platform_id(platform_id)
         self.region = "us-ashburn-1"
+        self._kernel_delay = kernel_delay
         self._responder = Responder(
             platform_id,
             clock,
@@ -81,11 +91,6 @@ class LocalService(LoopbackServer):
         """Listen on a free port of 127.0.0.1."""
         self.trust(identity.key_id(), identity.private_key())
         await super().start()
-
-    async def aclose(self) -> None:
-        """Cancel the requests in flight, close every connection and stop listening; idempotent."""
-        await super().aclose()
-        await self._responder.aclose()
 
     async def _respond(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes
@@ -137,25 +142,65 @@ class LocalService(LoopbackServer):
 
         Objects are sent unchanged, so that tests can send wrong ones. Raises `ValueError` if *key* was added before.
         """
-        created = time_created or datetime.fromtimestamp(self._responder.clock(), UTC)
         summary: dict[str, object] = {
             "key": key,
             "displayName": key if display_name is None else display_name,
             "type": type,
             "lifecycleState": lifecycle_state,
-            "timeCreated": created.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "timeCreated": timestamp(time_created or datetime.fromtimestamp(self._responder.clock(), UTC)),
             "isPrivateNetworkEnabled": is_private_network_enabled,
         }
-        self._responder.platform.add(key, Workspace(summary=summary, sessions=tuple(sessions)))
-
-    def set_sessions(self, key: str, sessions: Iterable[SessionSummary | Mapping[str, object]]) -> None:
-        """Replace the sessions of workspace *key*; raises `KeyError` if there is no such workspace."""
-        self._responder.platform.workspaces[key].replace(sessions)
+        store = MemorySessions(sessions, self._responder.clock, self._kernel_delay)
+        self._responder.platform.add(key, summary, store)
 
     def add_jupyter(self, key: str, *, url: str, token: str) -> None:
-        """Add a workspace with the sessions of a real Jupyter server, which are fetched for every request."""
+        """Add a workspace with the sessions of a real Jupyter server, which is asked for every request.
+
+        Sessions are created, changed and deleted there too, with ``if-match`` compared just before. The kernel name
+        ``notebook`` means the default kernel.
+        """
         self.add_workspace(key)
-        self._responder.platform.workspaces[key].jupyter = JupyterServer(url, token)
+        self._responder.platform.workspaces[key].lifecycle.store = JupyterServer(url, token)
+
+    def sessions(self, key: str) -> tuple[SessionSummary, ...]:
+        """The sessions of workspace *key* at present, as a client decodes them."""
+        return _decoded(key, self._memory(key).current())
+
+    def set_sessions(self, key: str, sessions: Iterable[SessionSummary | Mapping[str, object]]) -> None:
+        """Replace all sessions of workspace *key*; raises `KeyError` if there is no such workspace."""
+        self._memory(key).replace(sessions)
+
+    def set_session(self, key: str, session: SessionSummary | Mapping[str, object]) -> None:
+        """Replace the session of workspace *key* that has the same id, or add *session*."""
+        self._memory(key).put(session)
+
+    def set_kernel(self, key: str, kernel: KernelSummary | Mapping[str, object]) -> None:
+        """Replace the kernel that has the same id, in every session of workspace *key* that uses it.
+
+        Raises `KeyError` if no session uses it.
+        """
+        self._memory(key).put_kernel(kernel)
+
+    def set_clusters(self, key: str, clusters: Iterable[Mapping[str, object]] | None) -> None:
+        """Replace the clusters of workspace *key*, JSON objects in the form of the wire.
+
+        Objects without ``attachedSessions`` get the sessions whose ``cluster_id`` is their ``key``: ``ACTIVE`` where
+        the kernel is busy, else ``IDLE``. ``None``, as in the beginning, is one such cluster per ``cluster_id``.
+        """
+        self._responder.platform.workspaces[key].clusters = None if clusters is None else tuple(clusters)
+
+    @property
+    def created(self) -> tuple[SessionSummary, ...]:
+        """The sessions that requests have created, oldest first, as they were then."""
+        return tuple(_decoded(key, [new])[0] for key, new in self._responder.platform.log.created)
+
+    @property
+    def deleted(self) -> tuple[SessionSummary, ...]:
+        """The sessions named by requests that deleted them, oldest first, as they were before.
+
+        Other sessions of the same kernel, which ended with it, are not among them.
+        """
+        return tuple(_decoded(key, [old])[0] for key, old in self._responder.platform.log.deleted)
 
     def answer(
         self,
@@ -178,13 +223,26 @@ class LocalService(LoopbackServer):
         lower = {name.lower(): value for name, value in (headers or {}).items()}
         self._responder.stubs[method, path] = StubResponse(status, response.body, {**response.headers, **lower})
 
-    def fail(self, key: str | None, *faults: Fault) -> None:
+    @property
+    def on_request(self) -> Callable[[RecordedRequest], None] | None:
+        """A function that is called with each authenticated request before the service acts on it.
+
+        It can change what the request meets, for example make a kernel busy between a look at it and its deletion.
+        """
+        return self._responder.on_request
+
+    @on_request.setter
+    def on_request(self, function: Callable[[RecordedRequest], None] | None) -> None:
+        self._responder.on_request = function
+
+    def fail(self, key: str | None, *faults: Fault, operation: Operation | None = None) -> None:
         """Apply *faults* to the next requests for workspace *key*, in this order, after the faults still waiting.
 
-        A *key* of ``None`` means the list of workspaces. Requests that are not authenticated meet no fault.
+        A *key* of ``None`` means the list of workspaces. With *operation*, such as ``delete_session``, only its
+        requests meet the faults. Requests that are not authenticated meet no fault.
         """
         for fault in faults:
-            self._responder.faults[key].add(fault)
+            self._responder.faults[key].add(fault, operation)
 
     def heal(self, key: str | None) -> None:
         """Remove the waiting faults of *key*."""
@@ -201,7 +259,19 @@ class LocalService(LoopbackServer):
         return self._responder.request_count
 
     def reset_counts(self) -> None:
-        """Remove all recorded requests, and count from here."""
+        """Remove all recorded requests, with `created` and `deleted`, and count from here."""
         self._responder.requests.clear()
         self._responder.request_count = 0
+        self._responder.platform.log.created.clear()
+        self._responder.platform.log.deleted.clear()
         self._peak_in_flight = self.in_flight
+
+    def _memory(self, key: str) -> MemorySessions:
+        store = self._responder.platform.workspaces[key].lifecycle.store
+        if not isinstance(store, MemorySessions):
+            raise TypeError(f"the sessions of workspace {key!r} are those of a Jupyter server")
+        return store
+
+
+def _decoded(key: str, sessions: Sequence[Mapping[str, object]]) -> tuple[SessionSummary, ...]:
+    return decode_collection(to_json(sessions), key)[0]

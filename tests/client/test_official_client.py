@@ -7,10 +7,16 @@ import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import attrs
 import oci
 import pytest
-from aidp_python_client.aidataplatform_dp import NotebookClient, WorkspaceClient
-from aidp_python_client.aidataplatform_dp.models import CreateSessionDetails
+from aidp_python_client.aidataplatform_dp import ClusterClient, NotebookClient, WorkspaceClient
+from aidp_python_client.aidataplatform_dp.models import (
+    AttachedSession,
+    CreateSessionDetails,
+    Kernel,
+    PatchSessionDetails,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oci.circuit_breaker import NoCircuitBreakerStrategy
@@ -60,6 +66,7 @@ class Official:
         config, options = service.oci_config(), {"service_endpoint": service.url, "enable_strict_url_encoding": True}
         self._notebooks = NotebookClient(config, **options, **OPTIONS)
         self._workspaces = WorkspaceClient(config, **options, **OPTIONS)
+        self._clusters = ClusterClient(config, **options, **OPTIONS)
 
     def list_sessions(self, key: str, **filters: str) -> Any:  # the SDK has no types
         return self._call(self._notebooks.list_sessions, self.service.platform_id, key, **filters)
@@ -80,9 +87,19 @@ class Official:
             **filters,
         )
 
-    def create_session(self, key: str, **details: str) -> Any:  # the SDK has no types
-        body = CreateSessionDetails(**details)
-        return self._call(self._notebooks.create_session, self.service.platform_id, key, body)
+    def on_session(self, operation: str, key: str, *args: object, **options: str) -> Any:  # the SDK has no types
+        """Call ``create_session``, ``get_session``, ``patch_session`` or ``delete_session``."""
+        return self._call(getattr(self._notebooks, operation), self.service.platform_id, key, *args, **options)
+
+    def list_clusters(self, key: str, **filters: object) -> Any:  # the SDK has no types
+        """All pages, as the SDK's own pagination follows them."""
+        return self._call(
+            oci.pagination.list_call_get_all_results,
+            self._clusters.list_clusters,
+            self.service.platform_id,
+            key,
+            **filters,
+        )
 
     def run(self, work: Coroutine[None, None, T]) -> T:
         return self._runner.run(work)
@@ -241,7 +258,8 @@ def test_a_session_that_the_official_client_creates_is_the_one_that_ours_does(of
     """The service verifies the hash of both bodies, and receives the same line and the same JSON."""
     service, path = official.service, "workspaces/{workspaceKey}/notebook/api/sessions"
     service.answer("POST", path.format(workspaceKey="a%2Fb"), status=201, json={"id": "1", "name": "x.ipynb"})
-    created = official.create_session("a/b", name="x.ipynb", path="Workspace/x.ipynb", type="notebook")
+    details = CreateSessionDetails(name="x.ipynb", path="Workspace/x.ipynb", type="notebook")
+    created = official.on_session("create_session", "a/b", details)
     theirs = service.requests[-1]
 
     async def ask() -> Response:
@@ -255,3 +273,76 @@ def test_a_session_that_the_official_client_creates_is_the_one_that_ours_does(of
     assert (response.status, response.json()) == (201, {"id": "1", "name": "x.ipynb"})
     assert (ours.method, ours.target, json.loads(ours.body)) == (theirs.method, theirs.target, json.loads(theirs.body))
     assert ours.headers["content-type"] == theirs.headers["content-type"] == "application/json"
+
+
+def _refused(official: Official, operation: str, *args: object, **options: str) -> tuple[int, str]:
+    with pytest.raises(oci.exceptions.ServiceError) as caught:
+        official.on_session(operation, "w", *args, **options)
+    return caught.value.status, caught.value.code
+
+
+def test_the_official_client_goes_through_the_life_of_a_session(official: Official) -> None:
+    """Every field of the details arrives, every field of the session comes back, and ``if_match`` counts."""
+    service = official.service
+    service.set_sessions("w", [])
+    details = CreateSessionDetails(
+        name="x.ipynb",
+        path="Workspace/x.ipynb",
+        type="notebook",
+        cluster_id="c",
+        agent_flow_key="f",
+        kernel=Kernel(name="notebook"),
+    )
+    created = official.on_session("create_session", "w", details, opc_retry_token="t", datalake_tenant_id="d")
+    again = official.on_session("create_session", "w", details, opc_retry_token="t")
+    session_id = created.data.id
+    shown = official.on_session("get_session", "w", session_id)
+    first = service.sessions("w")[0]
+    patched = official.on_session(
+        "patch_session", "w", session_id, PatchSessionDetails(name="y.ipynb"), if_match=shown.headers["etag"]
+    )
+    second = service.sessions("w")[0]
+
+    assert [response.status for response in (created, again, shown, patched)] == [201, 201, 200, 200]
+    assert created.data == again.data == shown.data
+    assert created.headers["location"].endswith(f"/workspaces/w/notebook/api/sessions/{session_id}")
+    assert (_decoded(shown.data), _decoded(patched.data)) == (first, second)
+    assert second == attrs.evolve(first, name="y.ipynb")
+    assert _refused(official, "delete_session", session_id, if_match=shown.headers["etag"]) == (412, "NoEtagMatch")
+    deleted = official.on_session("delete_session", "w", session_id, if_match=patched.headers["etag"])
+    assert (deleted.status, deleted.data, service.sessions("w")) == (204, None, ())
+    assert _refused(official, "get_session", session_id) == (404, "NotAuthorizedOrNotFound")
+    assert _refused(official, "delete_session", session_id) == (404, "NotAuthorizedOrNotFound")
+
+
+def test_the_official_client_can_ask_for_a_new_context(official: Official) -> None:
+    service = official.service
+    service.set_sessions("w", [{"id": "1", "name": "x", "cluster_id": "c", "kernel": {"id": "k", "name": "notebook"}}])
+
+    details = PatchSessionDetails(cluster_id="c", must_refresh_context=True)
+    patched = official.on_session("patch_session", "w", "1", details).data
+
+    assert (patched.id, patched.name, patched.cluster_id, patched.lifecycle_state) == ("1", "x", "c", "ACTIVE")
+    assert (patched.kernel.id == "k", patched.kernel.execution_state) == (False, "starting")
+
+
+def test_the_official_client_lists_clusters_with_what_is_attached(official: Official) -> None:
+    """In pages of two; filters and order arrive, and every required field can be decoded."""
+    service = official.service
+    kernel = {"id": "k", "name": "notebook", "execution_state": "busy", "last_activity": "2026-05-04T03:02:01Z"}
+    session = {"id": "1", "path": "x.ipynb", "type": "notebook", "cluster_id": "c1", "kernel": kernel}
+    flow = {"id": "2", "path": "y", "type": "agentflow", "cluster_id": "c1"}
+    service.set_sessions("w", [session, flow, {"id": "3", "cluster_id": "c2"}, {"id": "4", "cluster_id": "c3"}])
+
+    clusters = official.list_clusters("w", sort_by="displayName", sort_order="DESC").data
+    (found,) = official.list_clusters("w", display_name="c1", state="ACTIVE", type="USER", limit=1).data
+
+    assert [(each.key, each.state, each.type) for each in clusters] == [
+        (key, "ACTIVE", "USER") for key in ("c3", "c2", "c1")
+    ]
+    assert isinstance(found.time_created, datetime)
+    assert [vars(each) for each in found.attached_sessions] == [
+        vars(AttachedSession(type="NOTEBOOK", path="x.ipynb", state="ACTIVE", last_command_run="2026-05-04T03:02:01Z"))
+    ]
+    assert found.attached_agent_count == 1
+    assert official.list_clusters("w", state="STOPPED").data == []

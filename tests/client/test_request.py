@@ -155,7 +155,7 @@ async def test_an_answer_replaces_what_the_service_knows(platform: LocalService)
     events: list[Event] = []
     async with platform.client(on_event=events.append) as client:
         assert len(await client.list_sessions("a")) == 0
-        with pytest.raises(ServiceError, match="405"):
+        with pytest.raises(ServiceError, match="404"):
             await client.request("POST", "unknown")
 
     assert sum(isinstance(event, CallStarted) for event in events) == 2

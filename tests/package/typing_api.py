@@ -208,6 +208,15 @@ async def errors(stream: SessionStream) -> None:
 async def tests_of_others(aidp_service: LocalService, aidp_client: SessionsClient, aidp_clock: ManualClock) -> None:
     aidp_service.add_workspace("w", [make_session(idle_for=TWO_HOURS, now=aidp_clock.now), {"kernel": "malformed"}])
     aidp_service.fail("w", Fault(status=429, retry_after=7), Fault(cut="in_body", times=None))
+    aidp_service.fail("w", Fault(status=503, takes_effect=True), operation="delete_session")
+    aidp_service.fail("w", Fault(), operation="remove_session")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    aidp_service.on_request = print
+    aidp_service.on_request = None
+    aidp_service.set_session("w", make_session())
+    aidp_service.set_kernel("w", {"id": "k", "name": "notebook"})
+    aidp_service.set_clusters("w", [{"key": "c", "attachedSessions": []}])
+    assert_type(aidp_service.sessions("w"), tuple[SessionSummary, ...])
+    assert_type((aidp_service.created, aidp_service.deleted)[0], tuple[SessionSummary, ...])
     populate_demo(aidp_service, now=NEW_YEAR)
     assert_type(aidp_service.requests, Sequence[RecordedRequest])
     assert_type(aidp_service.client(clock=aidp_clock, retry=RetryPolicy.none()), SessionsClient)

@@ -10,7 +10,8 @@ import attrs
 import pytest
 
 from aidp_sessions import Clock, KernelSummary, RetryPolicy, SessionSummary, WorkspaceSummary, idle_for, is_idle_since
-from aidp_sessions.testing import Fault, ManualClock, make_session, make_workspace
+from aidp_sessions.testing import Fault, ManualClock, RecordedAuthRequest, make_session, make_workspace
+from aidp_sessions.testing._service.responses import HttpError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -168,3 +169,15 @@ def test_a_workspace_is_whole_and_has_a_key_of_its_own() -> None:
     )
     assert make_workspace().key != made.key
     assert make_workspace("analytics", display_name="Analytics").display_name == "Analytics"
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{", b"\xff", b"1" * 5_000, b"[" * 100_000], ids=lambda body: repr(body[:4])
+)
+def test_a_body_that_holds_no_object_is_refused(body: bytes) -> None:
+    request = RecordedAuthRequest(method="POST", target="/", headers={}, body=body)
+
+    with pytest.raises(HttpError) as caught:
+        _ = request.fields
+
+    assert caught.value.response.status == 400

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Final, Literal
 
 import attrs
@@ -11,6 +10,8 @@ from .responses import JSON, StubResponse, error_response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from .routes import Operation
 
 Cut = Literal["before_headers", "in_headers", "in_body"] | None
 
@@ -35,6 +36,8 @@ class Fault:
         headers: added to the response; they replace its own headers of the same names.
         content_type: instead of ``application/json``.
         times: the number of requests that meet this fault; ``None`` is every request from now on.
+        takes_effect: the service does what was requested before *delay*, and only then sends the error, or nothing.
+            Otherwise it does it after *delay*, and only if it sends its own response or a part of it.
     """
 
     status: int | None = None
@@ -47,6 +50,7 @@ class Fault:
     headers: Mapping[str, str] = attrs.field(factory=dict[str, str], hash=False)
     content_type: str | None = None
     times: int | None = 1
+    takes_effect: bool = False
 
     def __attrs_post_init__(self) -> None:
         if self.status is not None and not _MIN_STATUS <= self.status <= _MAX_STATUS:
@@ -84,25 +88,32 @@ class Fault:
         return StubResponse(self.status, b"" if self.status in _BODILESS else healthy.body, healthy.headers)
 
 
-_NO_FAULT: Final = Fault()
+NO_FAULT: Final = Fault()
+
+
+@attrs.define(eq=False)
+class _Waiting:
+    fault: Fault
+    operation: Operation | None
+    left: int | None
 
 
 class FaultQueue:
     """The faults that wait for requests, in the order they were added."""
 
     def __init__(self) -> None:
-        self._waiting: deque[tuple[Fault, int | None]] = deque()
+        self._waiting: list[_Waiting] = []
 
-    def add(self, fault: Fault) -> None:
-        self._waiting.append((fault, fault.times))
+    def add(self, fault: Fault, operation: Operation | None = None) -> None:
+        self._waiting.append(_Waiting(fault, operation, fault.times))
 
-    def pop(self) -> Fault:
+    def pop(self, operation: Operation | None = None) -> Fault:
         """Return the fault of the next request, by default ``Fault()``."""
-        if not self._waiting:
-            return _NO_FAULT
-        fault, left = self._waiting[0]
-        if left is not None:
-            self._waiting.popleft()
-            if left > 1:
-                self._waiting.appendleft((fault, left - 1))
-        return fault
+        waiting = next((each for each in self._waiting if each.operation in (None, operation)), None)
+        if waiting is None:
+            return NO_FAULT
+        if waiting.left is not None:
+            waiting.left -= 1
+            if waiting.left == 0:
+                self._waiting.remove(waiting)
+        return waiting.fault

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC
 from http.client import responses
 from typing import TYPE_CHECKING, Final
 
@@ -10,6 +11,7 @@ import attrs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
 JSON: Final = "application/json"
 
@@ -39,8 +41,7 @@ class StubResponse:
 
     def or_not_modified(self, if_none_match: str) -> StubResponse:
         """Return this response, or a 304 without body if *if_none_match* names its etag."""
-        known = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
-        if self.headers.get("etag") not in known and "*" not in known:
+        if not matches_etag(if_none_match, self.headers.get("etag")):
             return self
         return StubResponse(304, b"", {name: value for name, value in self.headers.items() if name != "content-type"})
 
@@ -54,9 +55,9 @@ class StubResponse:
 class HttpError(Exception):
     """Answer with an error: *status*, and the documented code and message unless others are given."""
 
-    def __init__(self, status: int, message: str | None = None) -> None:
+    def __init__(self, status: int, message: str | None = None, *, code: str | None = None) -> None:
         super().__init__(status, message)
-        self.response = error_response(status, message=message)
+        self.response = error_response(status, code, message)
 
 
 def json_response(document: object, headers: Mapping[str, str] | None = None) -> StubResponse:
@@ -72,6 +73,16 @@ def error_response(status: int, code: str | None = None, message: str | None = N
 
 def to_json(document: object) -> bytes:
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def timestamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def matches_etag(condition: str, etag: str | None) -> bool:
+    """Whether *condition*, a value of ``If-Match`` or ``If-None-Match``, names *etag*."""
+    named = {tag.strip().removeprefix("W/") for tag in condition.split(",")}
+    return etag is not None and (etag in named or "*" in named)
 
 
 def without_credentials(headers: Mapping[str, str]) -> dict[str, str]:
