@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from ..activity import idle_for
 from ..models import KernelSummary, SessionSummary
+from ._service.responses import timestamp
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ..policies import Sleep
     from .service import LocalService
 
 _SEED: Final = 20260430
 _PRIVATE: Final = "claims-private"
 _BEING_DELETED: Final = "hackathon-2025"
+_STREAMING: Final = "fraud-detection"
 
 # Key, display name, number of sessions, topics of its notebooks.
 _WORKSPACES: Final = (
@@ -60,7 +66,8 @@ def populate_demo(service: LocalService, *, now: datetime) -> dict[str, list[Ses
     """Add a dozen workspaces and some 250 sessions whose activity lies before *now*, which must be aware.
 
     The same *now* gives the same platform. One workspace has a private network, and one is being deleted. All of them
-    answer; `LocalService.fail` makes one fail. Returns the sessions of each workspace by its key.
+    answer; `LocalService.fail` makes one fail. In ``fraud-detection``, one cluster calls idle sessions active, as if
+    they ran a streaming query, and another cluster is stopped. Returns the sessions of each workspace by its key.
     """
     random = Random(_SEED)  # noqa: S311  # reproducible on purpose
     held: dict[str, list[SessionSummary]] = {}
@@ -75,35 +82,62 @@ def populate_demo(service: LocalService, *, now: datetime) -> dict[str, list[Ses
             is_private_network_enabled=key == _PRIVATE,
             time_created=now - timedelta(days=400 - 21 * number, minutes=random.randrange(1440)),
         )
+    service.set_clusters(_STREAMING, _clusters(held[_STREAMING], now))
     return held
 
 
-async def simulate_activity(
-    service: LocalService, held: dict[str, list[SessionSummary]], *, sleep: Sleep = asyncio.sleep
-) -> None:
-    """Make kernels of `populate_demo` busy and idle again, one every few seconds, until cancelled."""
+async def simulate_activity(service: LocalService, keys: Iterable[str], *, sleep: Sleep = asyncio.sleep) -> None:
+    """Make kernels in the workspaces *keys* busy and idle again, one every few seconds, until cancelled."""
     random = Random(_SEED)  # noqa: S311  # reproducible on purpose
-    places = [(key, at) for key, sessions in held.items() for at in range(len(sessions))]
+    workspaces = list(keys)
     while True:
         await sleep(random.uniform(*_BETWEEN_CHANGES))
-        key, at = random.choice(places)
-        kernel = held[key][at].kernel
+        key = random.choice(workspaces)
+        kernels = [session.kernel for session in service.sessions(key) if session.kernel]
+        kernel = random.choice(kernels) if kernels else None
         if kernel is not None and kernel.execution_state in _NEXT_STATE:
             state = _NEXT_STATE[kernel.execution_state]
-            kernel = attrs.evolve(kernel, execution_state=state, last_activity=datetime.now(UTC))
-            held[key][at] = attrs.evolve(held[key][at], kernel=kernel)
-            service.set_sessions(key, held[key])
+            service.set_kernel(key, attrs.evolve(kernel, execution_state=state, last_activity=datetime.now(UTC)))
 
 
 def _sessions(random: Random, count: int, topics: tuple[str, ...], now: datetime) -> list[SessionSummary]:
     clusters = [_uuid(random) for _ in topics]
     sessions: list[SessionSummary] = []
+    paths = Counter[str | None]()
     for _ in range(count):
         session = _session(random, topics, clusters, now)
         if sessions and session.kernel and random.random() < _SHARED_KERNEL:
             session = attrs.evolve(session, kernel=sessions[-1].kernel, cluster_id=sessions[-1].cluster_id)
-        sessions.append(session)
+        sessions.append(_as_copy(session, paths[session.path]) if paths[session.path] else session)
+        paths[session.path] += 1
     return sessions
+
+
+def _as_copy(session: SessionSummary, number: int) -> SessionSummary:
+    """Rename the notebook as Jupyter names copies, because a path has one session."""
+    stem, dot, suffix = str(session.path).rpartition(".")
+    path = f"{stem}-Copy{number}{dot}{suffix}"
+    return attrs.evolve(session, path=path, name=path.rpartition("/")[2])
+
+
+def _clusters(sessions: list[SessionSummary], now: datetime) -> list[dict[str, object]]:
+    common: dict[str, object] = {"type": "USER", "state": "ACTIVE", "timeCreated": timestamp(now)}
+    keys = dict.fromkeys(session.cluster_id for session in sessions)
+    clusters = [{"key": key, "displayName": key, **common} for key in keys]
+    streaming = next(cluster for cluster in clusters if cluster["key"] == _longest_idle(sessions, now).cluster_id)
+    streaming["attachedSessions"] = [
+        {"type": "NOTEBOOK", "path": session.path, "state": "ACTIVE"}
+        for session in sessions
+        if session.cluster_id == streaming["key"]
+    ]
+    stopped = {"key": "nightly", "displayName": "Nightly", **common, "state": "STOPPED", "stoppedBy": "SYSTEM"}
+    return [*clusters, stopped]
+
+
+def _longest_idle(sessions: list[SessionSummary], now: datetime) -> SessionSummary:
+    """The longest idle session among those without connections."""
+    unused = [session for session in sessions if session.kernel and session.kernel.connections == 0]
+    return max(unused, key=lambda session: idle_for(session, now) or timedelta(0))
 
 
 def _session(random: Random, topics: tuple[str, ...], clusters: list[str], now: datetime) -> SessionSummary:
