@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import json
 import logging
@@ -25,6 +26,7 @@ from aidp_sessions import (
     AidpError,
     ApiKeySigner,
     ConfigError,
+    ConnectionFailedError,
     CredentialsError,
     RetryPolicy,
     ServiceError,
@@ -489,10 +491,8 @@ async def test_a_header_of_a_foreign_signer_is_not_split(value: str) -> None:
 
     async with RawServer(answer()) as server:
         async with SessionsClient(PLATFORM, signer=Foreign(), endpoint=server.url, retry=ONCE) as client:
-            try:
+            with contextlib.suppress(ConnectionFailedError):
                 await client.list_sessions("k")
-            except ValueError:
-                assert server.received == []
 
     assert [request.head for request in server.received if b"\ninjected" in request.head.replace(b"\r", b"\n")] == []
 

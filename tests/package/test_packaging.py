@@ -25,7 +25,7 @@ NAMES = sorted(".".join(path.relative_to(PACKAGE).with_suffix("").parts) for pat
 
 # A room (a folder, or a file beside the folders) imports only from rooms that stand before it.
 ROOMS = (
-    *("_version", "errors", "models", "activity", "policies", "events", "endpoints", "_merge"),
+    *("_version", "errors", "models", "activity", "policies", "events", "endpoints", "_iteration", "_merge"),
     *("_convert", "_display", "results", "auth", "_operations", "_transport", "streams", "culling"),
     *("principals", "_options", "_api", "client", "otel", "__init__", "testing", "cli", "__main__"),
 )
@@ -48,7 +48,7 @@ FILES = {
     "testing": ("_service", "factories", "clock", "principals", "service", "demo", "__init__", "pytest_plugin"),
     "cli": ("options", "report", "running", "queries", "tables", "formats", "progress", "live", "commands"),
 }
-ON_THEIR_OWN = {"_version", "errors", "models", "_merge", "_transport.limiter", "_transport.pacer"}
+ON_THEIR_OWN = {"_version", "errors", "models", "_iteration", "_transport.limiter", "_transport.pacer"}
 UNKNOWN_TO_STREAMS = {"_transport", "_operations", "_convert", "endpoints", "auth"}
 DOORS = {
     "aiohttp": {"_transport", "testing"},

@@ -13,7 +13,7 @@ import attrs
 import pytest
 
 import aidp_sessions
-from aidp_sessions import ConfigError, CredentialsError, InstancePrincipalSigner
+from aidp_sessions import ClientClosedError, ConfigError, CredentialsError, InstancePrincipalSigner
 from aidp_sessions.auth.token import Credentials, Token
 from aidp_sessions.principals.refresh import TokenRefresher, TokenSigner
 from aidp_sessions.principals.token_service import TransientCredentialsError
@@ -448,7 +448,7 @@ class TestThroughTheClient:
 
         await client.aclose()
 
-        with pytest.raises(CredentialsError, match="was being refreshed when the client was closed"):
+        with pytest.raises(ClientClosedError, match="the client was closed while this call was under way"):
             await call
         assert background_tasks() == []
 
