@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
     from ..models import SessionSummary
 
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+_CONTROLS = r"\x00-\x1f\x7f-\x9f\ud800-\udfff"
+_BIDI_CONTROLS = r"\u202a-\u202e\u2066-\u2069"
+_NOT_IN_DATA = re.compile(f"[{_CONTROLS}]")
+_NOT_IN_DISPLAY = re.compile(rf"[{_CONTROLS}\u2028\u2029{_BIDI_CONTROLS}]")
 
 
 def format_duration(duration: timedelta) -> str:
@@ -29,11 +34,21 @@ def pluralize(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def one_line(text: str) -> str:
+    """Replace control characters, line breaks among them, and surrogates, which cannot be encoded."""
+    return _NOT_IN_DATA.sub(_substitute, text)
+
+
 def strip_control_chars(text: str) -> str:
-    """Put *text* on one line and replace its control characters: a name must not be able to control a terminal."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else " " if char.isspace() else _REPLACEMENT for char in text)
+    """`one_line` for people: a name must not control a terminal, nor reverse the text around it.
+
+    Other invisible characters stay: many languages need joiners and special spaces.
+    """
+    return _NOT_IN_DISPLAY.sub(_substitute, text)
+
+
+def _substitute(found: re.Match[str]) -> str:
+    return " " if found[0].isspace() else _REPLACEMENT
 
 
 def by_idle_time(idle: timedelta | None, session: SessionSummary) -> tuple[timedelta, str, str]:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from .._convert.codec import to_wire
-from .._display.text import strip_control_chars
+from .._display.text import one_line
 from ..activity import activity_of, idle_for
 from ..models import SessionSummary
 
@@ -102,7 +102,7 @@ def _cell(value: object) -> object:
         return _utc(value)
     if not isinstance(value, str):
         return value
-    text = strip_control_chars(value)
+    text = one_line(value)
     return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
 
 

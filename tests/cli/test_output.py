@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from io import BytesIO, StringIO, TextIOWrapper
@@ -22,6 +23,18 @@ from aidp_sessions.cli.tables import print_report, terminal
 from ..golden import assert_golden
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+BIDI_CONTROLS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+NAMES_THAT_PEOPLE_USE = (
+    "Screenshot 3.45\N{NARROW NO-BREAK SPACE}PM",
+    "v\N{NO-BREAK SPACE}13",
+    "\u0646\u06cc\u0645\N{ZERO WIDTH NON-JOINER}\u0641",
+    "\N{WOMAN}\N{ZERO WIDTH JOINER}\N{PERSONAL COMPUTER}",
+    "\u6771\u4eac\N{IDEOGRAPHIC SPACE}\u5206\u6790",
+    "co\N{SOFT HYPHEN}op",
+    "an emoji newer than this Python: \U0001fac8",
+    "private use: \uf8ff",
+)
 
 
 def session(path: str, state: str | None, minutes: float, *, workspace: str = "churn") -> SessionSummary:
@@ -135,14 +148,24 @@ def test_an_age_is_given_in_its_two_largest_units_cut_off_not_rounded(duration: 
     assert format_duration(duration) == text
 
 
-@given(st.text())
-def test_printable_text_has_no_control_characters_and_keeps_every_printable_one(text: str) -> None:
+def harmless(char: str) -> bool:
+    return unicodedata.category(char) not in ("Cc", "Cs", "Zl", "Zp") and char not in BIDI_CONTROLS
+
+
+@given(st.text(st.characters(exclude_categories=[]) | st.sampled_from(BIDI_CONTROLS)))
+def test_text_loses_what_controls_a_terminal_or_reverses_the_line_and_nothing_else(text: str) -> None:
     shown = strip_control_chars(text)
 
-    assert shown.isprintable()
-    assert [new for old, new in zip(text, shown, strict=True) if old.isprintable()] == [
-        c for c in text if c.isprintable()
+    assert all(map(harmless, shown))
+    assert [new if harmless(old) else "" for old, new in zip(text, shown, strict=True)] == [
+        old if harmless(old) else "" for old in text
     ]
+    assert {new for old, new in zip(text, shown, strict=True) if not harmless(old)} <= {" ", "\ufffd"}
+
+
+@pytest.mark.parametrize("path", NAMES_THAT_PEOPLE_USE)
+def test_the_invisible_characters_of_names_are_kept_in_a_table(path: str) -> None:
+    assert path in render(Report(now=NOW, kept=[session(path, "idle", 5)]), 200)
 
 
 def test_names_cannot_steer_the_terminal_nor_colour_the_table() -> None:
