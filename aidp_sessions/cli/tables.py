@@ -52,6 +52,7 @@ _GAP = 2
 _PREFERRED_WIDTH = 30
 _MIN_WIDTHS = {"Session": 12, "Workspace": 6, "State": 4}
 _NO_LIMIT = 100_000
+_EMOJI_STYLE = "\N{VARIATION SELECTOR-16}"  # may make the character before it one cell wider
 
 
 @attrs.frozen
@@ -63,10 +64,21 @@ class LeftTruncated:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         text, mark = self.plain, "..." if options.ascii_only else "…"
         if cell_len(text) > options.max_width:
-            while text and cell_len(text) + len(mark) > options.max_width:
-                text = text[1:]
-            text = mark + text
+            text = mark + _last_cells(text, options.max_width - len(mark))
         yield Text(text, no_wrap=True)
+
+
+def _last_cells(text: str, width: int) -> str:
+    """The end of *text* that is at most *width* cells wide. It does not begin with a combining character."""
+    start = len(text)
+    for index in range(len(text) - 1, -1, -1):
+        cells = 1 if text[index] == _EMOJI_STYLE else cell_len(text[index])
+        width -= cells
+        if width < 0:
+            break
+        if cells:
+            start = index
+    return text[start:]
 
 
 def terminal() -> Console:

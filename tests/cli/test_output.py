@@ -18,7 +18,7 @@ from aidp_sessions import Activity, AidpError, KernelSummary, SessionSummary
 from aidp_sessions._display.text import format_duration, strip_control_chars
 from aidp_sessions.cli.formats import json_lines
 from aidp_sessions.cli.report import Report, error_console, print_failure
-from aidp_sessions.cli.tables import print_report, terminal
+from aidp_sessions.cli.tables import LeftTruncated, print_report, terminal
 
 from ..golden import assert_golden
 
@@ -97,6 +97,35 @@ def test_ids_and_keys_are_whole_where_80_columns_are_all_there_is() -> None:
     row = render(Report(now=NOW, kept=kept), 80).splitlines()[2]
 
     assert row == f"{key}  …tebook_with_a_name.ipynb  idle      5 min"
+
+
+@given(st.text("a\u6771\u0301\u200d\ufe0f\u2764\U0001f469", min_size=1, max_size=60), st.integers(3, 40))
+def test_a_shortened_path_is_the_end_of_the_path_and_fits(path: str, width: int) -> None:
+    console = Console(file=StringIO(), width=width)
+
+    with console.capture() as capture:
+        console.print(LeftTruncated(path))
+
+    shown = capture.get().removesuffix("\n")
+    assert cell_len(shown) <= width
+    assert path.endswith(shown.removeprefix("…"))
+    assert shown == path or shown.startswith("…")
+
+
+def test_shortening_a_path_takes_time_in_proportion_to_its_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = 0
+
+    def counting(text: str) -> int:
+        nonlocal measured
+        measured += len(text)
+        return cell_len(text)
+
+    monkeypatch.setattr("aidp_sessions.cli.tables.cell_len", counting)
+
+    shown = render(Report(now=NOW, kept=[session("/" + "a" * 100_000, "idle", 5)]), 80)
+
+    assert "…aaaa" in shown
+    assert measured < 5 * 100_000
 
 
 def test_a_table_on_its_way_to_a_file_is_never_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
