@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..errors import ConfigError
+from .atomic_file import atomic_writer
 
 if TYPE_CHECKING:
     from .keys import KeySource, PrivateKey
@@ -41,25 +41,15 @@ def is_path(value: str) -> bool:
 
 
 def replace_file(path: str | os.PathLike[str], text: str) -> FileVersion:
-    """Write *text* atomically, readable for the owner only; the target of a symbolic link is replaced, not the link.
+    """Write *text* with `atomic_writer`, readable for the owner only.
 
     Returns the version written; raises `ConfigError`, which gives the path.
     """
-    target = Path(os.path.realpath(expand(path)))
-    temporary: str | None = None
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)  # with mode 0600
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-            written = _version(os.fstat(file.fileno()))
-        os.replace(temporary, target)  # noqa: PTH105  # beside mkstemp, which gives a string
+        with atomic_writer(expand(path), mode=0o600) as write:
+            return _version(write(text))
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
         raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from None
-    return written
 
 
 def file_version(path: str | os.PathLike[str]) -> FileVersion:

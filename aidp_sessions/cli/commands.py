@@ -13,6 +13,7 @@ import click
 from .._display.text import format_duration
 from .._version import __version__
 from ..activity import Activity, activity_of, idle_predicate
+from ..auth.atomic_file import atomic_writer
 from . import formats, queries, running, tables
 from .live import LineView, LiveView, change_line, show_live
 from .options import (
@@ -197,7 +198,7 @@ def _progress_bar(
 def _open_html(path: str) -> Generator[Callable[[str], None]]:
     with ExitStack() as stack:
         try:
-            put = stack.enter_context(formats.atomic_writer(path))
+            put = stack.enter_context(atomic_writer(path))
         except OSError as error:
             reason = f"{path!r} cannot be written: {error.strerror}"
             raise click.BadParameter(reason, param_hint="'--html'") from None

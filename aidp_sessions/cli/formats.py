@@ -5,9 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import tempfile
-from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -17,7 +14,7 @@ from ..activity import activity_of, idle_for
 from ..models import SessionSummary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ..models import WorkspaceSummary
     from ..results import SessionChange
@@ -108,27 +105,3 @@ def _cell(value: object) -> object:
 
 def _utc(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
-
-
-@contextmanager
-def atomic_writer(path: str) -> Generator[Callable[[str], None]]:
-    """Yield a function that atomically replaces the file *path*.
-
-    Raises `OSError` on entry if its folder is not writable. A symbolic link is followed.
-    """
-    target = os.path.realpath(path)
-    handle, scratch = tempfile.mkstemp(prefix=".", suffix=".part", dir=os.path.dirname(target))  # noqa: PTH120
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-
-            def put(text: str) -> None:
-                file.write(text)
-                file.close()
-                os.umask(mask := os.umask(0))
-                os.chmod(scratch, 0o666 & ~mask)  # noqa: PTH101  # mkstemp gives a string
-                os.replace(scratch, target)  # noqa: PTH105
-
-            yield put
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(scratch)  # noqa: PTH108

@@ -1,4 +1,4 @@
-"""CSV that a spreadsheet may open, JSON lines of changes, and files that appear whole."""
+"""CSV that a spreadsheet may open, and JSON lines of changes."""
 
 from __future__ import annotations
 
@@ -6,20 +6,15 @@ import csv
 import io
 import json
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 from unicodedata import category
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aidp_sessions import KernelSummary, SessionChange, SessionSummary, WorkspaceSummary
-from aidp_sessions.cli.formats import atomic_writer, json_change, sessions_as_csv, workspaces_as_csv
+from aidp_sessions.cli.formats import json_change, sessions_as_csv, workspaces_as_csv
 
 from .test_output import NAMES_THAT_PEOPLE_USE
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 KERNEL = KernelSummary(
@@ -93,28 +88,3 @@ def test_a_change_is_one_line_of_json_with_what_was_before_only_where_that_diffe
         "previous": {"workspaceKey": "w", "id": "s", "name": "before"},
     }
     assert vanished == {"time": "2026-11-23T12:00:00Z", "kind": "vanished", "session": after}
-
-
-def test_a_replacement_appears_whole_through_a_link_and_as_any_new_file(tmp_path: Path) -> None:
-    target, link, fresh = tmp_path / "target", tmp_path / "link", tmp_path / "fresh"
-    target.write_text("old")
-    link.symlink_to(target)
-    fresh.touch()
-
-    with atomic_writer(str(link)) as put:
-        assert target.read_text() == "old"
-        put("new")
-
-    assert (target.read_text(), link.is_symlink()) == ("new", True)
-    assert target.stat().st_mode == fresh.stat().st_mode
-    assert set(tmp_path.iterdir()) == {target, link, fresh}
-
-
-def test_without_a_replacement_everything_stays_as_it_was(tmp_path: Path) -> None:
-    target = tmp_path / "target"
-    target.write_text("old")
-
-    with pytest.raises(ZeroDivisionError), atomic_writer(str(target)):
-        raise ZeroDivisionError
-
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("target", "old")]

@@ -33,7 +33,7 @@ ROOMS = (
 FILES = {
     "_convert": ("wire_format", "limits", "scanning", "strict", "fast", "documents", "codec", "incremental"),
     "_display": ("text", "html"),
-    "auth": ("secrets", "keys", "certificates", "signing", "token", "files", "config", "regions"),
+    "auth": ("atomic_file", "secrets", "keys", "certificates", "signing", "token", "files", "config", "regions"),
     "_operations": ("encoding", "messages", "redaction", "failures", "listings", "generic", "buffering"),
     "_transport": (
         *("limiter", "pacer", "exceptions", "connector", "pool"),
@@ -65,7 +65,7 @@ DOORS = {
 }
 OPTIONAL = {"click", "opentelemetry", "pytest", "pytest_asyncio", "rich", "yarl"}
 """Behind an extra, brought along by whoever wants fixtures, or part of aiohttp."""
-MAY_READ_FILES = {"auth.config", "auth.files", "_display.html"}
+MAY_READ_FILES = {"auth.atomic_file", "auth.config", "auth.files", "_display.html"}
 """The last one reads the page's style and script, which are files of the package."""
 READS_DISK_OR_ENVIRONMENT = {"open", "read_text", "read_bytes", "expanduser", "stat", "environ", "getenv"}
 
