@@ -11,6 +11,8 @@ def main() -> None:
     """Run ``aidp-sessions``. Without the extra ``cli`` it prints how to install it and exits with status 1."""
     try:
         from .cli.commands import command  # noqa: PLC0415  # the extra may be missing
+    except KeyboardInterrupt:
+        sys.exit(130)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in _EXTRA:

@@ -27,6 +27,7 @@ from .options import (
     output_option,
     since_option,
 )
+from .output import INTERRUPTED, Application, is_standard_output, print_text, writing_to
 from .progress import progress_bar
 from .report import Report, error_console
 
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ..models import SessionSummary, WorkspaceSummary
-    from ..results import SessionChange
     from ..streams.stream import SessionStream
     from .options import ConnectionOptions, ReportOptions, SelectionOptions
     from .progress import ProgressListener
@@ -60,7 +60,7 @@ Completion, once per shell:
 """
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_STATUS + _COMPLETION)
+@click.group(cls=Application, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_STATUS + _COMPLETION)
 @click.version_option(__version__)
 def command() -> None:
     """List the notebook sessions of Oracle AI Data Platform, and find idle kernels."""
@@ -122,7 +122,8 @@ def watch(
     if as_table and sys.stdout.isatty() and not screen.is_dumb_terminal:
         work = show_live(follow, LiveView(title=_watch_title(every, since), clock=partial(datetime.now, UTC)), screen)
     else:
-        work = follow(LineView(_print_change if as_table else _print_change_as_json, console))
+        as_line = change_line if as_table else formats.json_change
+        work = follow(LineView(lambda change, at: print_text(as_line(change, at)), console))
     sys.exit(running.run(work, console))
 
 
@@ -139,10 +140,11 @@ def workspaces(
     if not found and status:
         sys.exit(status)
     if output == "table":
-        tables.print_workspaces(found, tables.terminal())
+        with writing_to("standard output"):
+            tables.print_workspaces(found, tables.terminal())
     else:
         as_text = {"jsonl": formats.json_lines, "json": formats.json_array, "csv": formats.workspaces_as_csv}
-        click.echo(as_text[output](found), nl=False)
+        print_text(as_text[output](found))
     sys.exit(status)
 
 
@@ -151,32 +153,30 @@ def workspaces(
 def whoami(**chosen: Unpack[ConnectionOptions]) -> None:
     """Show which credentials and which endpoint are used, and whether the service accepts them."""
     wording = tables.facts_as_lines if _output_format(chosen, "table", "json") == "table" else formats.facts_as_json
-    sys.exit(running.run(queries.whoami(chosen, lambda facts: click.echo(wording(facts))), error_console()))
+    sys.exit(running.run(queries.whoami(chosen, lambda facts: print_text(wording(facts))), error_console()))
 
 
 def _run_report(chosen: ReportOptions, adjective: str, keep: Callable[[SessionSummary], bool]) -> NoReturn:
     """List the sessions, print them and exit. After Ctrl-C or an error, print what had been found until then."""
-    report, output, console = (
-        Report(now=datetime.now(UTC), adjective=adjective),
-        _output_format(chosen, "table", "jsonl"),
-        error_console(),
-    )
+    report, console = Report(now=datetime.now(UTC), adjective=adjective), error_console()
+    output = _output_format(chosen, "table", "jsonl")
+    streaming = output == "jsonl" and chosen["html"] is None
 
     def emit(sessions: list[SessionSummary]) -> None:
-        if output == "jsonl":
-            click.echo(formats.json_lines(sessions), nl=False)
-        if output != "jsonl" or chosen["html"] is not None:
+        if streaming:
+            print_text(formats.json_lines(sessions))
+        else:
             report.kept.extend(sessions)
 
-    with ExitStack() as stack:
-        save = None if chosen["html"] is None else stack.enter_context(_open_html(chosen["html"]))
+    with _html_writer(chosen["html"]) as save:
         with _progress_bar(chosen, output, console) as bar:
             status = running.run(queries.collect_report(chosen, report, keep, emit, console=console, bar=bar), console)
-        report.interrupted = status == running.INTERRUPTED
+        report.interrupted = status == INTERRUPTED
         if report.seen or not status:
-            if save is not None:
-                save(_page(report))
-            _print(report, output)
+            try:
+                save(report)
+            finally:  # neither output depends on the other
+                _print(report, output)
     sys.exit(status or int(bool(report.failures)))
 
 
@@ -195,21 +195,19 @@ def _progress_bar(
 
 
 @contextmanager
-def _open_html(path: str) -> Generator[Callable[[str], None]]:
+def _html_writer(path: str | None) -> Generator[Callable[[Report], object]]:
+    if path is None:
+        yield lambda _: None
+        return
+    if is_standard_output(path):
+        raise click.BadParameter(f"{path!r} is also the standard output", param_hint="'--html'")
     with ExitStack() as stack:
         try:
-            put = stack.enter_context(atomic_writer(path))
+            write = stack.enter_context(atomic_writer(path))
         except OSError as error:
             reason = f"{path!r} cannot be written: {error.strerror}"
             raise click.BadParameter(reason, param_hint="'--html'") from None
-
-        def save(text: str) -> None:
-            try:
-                put(text)
-            except OSError as error:
-                raise click.FileError(path, error.strerror) from None
-
-        yield save
+        yield writing_to(path)(lambda report: write(_page(report)))
 
 
 def _page(report: Report) -> str:
@@ -222,11 +220,12 @@ def _page(report: Report) -> str:
 
 def _print(report: Report, output: str) -> None:
     if output == "table":
-        tables.print_report(report, tables.terminal())
-    elif output == "json":
-        click.echo(formats.json_array(report.kept), nl=False)
+        with writing_to("standard output"):
+            tables.print_report(report, tables.terminal())
     elif output == "csv":
-        click.echo(formats.sessions_as_csv(report.kept, report.now), nl=False)
+        print_text(formats.sessions_as_csv(report.kept, report.now))
+    else:
+        print_text((formats.json_array if output == "json" else formats.json_lines)(report.kept))
 
 
 def _watch_title(every: timedelta, since: datetime | timedelta | None) -> str:
@@ -237,11 +236,3 @@ def _watch_title(every: timedelta, since: datetime | timedelta | None) -> str:
     else:
         selected = f"Idle since {since:%Y-%m-%d %H:%M %Z}"
     return f"{selected}, every {format_duration(every)}"
-
-
-def _print_change(change: SessionChange, at: datetime) -> None:
-    click.echo(change_line(change, at))
-
-
-def _print_change_as_json(change: SessionChange, at: datetime) -> None:
-    click.echo(formats.json_change(change, at), nl=False)

@@ -54,7 +54,8 @@ def json_change(change: SessionChange, at: datetime) -> str:
 
 
 def facts_as_json(facts: Mapping[str, str | None]) -> str:
-    return json.dumps({name.replace("'s ", "_").replace(" ", "_"): value for name, value in facts.items()}, indent=2)
+    named = {name.replace("'s ", "_").replace(" ", "_"): value for name, value in facts.items()}
+    return json.dumps(named, indent=2) + "\n"
 
 
 def sessions_as_csv(sessions: Iterable[SessionSummary], now: datetime) -> str:

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from .._display.text import pluralize, session_state, session_title, strip_control_chars
-from .report import print_failure
+from .report import print_failure, print_message
 from .running import background_task
 from .tables import fit_sessions
 
@@ -48,7 +48,7 @@ class LineView:
         if error is not None:
             print_failure(error, self.console)
         else:
-            self.console.print(Text.assemble(("answers again: ", "bold green"), _workspace_name(key)), soft_wrap=True)
+            print_message(self.console, "answers again", "bold green", key or "the listing of workspaces")
 
 
 @attrs.define(kw_only=True)
@@ -117,7 +117,7 @@ async def show_live(watch: Callable[[LiveView], Awaitable[int]], view: LiveView,
 
 def change_line(change: SessionChange, at: datetime) -> str:
     """``2026-11-23T08:00:00Z  changed   busy → idle  churn  Workspace/uplift.ipynb``."""
-    return f"{at:%Y-%m-%dT%H:%M:%SZ}  {_change_text(change)}"
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}  {_change_text(change)}\n"
 
 
 def _change_text(change: SessionChange) -> Text:
@@ -126,10 +126,6 @@ def _change_text(change: SessionChange) -> Text:
         state = f"{session_state(change.previous)} → {state}"
     words = (strip_control_chars(word) for word in (state, session.workspace_key or "", session_title(session)))
     return _one_line((f"{change.kind:<8}", _KIND_STYLES[change.kind]), *(f"  {word}" for word in words))
-
-
-def _workspace_name(key: str | None) -> str:
-    return "the listing of workspaces" if key is None else strip_control_chars(key)
 
 
 def _one_line(*parts: str | tuple[str, str]) -> Text:

@@ -155,7 +155,9 @@ async def list_workspaces(
 ) -> None:
     """Pass every workspace whose name contains *name_contains* and that is in *state* to *found*."""
     async with open_client(options, datetime.now(UTC)) as client:
-        async for workspace in client.workspaces(display_name_contains=name_contains, lifecycle_state=state):
+        with usage_errors():
+            workspaces = client.workspaces(display_name_contains=name_contains, lifecycle_state=state)
+        async for workspace in workspaces:
             found(workspace)
 
 

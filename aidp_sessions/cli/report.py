@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import attrs
@@ -66,12 +67,24 @@ class Report:
 
 def error_console() -> Console:
     """Standard error, without rich's markup: messages may contain any text."""
-    return Console(stderr=True, markup=False, emoji=False, highlight=False)
+    return _ErrorConsole(stderr=True, markup=False, emoji=False, highlight=False)
+
+
+class _ErrorConsole(Console):
+    def on_broken_pipe(self) -> None:
+        """Go on without messages; rich would also silence standard output and exit."""
+        self.quiet = True
+
+
+def print_message(console: Console, title: str, style: str, text: str) -> None:
+    """Print a message in one line. It is lost if it cannot be written: the results matter more."""
+    with suppress(OSError):
+        console.print(Text.assemble((f"{title}: ", style), strip_control_chars(text)), soft_wrap=True)
 
 
 def print_failure(error: AidpError, console: Console) -> None:
-    """Print in one line why a workspace or the whole run failed."""
-    console.print(Text.assemble(("failed: ", "bold red"), strip_control_chars(str(error))), soft_wrap=True)
+    """Print why a workspace or the whole run failed."""
+    print_message(console, "failed", "bold red", str(error))
 
 
 def client_facts(client: SessionsClient, skew: timedelta | None) -> dict[str, str | None]:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import AidpError
+from .output import INTERRUPTED
 from .report import print_failure
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
-INTERRUPTED = 130
 
 
 def run(work: Coroutine[object, object, int | None], console: Console) -> int:

@@ -133,9 +133,8 @@ def _fit_workspaces(workspaces: Iterable[WorkspaceSummary], room: int) -> Table:
 
 def facts_as_lines(facts: Mapping[str, str | None]) -> str:
     width = max(map(len, facts))
-    return "\n".join(
-        f"{name:<{width}}  {strip_control_chars(value)}" for name, value in facts.items() if value is not None
-    )
+    known = {name: strip_control_chars(value) for name, value in facts.items() if value is not None}
+    return "".join(f"{name:<{width}}  {value}\n" for name, value in known.items())
 
 
 def _plain_table() -> Table:

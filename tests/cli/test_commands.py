@@ -181,6 +181,8 @@ async def test_workspaces_that_cannot_be_listed_are_one_line_and_status_1(platfo
         (["watch", "--output", "csv"], "'csv'"),
         (["watch", "--connected"], "--since"),
         (["workspaces", "--workspace", "a"], "--workspace"),
+        (["workspaces", "--display-name-contains", "\udcff"], "surrogate"),
+        (["list", "--path", "\udcff"], "surrogate"),
         (["nap"], "'nap'"),
     ],
 )

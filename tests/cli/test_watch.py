@@ -173,7 +173,7 @@ def test_a_line_names_both_states_of_a_kernel_that_changed_and_cannot_steer_the_
 
     line = change_line(SessionChange(kind="appeared", session=session), NOW)
 
-    assert line == "2026-11-23T12:00:00Z  appeared  no kernel  w  \ufffd[2Jx"
+    assert line == "2026-11-23T12:00:00Z  appeared  no kernel  w  \ufffd[2Jx\n"
 
 
 def test_lines_tell_standard_error_who_stopped_answering_and_who_answers_again() -> None:

@@ -46,7 +46,7 @@ FILES = {
         *("oci_adapter", "factories", "settings"),
     ),
     "testing": ("_service", "factories", "clock", "principals", "service", "demo", "__init__", "pytest_plugin"),
-    "cli": ("options", "report", "running", "queries", "tables", "formats", "progress", "live", "commands"),
+    "cli": ("output", "options", "report", "running", "queries", "tables", "formats", "progress", "live", "commands"),
 }
 ON_THEIR_OWN = {"_version", "errors", "models", "_iteration", "_transport.limiter", "_transport.pacer"}
 UNKNOWN_TO_STREAMS = {"_transport", "_operations", "_convert", "endpoints", "auth"}
@@ -54,7 +54,7 @@ DOORS = {
     "aiohttp": {"_transport", "testing"},
     "backoff": {"policies"},
     "cattrs": {"_convert.strict", "_convert.documents"},
-    "click": {"cli.options", "cli.running", "cli.queries", "cli.commands"},
+    "click": {"cli.options", "cli.output", "cli.queries", "cli.commands"},
     "cryptography": {"auth.keys", "auth.certificates", "testing"},
     "msgspec": {"_convert.fast"},
     "opentelemetry": {"otel"},
@@ -65,8 +65,8 @@ DOORS = {
 }
 OPTIONAL = {"click", "opentelemetry", "pytest", "pytest_asyncio", "rich", "yarl"}
 """Behind an extra, brought along by whoever wants fixtures, or part of aiohttp."""
-MAY_READ_FILES = {"auth.atomic_file", "auth.config", "auth.files", "_display.html"}
-"""The last one reads the page's style and script, which are files of the package."""
+MAY_READ_FILES = {"auth.atomic_file", "auth.config", "auth.files", "_display.html", "cli.output"}
+"""The last two read the page's style and script, which are files of the package, and open the null device."""
 READS_DISK_OR_ENVIRONMENT = {"open", "read_text", "read_bytes", "expanduser", "stat", "environ", "getenv"}
 
 
