@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn, Unpack
 
 import click
 
+from .._display.html import page
 from .._display.text import format_duration
 from .._version import __version__
 from ..activity import Activity, activity_of, idle_predicate
@@ -211,8 +212,6 @@ def _html_writer(path: str | None) -> Generator[Callable[[Report], object]]:
 
 
 def _page(report: Report) -> str:
-    from .._display.html import page  # noqa: PLC0415  # only --html needs it
-
     title = f"{report.adjective} notebook sessions".strip().capitalize()
     failures = [*report.failures, *([report.unlisted] if report.unlisted else [])]
     return page(report.kept, failures, title=title, taken=report.now, workspaces=tuple(report.seen))
