@@ -25,7 +25,7 @@ from .. import errors
 from ..errors import AidpError
 from ..models import NO_FIELDS
 from .strict import strict_hook, timestamp_hook
-from .wire_format import json_name
+from .wire_format import format_timestamp, json_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -124,7 +124,7 @@ def _converter() -> Converter:
     converter.register_structure_hook_factory(_is_array, _array_hook)
     converter.register_structure_hook_factory(attrs.has, _object_hook)
     converter.register_unstructure_hook_factory(attrs.has, _fields_hook)
-    converter.register_unstructure_hook(datetime, lambda moment: moment.isoformat().replace("+00:00", "Z"))
+    converter.register_unstructure_hook(datetime, format_timestamp)
     converter.register_unstructure_hook(timedelta, _duration_text)
     converter.register_unstructure_hook(AidpError, lambda error: converter.unstructure(_to_failure(error)))
     converter.register_unstructure_hook_func(lambda cls: cls == frozenset[str], sorted)

@@ -17,7 +17,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 
 from ..errors import ResponseDecodeError
 from ..models import KernelSummary, SessionSummary, WorkspaceSummary
-from .wire_format import NOT_ON_THE_WIRE, json_name, parse_timestamp, wire_name
+from .wire_format import NOT_ON_THE_WIRE, format_timestamp, json_name, parse_timestamp, wire_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -72,7 +72,7 @@ def _converter(*, detailed: bool) -> Converter:
         converter.register_structure_hook(kind | None, strict_hook(expected, kind, type(None)))
     converter.register_structure_hook(datetime, timestamp_hook)
     converter.register_structure_hook(datetime | None, _timestamp_or_none)
-    converter.register_unstructure_hook(datetime, lambda moment: moment.isoformat().replace("+00:00", "Z"))
+    converter.register_unstructure_hook(datetime, format_timestamp)
     for cls in _WIRE_CLASSES:
         _register(converter, cls)
     return converter

@@ -21,6 +21,11 @@ def wire_name(field: str) -> str:
     return head + "".join(map(str.capitalize, tail))
 
 
+def format_timestamp(moment: datetime, timespec: str = "auto") -> str:
+    """Write an aware datetime as ISO 8601, with ``Z`` for UTC."""
+    return moment.isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
 def parse_timestamp(text: str) -> datetime:
     """Read an ISO 8601 date and time as aware UTC; without an offset it is taken as UTC.
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from .._convert.codec import to_wire
+from .._convert.wire_format import format_timestamp
 from .._display.text import one_line
 from ..activity import activity_of, idle_for
 from ..models import SessionSummary
@@ -47,7 +48,7 @@ def json_array(items: Iterable[SessionSummary | WorkspaceSummary]) -> str:
 
 def json_change(change: SessionChange, at: datetime) -> str:
     """One line of JSON: the time, the kind of change, the session, and the previous state of one that changed."""
-    fields = {"time": _utc(at), "kind": change.kind, "session": json_object(change.session)}
+    fields = {"time": format_timestamp(at), "kind": change.kind, "session": json_object(change.session)}
     if change.kind == "changed" and change.previous is not None:
         fields["previous"] = json_object(change.previous)
     return json.dumps(fields) + "\n"
@@ -97,12 +98,8 @@ def _cell(value: object) -> object:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, datetime):
-        return _utc(value)
+        return format_timestamp(value)
     if not isinstance(value, str):
         return value
     text = one_line(value)
     return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
-
-
-def _utc(moment: datetime) -> str:
-    return moment.isoformat().replace("+00:00", "Z")

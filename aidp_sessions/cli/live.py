@@ -11,6 +11,7 @@ import attrs
 from rich.live import Live
 from rich.text import Text
 
+from .._convert.wire_format import format_timestamp
 from .._display.text import pluralize, session_state, session_title, strip_control_chars
 from .report import print_failure, print_message
 from .running import background_task
@@ -117,7 +118,7 @@ async def show_live(watch: Callable[[LiveView], Awaitable[int]], view: LiveView,
 
 def change_line(change: SessionChange, at: datetime) -> str:
     """``2026-11-23T08:00:00Z  changed   busy → idle  churn  Workspace/uplift.ipynb``."""
-    return f"{at:%Y-%m-%dT%H:%M:%SZ}  {_change_text(change)}\n"
+    return f"{format_timestamp(at, 'seconds')}  {_change_text(change)}\n"
 
 
 def _change_text(change: SessionChange) -> Text:

@@ -10,6 +10,7 @@ import attrs
 from rich.console import Console
 from rich.text import Text
 
+from .._convert.wire_format import format_timestamp
 from .._display.text import pluralize, strip_control_chars
 from ..activity import Activity, activity_of
 
@@ -99,6 +100,6 @@ def client_facts(client: SessionsClient, skew: timedelta | None) -> dict[str, st
         "region": getattr(signer, "region", None) or client.platform_id.split(".")[3] or None,
         "platform": client.platform_id,
         "endpoint": client.endpoint,
-        "token expires": expires and expires.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "token expires": expires and format_timestamp(expires, "seconds"),
         "service's clock": None if skew is None else f"{round(skew.total_seconds()):+d} s from ours",
     }

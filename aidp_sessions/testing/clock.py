@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import attrs
 
+from ..activity import require_aware
 from ..policies import Clock
 
 
@@ -41,7 +42,7 @@ class ManualClock(Clock):
     _manual: _ManualTime
 
     def __init__(self, now: datetime | None = None) -> None:
-        manual = _ManualTime((datetime.now(UTC) if now is None else _aware(now)).timestamp())
+        manual = _ManualTime((datetime.now(UTC) if now is None else require_aware(now, "now")).timestamp())
         super().__init__(time=manual.time, sleep=manual.sleep, random=lambda: 0.5)
         object.__setattr__(self, "_manual", manual)
 
@@ -57,7 +58,7 @@ class ManualClock(Clock):
 
     def set(self, now: datetime) -> None:
         """Set the time, forward or back; raises `ValueError` if *now* is naive."""
-        self._manual.seconds = _aware(now).timestamp()
+        self._manual.seconds = require_aware(now, "now").timestamp()
 
     def advance(self, by: timedelta) -> None:
         """Move the time forward by *by*."""
@@ -65,9 +66,3 @@ class ManualClock(Clock):
 
     def __repr__(self) -> str:
         return f"<ManualClock {self.now.isoformat()}>"
-
-
-def _aware(now: datetime) -> datetime:
-    if now.utcoffset() is None:
-        raise ValueError(f"now={now!r} has no time zone; add one, e.g. datetime(…, tzinfo=timezone.utc)")
-    return now

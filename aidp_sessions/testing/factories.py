@@ -6,6 +6,7 @@ import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from ..activity import require_aware
 from ..models import ExecutionState, KernelSummary, SessionSummary, WorkspaceSummary
 
 _numbers: Final = itertools.count(1)
@@ -46,7 +47,7 @@ def make_session(
             name="notebook",
             id=_uuid(3, number),
             execution_state=state if execution_state is None else execution_state,
-            last_activity=_utc(now) - (idle_for or timedelta(0)),
+            last_activity=_utc(now, "now") - (idle_for or timedelta(0)),
             connections=connections,
         ),
     )
@@ -69,17 +70,13 @@ def make_workspace(
         type=type,
         lifecycle_state=lifecycle_state,
         is_private_network_enabled=is_private_network_enabled,
-        time_created=_utc(time_created),
+        time_created=_utc(time_created, "time_created"),
     )
 
 
-def _utc(given: datetime | None) -> datetime:
+def _utc(given: datetime | None, name: str) -> datetime:
     """Convert to UTC, as on the wire, so that the value compares equal to the decoded one."""
-    if given is None:
-        return datetime.now(UTC)
-    if given.utcoffset() is None:
-        raise ValueError(f"{given!r} has no time zone; add one, e.g. datetime(…, tzinfo=timezone.utc)")
-    return given.astimezone(UTC)
+    return datetime.now(UTC) if given is None else require_aware(given, name).astimezone(UTC)
 
 
 def _uuid(kind: int, number: int) -> str:

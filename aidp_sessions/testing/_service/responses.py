@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from ..._convert.wire_format import format_timestamp
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -76,7 +78,7 @@ def to_json(document: object) -> bytes:
 
 
 def timestamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return format_timestamp(moment.astimezone(UTC), "milliseconds")
 
 
 def matches_etag(condition: str, etag: str | None) -> bool:
