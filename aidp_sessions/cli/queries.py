@@ -13,9 +13,10 @@ import click
 
 from .._api import can_hold_sessions
 from .._display.text import strip_control_chars
+from .._operations.encoding import path_segment
 from .._operations.messages import clock_skew
 from ..client import SessionsClient
-from ..errors import AidpError
+from ..errors import AidpError, ResponseDecodeError
 from ..events import CallEnded
 from .report import client_facts, print_failure
 from .running import background_task
@@ -49,10 +50,15 @@ async def collect_report(
 
     Passes the sessions that *keep* selects to *emit*, and prints failures on *console*.
     """
+
+    def fail(error: AidpError) -> None:
+        report.failures.append(error)
+        print_failure(error, console)
+
     more = _client_options(options, None if bar is None else bar.on_event)
     async with open_client(options, report.now, **more) as client:
-        ahead = None if bar is None or options["workspace"] else _prefetched_keys(client, bar.set_total)
-        async with aclosing(open_stream(client, options, ahead).by_workspace()) as outcomes:
+        keys = None if options["workspace"] else _prefetched_keys(client, fail, None if bar is None else bar.set_total)
+        async with aclosing(open_stream(client, options, keys).by_workspace()) as outcomes:
             try:
                 async for outcome in outcomes:
                     if outcome.error is not None:
@@ -116,27 +122,43 @@ class _Discovery:
 
     async def __aiter__(self) -> AsyncGenerator[str]:
         try:
-            async for workspace in self.client.workspaces():
-                if can_hold_sessions(workspace):
-                    yield workspace.key
+            async for key in _listed_keys(self.client, lambda error: self.outages.record(error.workspace_key, error)):
+                yield key
         except AidpError as error:
             self.outages.record(None, error)
             raise
         self.outages.record(None, None)
 
 
-async def _prefetched_keys(client: SessionsClient, set_total: Callable[[int], None]) -> AsyncGenerator[str]:
-    """The keys of all workspaces, listed in the background, so that their number is known early."""
+async def _listed_keys(client: SessionsClient, fail: Callable[[AidpError], None]) -> AsyncGenerator[str]:
+    """The keys of the workspaces that can hold sessions; *fail* gets an error for each key that no URL can contain."""
+    async for workspace in client.workspaces():
+        if not can_hold_sessions(workspace):
+            continue
+        try:
+            path_segment(workspace.key)
+        except ValueError as error:
+            failure = ResponseDecodeError(f"the service listed a workspace that cannot be asked: {error}")
+            failure.operation, failure.workspace_key = "list_workspaces", workspace.key
+            fail(failure)
+        else:
+            yield workspace.key
+
+
+async def _prefetched_keys(
+    client: SessionsClient, fail: Callable[[AidpError], None], set_total: Callable[[int], None] | None
+) -> AsyncGenerator[str]:
+    """`_listed_keys`, listed in the background, so that their number is known early."""
     keys: asyncio.Queue[str | None] = asyncio.Queue()
 
     async def list_all() -> None:
         found = 0
         try:
-            async for workspace in client.workspaces():
-                if can_hold_sessions(workspace):
-                    found += 1
-                    keys.put_nowait(workspace.key)
-            set_total(found)
+            async for key in _listed_keys(client, fail):
+                found += 1
+                keys.put_nowait(key)
+            if set_total is not None:
+                set_total(found)
         finally:
             keys.put_nowait(None)
 

@@ -139,6 +139,19 @@ async def test_a_workspace_that_fails_costs_one_line_on_stderr_and_status_1_but_
     assert line.startswith("failed: list_sessions of workspace 'bad': 403 ")
 
 
+@pytest.mark.parametrize("key", ["", " ", ".", "..", "a\x1bb", "a\nb"])
+async def test_a_listed_workspace_whose_key_no_url_can_contain_fails_alone(platform: LocalService, key: str) -> None:
+    platform.add_workspace(key, [wire("unreachable")])
+    platform.add_workspace("good", [wire("a")])
+
+    result = await invoke("list")
+
+    assert result.exit_code == 1
+    assert [line["id"] for line in lines(result.stdout)] == ["a"]
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"failed: list_workspaces of workspace {key!r}: the service listed a workspace that ")
+
+
 async def test_totals_tell_answers_from_failures(platform: LocalService) -> None:
     platform.add_workspace("good", [wire("a"), wire("b", execution_state="busy")])
     platform.add_workspace("bad")

@@ -114,6 +114,20 @@ async def test_an_outage_and_its_end_are_told_once_each(platform: LocalService) 
     assert seen == [("silent", "a"), ("answers again", "a"), ("appeared", "x")]
 
 
+async def test_a_listed_workspace_whose_key_no_url_can_contain_is_an_outage_of_its_own(platform: LocalService) -> None:
+    platform.add_workspace("..")
+    platform.add_workspace("a", [wire("x")])
+    told = Told()
+
+    async with background_task(watch(OPTIONS, SOON, lambda stream: stream, told)):
+        seen = [await told.queue.get()]
+        seen.append(await told.queue.get())
+        platform.set_sessions("a", [])
+        seen.append(await told.queue.get())
+
+    assert seen == [("silent", ".."), ("appeared", "x"), ("vanished", "x")]
+
+
 async def test_a_listing_that_keeps_failing_half_way_is_told_once(platform: LocalService) -> None:
     platform.add_workspace("a", [wire("x")])
     platform.fail(None, Fault(), Fault(), *[Fault(), Fault(status=403)] * 2)  # one request for each kind of network
