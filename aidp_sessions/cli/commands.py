@@ -78,7 +78,7 @@ def list_(**chosen: Unpack[ReportOptions]) -> None:
 
 @command.command(epilog=_STATUS)
 @add_options(since_option(required=True), CONNECTED, *SELECTION_OPTIONS, *REPORT_OPTIONS, _OUTPUT, *CONNECTION_OPTIONS)
-def idle(since: datetime | timedelta, connected: bool | None, **chosen: Unpack[ReportOptions]) -> None:  # noqa: FBT001  # click names it
+def idle(*, since: datetime | timedelta, connected: bool | None, **chosen: Unpack[ReportOptions]) -> None:
     """Show the sessions whose kernel is idle."""
     _run_report(chosen, "idle", idle_predicate(since, connected=connected))
 
@@ -100,9 +100,10 @@ def busy(**chosen: Unpack[ReportOptions]) -> None:
     *CONNECTION_OPTIONS,
 )
 def watch(
+    *,
     every: timedelta,
     since: datetime | timedelta | None,
-    connected: bool | None,  # noqa: FBT001  # click names it
+    connected: bool | None,
     **chosen: Unpack[SelectionOptions],
 ) -> None:
     """List the sessions repeatedly, and show what changes.

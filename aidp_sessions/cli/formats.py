@@ -28,7 +28,7 @@ _WORKSPACE_COLUMNS = (
     *("key", "display_name", "lifecycle_state", "type", "is_private_network_enabled"),
     *("time_created", "description"),
 )
-_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # noqa: RUF001  # spreadsheets accept the full-width ones too
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # spreadsheets accept the full-width ones too
 
 
 def json_object(item: SessionSummary | WorkspaceSummary) -> dict[str, object]:
