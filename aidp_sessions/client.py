@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn, Self, Unpack, cast
 
 import attrs
 
 from . import endpoints
 from ._api import Api
+from ._convert.codec import load_decoders
 from ._operations.encoding import path_segment, query_string
 from ._operations.failures import raw_response
 from ._operations.listings import workspaces_path, workspaces_queries
@@ -18,7 +18,7 @@ from ._transport.exchange import Transport
 from ._transport.limiter import AdaptiveLimiter
 from ._transport.pool import Pool
 from .auth import config
-from .policies import Clock, RetryPolicy, Timeout
+from .policies import Clock, RetryPolicy, Timeout, load_backoff
 from .streams.keys import WorkspaceKeys, workspace_keys
 from .streams.stream import SessionStream
 
@@ -134,9 +134,8 @@ class SessionsClient:
         self._workspaces_path = workspaces_path(slash + base_path, api_version, platform_id)
         self._platform_route = f"{self._workspaces_path.rsplit('/', 2)[0]}/{{aiDataPlatformId}}"
         self._owns_pool = True
-        import_module(
-            "._convert.fast", __package__
-        )  # the decoder: now, or the first answer would hold the loop to import it
+        load_decoders()  # now, or the first response, or failure, would hold the loop to import them
+        load_backoff()
         self._transport = Transport(
             scheme=scheme,
             host=host,

@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable
+from functools import cache
 from itertools import islice
 from typing import Final
 
@@ -51,11 +52,17 @@ def _statuses(values: Iterable[int]) -> frozenset[int]:
     return statuses
 
 
+@cache
+def load_backoff() -> Callable[..., Generator[float, object, None]]:
+    """Import `backoff`; a client does so when it is made, for at a failure there may be no file descriptor left."""
+    import backoff  # noqa: PLC0415  # as slow to import as everything here that is not aiohttp
+
+    return backoff.expo
+
+
 def _bound(base: float, cap: float, attempt: int) -> float:
     """The longest pause after *attempt*: *base*, doubled for each earlier attempt, up to *cap*."""
-    import backoff  # noqa: PLC0415  # most programs see no failure
-
-    bounds = backoff.expo(factor=base, max_value=cap)
+    bounds = load_backoff()(factor=base, max_value=cap)
     next(bounds)  # starts the generator, which then yields one bound per attempt
     return next(islice(bounds, min(attempt - 1, _MAX_DOUBLINGS), None))
 

@@ -36,6 +36,12 @@ T = TypeVar("T")
 _MAX_EXCERPT = 200
 
 
+def load_decoders() -> None:
+    """Import the fast and the strict decoder, which otherwise happens when they are first used."""
+    for name in (".fast", ".strict"):
+        import_module(name, __package__)
+
+
 def decode_collection(
     body: bytes, workspace_key: str, *, path: str | None = None, first: int = 0
 ) -> tuple[tuple[SessionSummary, ...], dict[str, object]]:

@@ -13,7 +13,7 @@ from .._convert.codec import decode_error, excerpt
 from ..errors import SERVICE_ERRORS, AidpError, ResponseDecodeError, ServiceError
 from ..results import Response
 from .messages import MAX_CLOCK_SKEW, RawResponse, clock_skew, retry_after
-from .redaction import public_headers, redact, shortened
+from .redaction import one_line, public_headers, redact, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,8 +56,8 @@ def attach_response(error: AidpError, response: RawResponse) -> None:
     error.status = response.status
     error.headers = public_headers(response)
     error.body_excerpt = redact(response.body[:_MAX_EXCERPT].decode("utf-8", "replace"))
-    error.code = None if error.code is None else redact(error.code)
-    error.args = (redact(error.message), *error.args[1:])
+    error.code = None if error.code is None else one_line(error.code)
+    error.args = (one_line(error.message), *error.args[1:])
     error.__context__ = None  # a decoder's own exception quotes the body unredacted
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import aiohttp
 
-from .._operations.redaction import redact
-from ..errors import AidpError, ConnectionFailedError, RequestTimeoutError, ResponseDecodeError, TransportError
+from .._operations.redaction import one_line
+from ..errors import AidpError, ConnectionFailedError, RequestTimeoutError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -37,8 +37,12 @@ async def mapping_exceptions(waiting: Awaitable[T], limits: Timeout) -> T:
 
 
 def map_exception(caught: aiohttp.ClientError | OSError | ValueError, limits: Timeout) -> AidpError:
-    if type(caught.__cause__).__name__ == "DecompressSizeError":  # aiohttp 3.13 limits the size per chunk
-        return ResponseDecodeError("the body is larger than max_response_bytes, or than aiohttp inflates at once")
+    if isinstance(caught, aiohttp.ClientHttpProxyError):
+        return _proxy_error(caught)
+    if isinstance(caught, aiohttp.ClientResponseError) and "Got more than" in caught.message:
+        too_large = ConnectionFailedError(f"the head of the response is too large: {describe(caught)}")
+        too_large.permanent = True
+        return too_large
     error: TransportError
     if isinstance(caught, aiohttp.SocketTimeoutError):
         error = RequestTimeoutError(f"the read timeout of {limits.read:g} s ran out: the service fell silent", "read")
@@ -57,10 +61,18 @@ def map_exception(caught: aiohttp.ClientError | OSError | ValueError, limits: Ti
     return error
 
 
+def _proxy_error(caught: aiohttp.ClientHttpProxyError) -> ConnectionFailedError:
+    remedies = {407: "; put user and password into its URL", 403: "; it does not allow this host"}
+    text = f"the proxy refused the connection with {caught.status} {describe(caught)}{remedies.get(caught.status, '')}"
+    error = ConnectionFailedError(text)
+    error.permanent, error.unsent = caught.status < 500, True
+    return error
+
+
 def describe(caught: aiohttp.ClientError | OSError | ValueError) -> str:
     """What went wrong, in a line without credentials."""
     if isinstance(caught, aiohttp.ServerDisconnectedError):  # its text may be half of a response's headers
         return "it was closed before an answer came"
     # The text of a ClientResponseError would repeat the request, headers included.
     text = caught.message if isinstance(caught, aiohttp.ClientResponseError) else str(caught)
-    return redact(" ".join(text.split()))[:_MAX_REASON] or type(caught).__name__
+    return one_line(" ".join(text.split()))[:_MAX_REASON] or type(caught).__name__

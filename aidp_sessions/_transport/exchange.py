@@ -21,6 +21,7 @@ from .._version import __version__
 from ..auth.signing import SigningRequest
 from ..errors import CredentialsError, ResponseDecodeError
 from .exceptions import mapping_exceptions
+from .inflate import ACCEPTED, inflater_for
 
 if TYPE_CHECKING:
     import ssl
@@ -37,9 +38,13 @@ if TYPE_CHECKING:
 
 HEADERS: Final = {
     "accept": "application/json",
+    "accept-encoding": ACCEPTED,
     "user-agent": f"aidp-sessions/{__version__} (python {platform.python_version()}; {platform.system()})",
     "opc-client-info": f"aidp-sessions/{__version__}",
 }
+MAX_HEADER_BYTES: Final = 64 * 1024
+"""The longest line of a response's head, as in Python's `http.client`; aiohttp's default is an eighth of that."""
+
 _log = logging.getLogger("aidp_sessions")
 _log.addHandler(logging.NullHandler())
 
@@ -116,6 +121,9 @@ class Transport:
             data=BytesIO(request.body) if request.body else None,
             headers={**self.headers, "opc-request-id": opc_request_id, **request.headers, **sent},
             allow_redirects=False,
+            auto_decompress=False,
+            max_field_size=MAX_HEADER_BYTES,
+            max_line_size=MAX_HEADER_BYTES,
             raise_for_status=False,
             timeout=self.client_timeout,
             ssl=self.ssl,
@@ -168,18 +176,23 @@ async def read_body(
 
     The body of a 200 that turns out large goes to *consumer*, from its first byte on.
     """
-    content = response.content
+    content, inflater = response.content, inflater_for(response.headers.get("content-encoding"))
     chunks: list[bytes] = []
     size, large = 0, math.inf
     if consumer is not None and response.status == 200:
         large = THRESHOLD
     while size <= max_bytes and not content.at_eof():
         chunk = await mapping_exceptions(content.readany(), limits)
-        size += len(chunk)
-        chunks.append(chunk)
-        if consumer is not None and large < size <= max_bytes:
-            await _feed(consumer, chunks, response)
-            chunks.clear()
+        for piece in (chunk,) if inflater is None else inflater.feed(chunk):
+            size += len(piece)
+            chunks.append(piece)
+            if size > max_bytes:
+                break
+            if consumer is not None and size > large:
+                await _feed(consumer, chunks, response)
+                chunks.clear()
+    if inflater is not None and size <= max_bytes:
+        inflater.close()
     body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
     return RawResponse(response.status, response.headers, body, size)
 

@@ -55,6 +55,7 @@ async def fetch(request: FetchRequest) -> RawResponse:
             data=request.body or None,
             headers={**HEADERS, **request.headers},
             allow_redirects=False,
+            auto_decompress=False,
             timeout=aiohttp.ClientTimeout(
                 total=None, connect=timeout.connect, sock_connect=timeout.connect, sock_read=timeout.read
             ),

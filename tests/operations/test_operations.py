@@ -16,7 +16,7 @@ from multidict import CIMultiDict
 
 from aidp_sessions._operations.buffering import SessionBuffer, SessionPage
 from aidp_sessions._operations.encoding import path_segment, query_string, request_id
-from aidp_sessions._operations.failures import error_for
+from aidp_sessions._operations.failures import attach_call, error_for
 from aidp_sessions._operations.listings import (
     WorkspacePage,
     decode_workspaces,
@@ -41,6 +41,7 @@ UNRESERVED: Final = re.compile(r"(?:[A-Za-z0-9_.~-]|%[0-9A-F]{2})*")
 CONTROLS: Final = [chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))]
 
 text: Final = st.text(max_size=30)
+header_text: Final = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=30)
 segments: Final = text.filter(
     lambda value: value.strip() and value not in (".", "..") and not set(CONTROLS) & set(value)
 )
@@ -404,6 +405,25 @@ def test_every_form_of_an_http_date_is_in_utc(date: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        ("two\nlines\r\n", "two\\nlines\\r\\n"),
+        ("\x1b[31mred\x9b", "\\x1b[31mred\\x9b"),
+        ("\u202etxt.exe\u2066", "\\u202etxt.exe\\u2066"),
+        ("a\u2028b\x00", "a\\u2028b\\x00"),
+        ("Grüße, 日本語 👩‍💻", "Grüße, 日本語 👩‍💻"),
+    ],
+)
+def test_the_words_of_the_service_stay_on_one_line_and_steer_no_terminal(sent: str, shown: str) -> None:
+    """In the code, the message and the headers, and so in the text of the error and in logs."""
+    error = refused(RawResponse(500, CIMultiDict({"opc-request-id": sent}), error_body(sent, sent)))
+    attach_call(error, "list_sessions", "w", ["ours"])
+
+    assert (error.code, error.message, error.headers) == (shown, shown, {"opc-request-id": shown})
+    assert str(error) == f"list_sessions of workspace 'w': 500 {shown}: {shown} (opc-request-id {shown})"
+
+
+@pytest.mark.parametrize(
     ("ahead", "said"),
     [
         (0, ""),
@@ -438,7 +458,7 @@ def test_a_401_without_a_date_blames_no_clock() -> None:
     st.binary(max_size=40),
     st.dictionaries(
         st.sampled_from(["Location", "Date", "Retry-After", "ETag", "opc-request-id"]),
-        text,
+        header_text,
     ),
 )
 def test_every_answer_but_a_200_is_an_error_with_its_status(status: int, body: bytes, headers: dict[str, str]) -> None:
