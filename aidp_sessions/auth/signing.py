@@ -6,14 +6,14 @@ RSA PKCS#1 v1.5 over SHA-256, signature version 1.
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
 import hashlib
 import os
 from base64 import b64encode
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 import attrs
+
+from .threads import ThreadPool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -146,26 +146,21 @@ def signed_headers(
     return {"date": request.date, "host": request.host, **more, **content, "authorization": authorization}
 
 
-class SigningThreads:
+class SigningThreads(ThreadPool):
     """Makes the signatures of long keys in threads, one per core.
 
     An RSA-2048 signature takes as much CPU as passing work to a thread and back, so it is made on the event loop. A
-    longer one would block the loop; OpenSSL releases the interpreter lock meanwhile. Each process starts its own
-    threads, because a fork does not copy them.
+    longer one would block the loop; OpenSSL releases the interpreter lock meanwhile.
     """
 
     def __init__(self) -> None:
-        self._threads: concurrent.futures.ThreadPoolExecutor | None = None
-        self._process = 0
+        super().__init__(os.cpu_count(), "aidp-sessions")
 
     async def sign(self, request: SigningRequest, key: PrivateKey, key_id: str) -> dict[str, str]:
         """Return what `signed_headers` returns."""
         if key.bits <= _MAX_BITS_ON_LOOP:
             return signed_headers(request, key, key_id)
-        if self._threads is None or self._process != os.getpid():
-            self._threads = concurrent.futures.ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="aidp-sessions")
-            self._process = os.getpid()
-        return await asyncio.get_running_loop().run_in_executor(self._threads, signed_headers, request, key, key_id)
+        return await self.run(signed_headers, request, key, key_id)
 
 
 @runtime_checkable

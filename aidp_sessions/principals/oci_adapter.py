@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
 import re
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -11,6 +9,7 @@ import attrs
 
 from ..auth.secrets import NotPicklable
 from ..auth.signing import Signer, content_headers
+from ..auth.threads import ThreadPool
 from ..errors import CredentialsError
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ class OciSignerAdapter(NotPicklable, Signer):
         self._refresh: Callable[[], object] | None = getattr(signer, "refresh_security_token", None)
         in_memory = self._refresh is None and hasattr(signer, "private_key")
         # One thread rather than a lock: calls stay exclusive after a cancellation, and across event loops.
-        self._worker = None if in_memory else concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="oci-signer")
+        self._thread = None if in_memory else ThreadPool(1, "oci-signer")
         self._key_id: str | None = None
 
     async def sign(self, request: SigningRequest) -> dict[str, str]:
@@ -85,17 +84,13 @@ class OciSignerAdapter(NotPicklable, Signer):
             self._key_id = None
 
     async def _run(self, work: Callable[[], T]) -> T:
-        if self._worker is None:
-            return work()
-        future = asyncio.get_running_loop().run_in_executor(self._worker, work)
-        # The oci package's exceptions cannot be named without importing it, so they are collected as values. Their text
-        # is not repeated: it may quote a header.
-        (outcome,) = await asyncio.gather(future, return_exceptions=True)
-        if isinstance(outcome, Exception) and not isinstance(outcome, CredentialsError):
-            raise CredentialsError(f"{self!r} failed with {type(outcome).__name__}, see its cause") from outcome
-        if isinstance(outcome, BaseException):
-            raise outcome
-        return outcome
+        try:
+            return await self._thread.run(work) if self._thread else work()
+        except CredentialsError:
+            raise
+        except Exception as error:  # of any class: the oci package's are not imported here
+            # Its text is not repeated, because it may quote a header.
+            raise CredentialsError(f"{self!r} failed with {type(error).__name__}, see its cause") from error
 
     def __repr__(self) -> str:
         return f"from_oci_signer(<{type(self._signer).__name__}>)"

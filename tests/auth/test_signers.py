@@ -540,6 +540,17 @@ class TestOciAdapter:
         assert str(caught.value) == "from_oci_signer(<Broken>) failed with ServiceError, see its cause"
         assert caught.value.__cause__ is cause
 
+    async def test_an_error_of_a_signer_that_runs_on_the_loop_becomes_a_credentials_error(self) -> None:
+        class Broken(oci.signer.Signer):  # type: ignore[misc]  # the package ships no types
+            def do_request_sign(self, request: object, enforce_content_headers: bool = True) -> object:
+                raise UnicodeError(SECRET)
+
+        signer = from_oci_signer(Broken(TENANCY, USER, fingerprint(), None, private_key_content=pem()))
+        with pytest.raises(CredentialsError) as caught:
+            await signer.sign(GET)
+
+        assert str(caught.value) == "from_oci_signer(<Broken>) failed with UnicodeError, see its cause"
+
     def test_one_adapter_serves_several_event_loops(self) -> None:
         principal = Principal()
         signer = from_oci_signer(principal)

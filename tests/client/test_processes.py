@@ -121,14 +121,24 @@ async def test_a_forked_child_gets_a_clear_answer_and_leaves_the_parent_its_conn
 
 
 LONG_KEY: Final = """
-import asyncio, os, signal
 from aidp_sessions import ApiKeySigner
 from aidp_sessions.auth.keys import PrivateKey
-from aidp_sessions.auth.signing import SigningRequest
 
 key = PrivateKey.generate(3072)
 user = dict(tenancy="ocid1.tenancy.oc1..aaaa", user="ocid1.user.oc1..aaaa", fingerprint=key.fingerprint)
 signer = ApiKeySigner(**user, private_key=key)
+"""
+OCI_SIGNER: Final = """
+from aidp_sessions import from_oci_signer
+
+def official(request):
+    request.headers["authorization"] = 'Signature keyId="a/b/c"'
+
+signer = from_oci_signer(official)
+"""
+SIGN_IN_PARENT_AND_CHILD: Final = """
+import asyncio, os, signal
+from aidp_sessions.auth.signing import SigningRequest
 
 async def sign():
     return await signer.sign(SigningRequest("GET", "h", "/", "d"))
@@ -136,17 +146,18 @@ async def sign():
 expected = asyncio.run(sign())
 child = os.fork()
 if child == 0:
-    signal.alarm(20)  # nobody else would end a child that waits for a thread that is not there
+    signal.alarm(20)  # ends a child that waits for a thread of its parent
     os._exit(0 if asyncio.run(sign()) == expected else 1)
 os._exit(os.waitpid(child, 0)[1])
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="for systems that fork")
-async def test_a_forked_child_signs_with_a_long_key_that_its_parent_has_used() -> None:
-    """Though the threads that the parent signed in did not come along."""
+@pytest.mark.parametrize("signer", [LONG_KEY, OCI_SIGNER], ids=["long key", "oci signer"])
+async def test_a_forked_child_signs_with_a_signer_that_its_parent_has_used_in_threads(signer: str) -> None:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-W", "ignore::DeprecationWarning", "-c", LONG_KEY),  # Python 3.12 warns of such forks
+        # Python 3.12 warns of such forks.
+        *(sys.executable, "-W", "ignore::DeprecationWarning", "-c", signer + SIGN_IN_PARENT_AND_CHILD),
         env={"PYTHONPATH": os.pathsep.join(sys.path), "PATH": os.environ["PATH"]},
     )
 

@@ -33,7 +33,7 @@ ROOMS = (
 FILES = {
     "_convert": ("wire_format", "limits", "scanning", "strict", "fast", "documents", "codec", "incremental"),
     "_display": ("text", "html"),
-    "auth": ("atomic_file", "secrets", "keys", "certificates", "signing", "token", "files", "config", "regions"),
+    "auth": ("secrets", "keys", "certificates", "threads", "signing", "token", "files", "config", "regions"),
     "_operations": ("encoding", "messages", "redaction", "failures", "listings", "generic", "buffering"),
     "_transport": (
         *("limiter", "pacer", "exceptions", "connector", "inflate", "pool"),
