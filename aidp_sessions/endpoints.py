@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 # Patterns, here and elsewhere, are compiled by `re` on first use: most programs never need most of them.
 _OCID: Final = r"(?ai)ocid1\.[a-z0-9]+\.(?P<realm>[a-z0-9]+)\.(?P<region>[a-z0-9-]*)(\.[\w-]*)?\.[\w-]+"
-_REGION: Final = r"[a-z0-9]+(-[a-z0-9]+)*"
-_DOMAIN: Final = r"[a-z0-9-]+(\.[a-z0-9-]+)+"
-_HOST: Final = r"[a-z0-9_-]+(\.[a-z0-9_-]+)*"
+# DNS allows 63 characters in a label and 253 in a name; resolvers raise UnicodeError for more.
+_REGION: Final = r"(?!.{64})[a-z0-9]+(-[a-z0-9]+)*"
+_DOMAIN: Final = r"(?!.{254})[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})+"
+_HOST: Final = r"(?!.{254})[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*"
 _VISIBLE: Final = r"[!-~]+"
 _BASE_PATH: Final = r"(?ai)(/([\w.~!$&'()*+,;=:@-]|%[0-9a-f]{2})+)*"
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
@@ -95,7 +96,7 @@ def parse_region_metadata(text: str, origin: str) -> Region:
     names = ("regionIdentifier", "regionKey", "realmKey", "realmDomainComponent")
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise ConfigError(f"{origin} must be one JSON object with the keys {', '.join(names)}")

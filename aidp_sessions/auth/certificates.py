@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ..errors import CredentialsError
@@ -48,7 +49,7 @@ class Certificate:
         try:
             found = x509.load_pem_x509_certificates(data)
             return tuple(cls._from_x509(certificate) for certificate in found)
-        except ValueError:
+        except (ValueError, IndexError, UnsupportedAlgorithm, x509.InvalidVersion):
             raise CredentialsError(f"{source} is not a certificate in PEM form, or is damaged") from None
 
     @classmethod

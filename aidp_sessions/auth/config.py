@@ -171,10 +171,17 @@ def _find_config_file(config_file: str | os.PathLike[str] | None, environ: Mappi
         return expand(config_file)
     if setting := from_environment(environ, "OCI_CLI_CONFIG_FILE", "OCI_CONFIG_FILE"):
         path = expand(setting.value)
-        if not path.is_file():
+        if not _is_file(path):
             raise ConfigError(f"{setting.source} names the config file {path}, which does not exist")
         return path
-    return next((path for path in map(expand, _DEFAULT_FILES) if path.is_file()), None)
+    return next((path for path in map(expand, _DEFAULT_FILES) if _is_file(path)), None)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # such as a home directory that may not be searched
+        return False
 
 
 def _parse(path: Path) -> Mapping[str, Mapping[str, str]]:

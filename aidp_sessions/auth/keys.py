@@ -74,7 +74,7 @@ class PrivateKey(NotPicklable):
     def _matches_itself(self) -> bool:
         try:
             return self.verifies(self.sign(b""), b"")
-        except ValueError:
+        except (ValueError, UnsupportedAlgorithm):
             return False
 
     @classmethod

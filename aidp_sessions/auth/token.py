@@ -51,7 +51,7 @@ class Token:
             raise CredentialsError(f"{source} {'is not a JWT' if text else 'is empty'}; {remedy}")
         try:
             found = json.loads(urlsafe_b64decode(match[1] + "=" * (-len(match[1]) % 4)))
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
             raise CredentialsError(f"{source} is a damaged JWT, its claims cannot be read; {remedy}")

@@ -5,7 +5,6 @@ Source: "Cloud Shell" of the OCI documentation; header and signature are those o
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +13,7 @@ import attrs
 from ..auth.files import file_version, read_text
 from ..auth.secrets import NotPicklable
 from ..auth.signing import SharedSigner, Signer
+from ..auth.threads import run_in_thread
 from ..errors import CredentialsError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class DelegationTokenSigner(NotPicklable, Signer):
     async def refresh(self, rejected: Mapping[str, str]) -> bool:
         """Read the file again and refresh the other signer; whether either token is new."""
         if self._file is not None:
-            await asyncio.to_thread(self._read)
+            await run_in_thread(self._read)
         is_new = self._token != rejected.get(_HEADER)
         return await self._signer.refresh(rejected) or is_new
 
@@ -78,7 +78,7 @@ class DelegationTokenSigner(NotPicklable, Signer):
 
     async def _current(self) -> str:
         if self._file is not None and (self._token is None or file_version(self._file) != self._version):
-            await asyncio.to_thread(self._read)
+            await run_in_thread(self._read)
         assert self._token is not None  # noqa: S101  # given, or read by `_read`
         return self._token
 

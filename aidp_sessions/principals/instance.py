@@ -20,6 +20,7 @@ from .._transport.fetch import fetch as send
 from ..auth.config import from_environment
 from ..auth.regions import auth_url, check_metadata_url, check_service_url, find_region, region_name, require_region
 from ..auth.signing import SigningRequest, signed_headers
+from ..auth.threads import run_in_thread
 from ..auth.token import Credentials, Token
 from ..endpoints import check_region, parse_region_metadata
 from ..errors import CredentialsError
@@ -93,11 +94,10 @@ class InstancePrincipalSigner(TokenSigner):
         sleep: Sleep = asyncio.sleep,
         fetch: Fetch = send,
     ) -> None:
-        from ..auth import certificates, keys  # noqa: PLC0415  # `cryptography` takes long to import
+        from ..auth.certificates import Certificate  # noqa: PLC0415  # `cryptography` takes long to import
 
         super().__init__("the instance's token", _CLOCK, clock=clock, sleep=sleep)
-        self._certificate_type: Final = certificates.Certificate
-        self._key_type: Final = keys.PrivateKey
+        self._certificate_class: Final = Certificate
         if digest not in ("SHA1", "SHA256"):
             raise ValueError(f"digest={digest!r} must be 'SHA1' or 'SHA256'")
         self._region = None if region is None else check_region(region)
@@ -121,7 +121,7 @@ class InstancePrincipalSigner(TokenSigner):
     async def _obtain(self) -> Credentials:
         certificate = await self._fetch_certificate()
         url = self._federation or await self._find_token_service()
-        key = await asyncio.to_thread(self._key_type.generate)
+        key = await run_in_thread(self._key_class.generate)
         fields: dict[str, object] = {
             "certificate": certificate.leaf.base64,
             "publicKey": key.public_key_base64,
@@ -152,8 +152,8 @@ class InstancePrincipalSigner(TokenSigner):
         key_pem = await self._fetch_metadata("/identity/key.pem")
         intermediate_pem = await self._fetch_metadata("/identity/intermediate.pem")
         base = f"{self._metadata_urls[0]}/identity"
-        leaf = self._certificate_type.load(leaf_pem, f"the certificate at {base}/cert.pem")
-        key = self._key_type.load(key_pem, source=f"the private key at {base}/key.pem")
+        leaf = self._certificate_class.load(leaf_pem, f"the certificate at {base}/cert.pem")
+        key = self._key_class.load(key_pem, source=f"the private key at {base}/key.pem")
         if not leaf.belongs_to(key):
             raise TransientCredentialsError(f"the certificate and the private key at {base} do not belong together")
         if leaf.tenancy is None:
@@ -164,14 +164,17 @@ class InstancePrincipalSigner(TokenSigner):
                 "if that is right, create a new signer"
             )
         source = f"the certificate at {base}/intermediate.pem"
-        intermediates = self._certificate_type.load_all(intermediate_pem, source)
+        intermediates = self._certificate_class.load_all(intermediate_pem, source)
         return _InstanceCertificate(leaf, key, intermediates, leaf.tenancy)
 
     async def _find_token_service(self) -> str:
         if self._region is not None:
             return f"{auth_url(require_region(self._region, self._environ))}/v1/x509"
-        name = (await self._fetch_metadata("/instance/region")).decode("utf-8", "replace").strip().lower()
-        region = find_region(name, self._environ)
+        name = (await self._fetch_metadata("/instance/region")).decode("utf-8", "replace")
+        try:
+            region = find_region(name, self._environ)
+        except ValueError:
+            region = None
         if region is None:
             source = f"region information at {self._metadata_urls[0]}/instance/regionInfo"
             text = (await self._fetch_metadata("/instance/regionInfo")).decode("utf-8", "replace")

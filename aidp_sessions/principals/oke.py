@@ -19,6 +19,7 @@ from .._transport.fetch import fetch as send
 from ..auth.config import from_environment
 from ..auth.files import read_text
 from ..auth.regions import region_name
+from ..auth.threads import run_in_thread
 from ..auth.token import TIME_FORMAT, Credentials, Token
 from ..errors import ConfigError, CredentialsError
 from .refresh import TokenSigner
@@ -80,10 +81,7 @@ class OkeWorkloadIdentitySigner(TokenSigner):
         sleep: Sleep = asyncio.sleep,
         fetch: Fetch = send,
     ) -> None:
-        from ..auth.keys import PrivateKey  # noqa: PLC0415  # `cryptography` takes long to import
-
         super().__init__("the workload's token", _CLOCK, clock=clock, sleep=sleep)
-        self._generate_key = PrivateKey.generate
 
         def variable(name: str) -> str | None:
             setting = from_environment(environ, name)
@@ -106,7 +104,7 @@ class OkeWorkloadIdentitySigner(TokenSigner):
         return self._region
 
     async def _obtain(self) -> Credentials:
-        key, account, context = await asyncio.to_thread(self._prepare)
+        key, account, context = await run_in_thread(self._prepare)
         request = FetchRequest(
             method="POST",
             url=self._url,
@@ -131,10 +129,11 @@ class OkeWorkloadIdentitySigner(TokenSigner):
         # 3.13 on it refuses the authorities of many clusters, which lack a key identifier.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         try:
-            context.load_verify_locations(cadata=authority)
+            # Text between the certificates is ignored, but must be ASCII.
+            context.load_verify_locations(cadata=authority.encode("ascii", "replace").decode())
         except (ssl.SSLError, ValueError):
             raise CredentialsError(f"the cluster's CA file {self._ca_file} holds no certificate in PEM form") from None
-        return self._generate_key(), account, context
+        return self._key_class.generate(), account, context
 
     def _read_account(self) -> str:
         source = "the service account token"

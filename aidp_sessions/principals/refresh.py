@@ -39,9 +39,9 @@ class TokenRefresher(Generic[C]):
     """Caches the credentials that *obtain* returns.
 
     Created outside a loop, and usable on one loop after another. A `TransientCredentialsError` of *obtain* is retried
-    three times, after 1, 2 and 4 s or as long as the service asks for, up to a minute. When the last attempt fails
-    too, the next refresh starts 10 s later at the earliest, then 20, 40, 60. Until then callers get a copy of the
-    error at once, unless the cached credentials are still valid.
+    three times, after 1, 2 and 4 s or as long as the service asks for, up to a minute. After the last of these
+    attempts, and after any other error, the next refresh starts 10 s later at the earliest, then 20, 40, 60. Until then
+    callers get a copy of the error at once, unless the cached credentials are still valid.
 
     Args:
         name: names the credentials in errors.
@@ -159,17 +159,27 @@ class TokenRefresher(Generic[C]):
     async def _obtain_with_retries(self) -> C:
         for pause in _PAUSES_S:
             try:
-                return await self._obtain()
+                return await self._attempt()
             except TransientCredentialsError as error:
                 _log.debug("%s: next attempt in %g s or more: %s", self._name, pause, error)
                 requested = error.retry_after or 0.0
             await self._sleep(max(pause, min(requested, _MAX_PAUSE_S)))
         try:
-            return await self._obtain()
+            return await self._attempt()
         except TransientCredentialsError as error:
             text = f"{error.message} ({len(_PAUSES_S) + 1} attempts)"
             final = CredentialsError(text)
             raise final from error.__cause__
+
+    async def _attempt(self) -> C:
+        try:
+            return await self._obtain()
+        except AidpError:
+            raise
+        except Exception as error:
+            # Its text is not repeated, because it may quote a token.
+            text = f"{self._name} could not be obtained: {type(error).__name__}, see its cause"
+            raise CredentialsError(text) from error
 
     def _record_failure(self, error: AidpError) -> None:
         now, current = self._clock(), self._current
@@ -187,6 +197,10 @@ class TokenSigner(NotPicklable, Signer):
     def __init__(
         self, name: str, remedy: str, *, clock: Callable[[], float], sleep: Sleep, min_age: float = _MIN_AGE_S
     ) -> None:
+        # At the first signature, this import would block the event loop.
+        from ..auth.keys import PrivateKey  # noqa: PLC0415  # `cryptography` takes long to import
+
+        self._key_class: Final = PrivateKey
         self._clock = clock
         self._users = 0
         self._threads = SigningThreads()

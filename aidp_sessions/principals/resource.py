@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from ..auth.config import from_environment
 from ..auth.files import is_path, read_key, read_text
 from ..auth.regions import region_name
+from ..auth.threads import run_in_thread
 from ..auth.token import Credentials, Token
 from ..errors import ConfigError
 from .refresh import TokenSigner
@@ -88,7 +89,7 @@ class ResourcePrincipalSigner(TokenSigner):
         return self._region
 
     async def _obtain(self) -> Credentials:
-        return await asyncio.to_thread(self._read, self._refresher.current)
+        return await run_in_thread(self._read, self._refresher.current)
 
     def _read(self, previous: Credentials | None) -> Credentials:
         token = Token.parse(_value(self._token, f"{_TOKEN} file"), self._source, _REMEDY)

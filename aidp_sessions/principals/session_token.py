@@ -17,6 +17,7 @@ from .._transport.fetch import fetch as send
 from ..auth.files import file_version, key_path, read_key, read_text, replace_file
 from ..auth.regions import auth_url, check_service_url, require_region
 from ..auth.signing import SigningRequest, signed_headers
+from ..auth.threads import run_in_thread
 from ..auth.token import TIME_FORMAT, Credentials, Token
 from ..errors import AidpError, ConfigError, CredentialsError
 from .refresh import TokenSigner
@@ -137,7 +138,7 @@ class SessionTokenSigner(TokenSigner):
         """Read the files again; whether they hold another token than the rejected one."""
         if self._token_file is None:
             return False
-        self._store(await asyncio.to_thread(self._read, self._current))
+        self._store(await run_in_thread(self._read, self._current))
         return not self._current.did_sign(rejected)
 
     def _is_expired(self) -> bool:
@@ -150,7 +151,7 @@ class SessionTokenSigner(TokenSigner):
     async def _reload(self) -> None:
         versions = self._file_versions()
         try:
-            self._store(await asyncio.to_thread(self._read, self._current))
+            self._store(await run_in_thread(self._read, self._current))
         except AidpError as error:
             if self._is_expired():
                 raise
@@ -168,7 +169,7 @@ class SessionTokenSigner(TokenSigner):
         return _Session(token, read_key(self._private_key, self._pass_phrase), versions)
 
     async def _obtain(self) -> Credentials:
-        found = await asyncio.to_thread(self._read, self._current)
+        found = await run_in_thread(self._read, self._current)
         if found.token != self._current.token:  # another process refreshed it
             return found
         token = await self._request_refresh(found)
@@ -178,7 +179,7 @@ class SessionTokenSigner(TokenSigner):
             _log.warning("%s ends at %s and cannot be extended; %s", self._source(), end, _SIGN_IN)
             return found
         try:
-            written = await asyncio.to_thread(self._write, token)
+            written = await run_in_thread(self._write, token)
         except ConfigError as error:
             _log.warning("the new session token is used, but not saved for other programs: %s", error)
             written = found.versions[0]

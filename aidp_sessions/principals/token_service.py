@@ -75,7 +75,7 @@ def parse_token(body: bytes | str, service: str) -> str:
     """Return the field ``token`` of a JSON object; raises `CredentialsError`, which never quotes the body."""
     try:
         found = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise CredentialsError(f"{service} answered with something that is not JSON") from None
     token = cast("dict[str, object]", found).get("token") if isinstance(found, dict) else None
     if not isinstance(token, str) or not token.strip():

@@ -100,6 +100,16 @@ def fails(environ: Mapping[str, str] | None = None, **arguments: Any) -> str:  #
 
 
 class TestFile:
+    @pytest.mark.parametrize("auth", [None, "instance_principal"])
+    def test_a_home_that_cannot_be_searched_is_one_without_a_config_file(
+        self, auth: str | None, home: Home, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("HOME", f"/{'a' * 300}")
+        if auth is None:
+            assert fails().startswith("no credentials were found: ")
+        else:
+            assert repr(load(auth=auth).signer) == "InstancePrincipalSigner(<no token yet>)"
+
     def test_the_default_profile_of_the_default_file_is_read(self, home: Home) -> None:
         home.profiles(DEFAULT=home.api_key(region="eu-frankfurt-1"))
 

@@ -199,6 +199,31 @@ print(sorted({libraries!r} & sys.modules.keys()))
     assert printed(program) == "[]\n['backoff', 'cattrs', 'msgspec']\n"
 
 
+@pytest.mark.parametrize(
+    "signer",
+    [
+        "InstancePrincipalSigner(environ={})",
+        "OkeWorkloadIdentitySigner(host='h', environ={})",
+        "ResourcePrincipalSigner(session_token='/t', private_key='/k', environ={})",
+    ],
+)
+def test_a_signer_imports_all_it_needs_when_it_is_created(signer: str) -> None:
+    """Later there may be no file descriptor left to import with."""
+    program = f"""
+import asyncio, sys, aidp_sessions
+async def failing(*_): raise OSError
+signer = aidp_sessions.{signer}
+signer._fetch = failing
+before = set(sys.modules)
+try:
+    asyncio.run(signer.sign(aidp_sessions.SigningRequest("GET", "h", "/", "d")))
+except aidp_sessions.AidpError:
+    print(sorted(set(sys.modules) - before))
+"""
+
+    assert printed(program) == "[]\n"
+
+
 def printed(program: str) -> str:
     """What a new interpreter prints that runs *program*, with warnings as errors."""
     return subprocess.run(

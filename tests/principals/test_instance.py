@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import ssl
+import warnings
+from base64 import urlsafe_b64encode
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -208,9 +211,10 @@ class TestRegion:
 
         assert await asked_for_tokens(instance) == [url]
 
-    async def test_a_region_that_nobody_knows_describes_itself(self, instance: Instance) -> None:
+    @pytest.mark.parametrize("name", [b"xyz", b"", b"<html>", b"\xff", b"x" * 64])
+    async def test_a_region_that_is_not_known_describes_itself(self, name: bytes, instance: Instance) -> None:
         info = {"regionIdentifier": "eu-x-1", "regionKey": "XYZ", "realmKey": "oc99", "realmDomainComponent": "x.com"}
-        instance.metadata.contents["/instance/region"] = b"xyz"
+        instance.metadata.contents["/instance/region"] = name
         instance.metadata.contents["/instance/regionInfo"] = json.dumps(info).encode()
 
         assert await asked_for_tokens(instance) == ["https://auth.eu-x-1.x.com/v1/x509"]
@@ -274,9 +278,16 @@ class TestTokens:
         ("body", "problem"),
         [
             (b"<html>", "the token service at {url} answered with something that is not JSON"),
+            (b"[" * 100_000, "the token service at {url} answered with something that is not JSON"),
+            (b'{"token": ' * 100_000, "the token service at {url} answered with something that is not JSON"),
+            (b"\xff", "the token service at {url} answered with something that is not JSON"),
             (b"[]", "the token service at {url} answered without a token: its JSON has no text field 'token'"),
             (b'{"token": 5}', "the token service at {url} answered without a token: its JSON has no text field"),
             (b'{"token": "canary"}', "the token from {url} is not a JWT; check this machine's clock"),
+            (
+                json.dumps({"token": f"e30.{urlsafe_b64encode(b'[' * 99_999).decode()}.x"}).encode(),
+                "the token from {url} is a damaged JWT, its claims cannot be read; ",
+            ),
             (
                 json.dumps({"token": jwt(sub="canary")}).encode(),
                 "the token from {url} has no usable 'exp', the time at which it expires; ",
@@ -365,6 +376,15 @@ class TestCertificate:
         assert not loaded.belongs_to(key(1))
         assert loaded.sha1 == theirs.fingerprint(hashes.SHA1()).hex(":").upper()  # noqa: S303  # how it is named
         assert loaded.sha256 == theirs.fingerprint(hashes.SHA256()).hex(":")
+
+    @settings(deadline=None)  # the first call makes the key
+    @given(place=st.integers(0, 1000), byte=st.integers(0, 255))
+    def test_a_damaged_one_is_read_or_is_a_credentials_error(self, place: int, byte: int) -> None:
+        der = bytearray(ssl.PEM_cert_to_DER_cert(certificate(f"opc-tenant:{TENANCY}").decode()))
+        der[place % len(der)] = byte
+        with contextlib.suppress(CredentialsError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # cryptography warns of what it tolerates
+            Certificate.load(pem_of(bytes(der)), "x")
 
     def test_all_certificates_of_a_chain_are_read(self) -> None:
         chain = certificate("a") + certificate("b")

@@ -172,6 +172,12 @@ async def test_missing_files_are_named(pod: Pod) -> None:
     assert await pod.message(service_account_token_file="/none") == "service account token file /none does not exist"
 
 
+async def test_a_ca_file_may_say_in_any_script_whose_certificates_it_holds(pod: Pod) -> None:
+    pod.ca_file.write_text(f"# Főtanúsítvány\n{pod.ca_file.read_text()}", encoding="utf-8")
+
+    assert token_in(await pod.signer().sign(GET)) == pod.proxymux.issued[0]
+
+
 @pytest.mark.parametrize("content", ["", "x", "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----"])
 async def test_a_ca_file_without_a_certificate_is_named(content: str, pod: Pod) -> None:
     pod.ca_file.write_text(content)

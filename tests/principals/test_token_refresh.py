@@ -34,6 +34,15 @@ if TYPE_CHECKING:
 LIFETIME: Final = 3600.0
 DUE: Final = NOW + LIFETIME - 300
 OVER: Final = "it is over; start again"
+FAILURES: Final = (
+    ValueError("canary"),
+    UnicodeError("canary"),
+    RecursionError(),
+    OSError(24, "Too many open files"),
+    PermissionError(13, "Permission denied"),
+    ModuleNotFoundError("canary"),
+    ZeroDivisionError(),
+)
 
 
 @attrs.define
@@ -274,13 +283,23 @@ class TestRenewal:
 
         assert (await refresher.get(), source.calls) == (refresher.current, 1)
 
-    async def test_a_mistake_in_the_program_is_not_taken_for_a_refusal(
-        self, refresher: TokenRefresher[Credentials], source: Source
+    @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: type(failure).__name__)
+    async def test_after_any_failure_the_next_attempt_is_ten_seconds_later(
+        self, failure: Exception, refresher: TokenRefresher[Credentials], source: Source, clock: HandClock
     ) -> None:
-        source.failures = [ZeroDivisionError()]
+        source.failures = [failure]
+        errors = []
+        for _ in range(50):
+            with pytest.raises(CredentialsError) as caught:
+                await refresher.get()
+            errors.append(caught.value)
 
-        with pytest.raises(ZeroDivisionError):
-            await refresher.get()
+        assert {(str(error), error.__cause__) for error in errors} == {
+            (f"the token could not be obtained: {type(failure).__name__}, see its cause", failure)
+        }
+        assert source.calls == 1
+        clock.now += 10
+        assert (await refresher.get(), source.calls) == (refresher.current, 2)
 
     def test_it_is_used_on_several_loops_even_if_one_was_left_amid_a_renewal(
         self, refresher: TokenRefresher[Credentials], source: Source, clock: HandClock

@@ -213,6 +213,8 @@ def test_an_endpoint_is_returned_as_it_is_signed_and_sent(endpoint: str, expecte
         ("https://a b", "is not a URL: 'a b' is not a host name"),
         ("https://ü.example", "is not a URL: 'ü.example' is not a host name"),
         ("https://a..b", "is not a URL: 'a..b' is not a host name"),
+        (f"https://{'a' * 64}.b", "is not a host name or an address"),
+        (f"https://{'.'.join(['a' * 50] * 6)}", "is not a host name or an address"),
         ("https://[::1", "is not a URL: "),
         ("https://[fe80::1%25eth0]", "is not a URL: "),
         ("https://[::g]", "is not a URL: "),
@@ -275,7 +277,7 @@ def test_region_metadata_is_read_in_lower_case() -> None:
     assert parse_region_metadata(json.dumps(METADATA), "OCI_REGION_METADATA") == EXAMPLE
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '"x"'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '"x"', "[" * 100_000])
 def test_region_metadata_must_be_an_object(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_region_metadata(text, "OCI_REGION_METADATA")
