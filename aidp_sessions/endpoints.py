@@ -25,6 +25,12 @@ _DOMAIN: Final = r"(?!.{254})[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})+"
 _HOST: Final = r"(?!.{254})[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*"
 _VISIBLE: Final = r"[!-~]+"
 _BASE_PATH: Final = r"(?ai)(/([\w.~!$&'()*+,;=:@-]|%[0-9a-f]{2})+)*"
+_METADATA: Final = {
+    "regionIdentifier": _REGION,
+    "regionKey": _REGION,
+    "realmKey": _REGION,
+    "realmDomainComponent": _DOMAIN,
+}
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 
 # Realm, its domain, then short code = region of each of its regions.
@@ -87,25 +93,40 @@ def _parse_table(table: str) -> tuple[Region, ...]:
 REGIONS: Final = _parse_table(_TABLE)
 
 
-def parse_region_metadata(text: str, origin: str) -> Region:
+def parse_region_metadata(text: str, source: str) -> Region:
     """Read a region that the table does not know from JSON, in the form of ``OCI_REGION_METADATA``.
 
     The object must hold ``regionIdentifier``, ``regionKey``, ``realmKey`` and ``realmDomainComponent``. Raises
-    `ConfigError` that begins with *origin*, the place where the text was found.
+    `ConfigError` that begins with *source*, the place where the text was found.
     """
-    names = ("regionIdentifier", "regionKey", "realmKey", "realmDomainComponent")
+    return _region(_parse_json(text), source)
+
+
+def parse_region_list(text: str, source: str) -> tuple[Region, ...]:
+    """Read a JSON array of such regions, in the form of ``regions-config.json``."""
+    found = _parse_json(text)
+    if not isinstance(found, list):
+        raise ConfigError(f"{source} must be a JSON array of objects with the keys {', '.join(_METADATA)}")
+    entries = cast("list[object]", found)
+    return tuple(_region(entry, f"{source}, entry {number}") for number, entry in enumerate(entries, 1))
+
+
+def _parse_json(text: str) -> object:
     try:
-        found = json.loads(text)
+        return cast("object", json.loads(text))
     except (ValueError, RecursionError):
-        found = None
+        return None
+
+
+def _region(found: object, source: str) -> Region:
     if not isinstance(found, dict):
-        raise ConfigError(f"{origin} must be one JSON object with the keys {', '.join(names)}")
+        raise ConfigError(f"{source} must be one JSON object with the keys {', '.join(_METADATA)}")
     fields = cast("dict[str, object]", found)
     values: list[str] = []
-    for name, shape in zip(names, (_REGION, _REGION, _REGION, _DOMAIN), strict=True):
+    for name, shape in _METADATA.items():
         value = fields.get(name)
         if not isinstance(value, str) or not re.fullmatch(shape, value.strip().lower()):
-            raise ConfigError(f"{origin}: {name} is {value!r}; it must be a string such as those of us-ashburn-1")
+            raise ConfigError(f"{source}: {name} is {value!r}; it must be a string such as those of us-ashburn-1")
         values.append(value.strip().lower())
     return Region(*values)
 
@@ -184,30 +205,38 @@ def check_endpoint(endpoint: str) -> str:
 
     ``https://host[:port][/base/path]``; plain ``http`` is for loopback addresses only. Raises `ValueError` otherwise.
     """
-    if not isinstance(endpoint, str):
-        raise TypeError(f"endpoint must be a string, not {type(endpoint).__name__}")
+    return check_url(endpoint, "endpoint")
+
+
+def check_url(url: str, name: str, *, plain_http: bool = False) -> str:
+    """Do what `check_endpoint` does; errors call the URL *name*, and *plain_http* allows ``http`` for any host."""
+    if not isinstance(url, str):
+        raise TypeError(f"{name} must be a string, not {type(url).__name__}")
     # These come first: what they refuse may hold a secret, so it is not repeated.
-    if "@" in endpoint.partition("://")[2].partition("/")[0] or ("://" not in endpoint and "@" in endpoint):
-        raise ValueError("endpoint must not contain a user name or password; requests are signed instead")
-    if "?" in endpoint or "#" in endpoint:
-        raise ValueError("endpoint must not contain a query or a fragment; give https://host[:port][/base/path]")
-    if "://" not in endpoint:
-        raise ValueError(f"endpoint {endpoint!r} has no scheme; did you mean 'https://{endpoint}'?")
+    if "@" in url.partition("://")[2].partition("/")[0] or ("://" not in url and "@" in url):
+        raise ValueError(f"{name} must not contain a user name or password; requests are signed instead")
+    if "?" in url or "#" in url:
+        raise ValueError(f"{name} must not contain a query or a fragment; give https://host[:port][/base/path]")
+    if "://" not in url:
+        scheme = "http" if plain_http else "https"
+        raise ValueError(f"{name} {url!r} has no scheme; did you mean '{scheme}://{url}'?")
     try:
-        parts = urlsplit(endpoint)
+        parts = urlsplit(url)
         host, port = _check_host(parts.hostname or ""), parts.port
     except ValueError as error:
-        raise ValueError(f"endpoint {endpoint!r} is not a URL: {error}") from None
+        if "@" in url:  # after a password with a slash in it
+            raise ValueError(f"{name} is not a URL, or contains a user name and password") from None
+        raise ValueError(f"{name} {url!r} is not a URL: {error}") from None
     path = parts.path.rstrip("/")
     if (
-        not re.fullmatch(_VISIBLE, endpoint)
+        not re.fullmatch(_VISIBLE, url)
         or not re.fullmatch(_BASE_PATH, path)
         or {".", ".."} & set(path.split("/"))
         or port == 0
     ):
-        raise ValueError(f"endpoint {endpoint!r} is not a plain URL; give https://host[:port][/base/path]")
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
-        raise ValueError(f"endpoint {endpoint!r} must use https; http is for loopback addresses such as 127.0.0.1 only")
+        raise ValueError(f"{name} {url!r} is not a plain URL; give https://host[:port][/base/path]")
+    if parts.scheme != "https" and not (parts.scheme == "http" and (plain_http or _is_loopback(host))):
+        raise ValueError(f"{name} {url!r} must use https; http is for loopback addresses such as 127.0.0.1 only")
     suffix = "" if port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{port}"
     return f"{parts.scheme}://{host}{suffix}{path}"
 

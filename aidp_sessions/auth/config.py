@@ -17,9 +17,10 @@ from urllib.request import getproxies, proxy_bypass
 
 import attrs
 
-from ..endpoints import parse_region_metadata
+from ..endpoints import parse_region_list, parse_region_metadata
 from ..errors import ConfigError
-from .files import expand, read_text
+from .files import TextFile, expand
+from .secrets import may_be_shown, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _DEFAULT_FILES: Final = ("~/.oci/config", "~/.oraclebmc/config")
+_REGIONS_FILE: Final = "~/.oci/regions-config.json"
 _DEFAULT_PROFILE: Final = "DEFAULT"
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
 _VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -73,7 +75,10 @@ class Setting:
         try:
             return check(self.value)
         except ValueError as error:
-            raise ConfigError(f"{self.source}: {error}") from None
+            problem = str(error)
+        if not may_be_shown(self.value):
+            problem = "it is not valid; its value is not shown, because it may contain a secret"
+        raise ConfigError(f"{self.source}: {problem}")
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -128,9 +133,14 @@ def from_environment(environ: Mapping[str, str] | None, *names: str) -> Setting 
 
 
 def extra_regions(environ: Mapping[str, str] | None = None) -> tuple[Region, ...]:
-    """The region that ``OCI_REGION_METADATA`` describes, if set; raises `ConfigError` if it is malformed."""
+    """The regions that ``~/.oci/regions-config.json`` and ``OCI_REGION_METADATA`` describe.
+
+    Raises `ConfigError` if one of them is malformed.
+    """
+    path = expand(_REGIONS_FILE)
+    regions = parse_region_list(TextFile(path, "regions file").read(), str(path)) if _is_file(path) else ()
     setting = from_environment(environ, "OCI_REGION_METADATA")
-    return (parse_region_metadata(setting.value, setting.source),) if setting else ()
+    return (*regions, parse_region_metadata(setting.value, setting.source)) if setting else regions
 
 
 def environment_proxy(url: str) -> str | None:
@@ -150,31 +160,31 @@ def load_profile(
 
     A missing file is an error only if it was named. Raises `ConfigError`, which never quotes the file's contents.
     """
-    path = _find_config_file(config_file, environ)
+    file = _find_config_file(config_file, environ)
     setting = from_environment(environ, "OCI_CLI_PROFILE") if profile is None else None
     name = profile or (setting.value if setting else _DEFAULT_PROFILE)
     source = setting.source if setting else "profile"
-    if path is None and name != _DEFAULT_PROFILE:
-        raise ConfigError(f"{source} {name!r} needs a config file, and there is none at {' or '.join(_DEFAULT_FILES)}")
-    sections: Mapping[str, Mapping[str, str]] = _parse(path) if path else {}
+    if file is None and name != _DEFAULT_PROFILE:
+        paths = " or ".join(_DEFAULT_FILES)
+        raise ConfigError(f"{source} {shown(name)} needs a config file, and there is none at {paths}")
+    path = expand(file) if file else None
+    sections: Mapping[str, Mapping[str, str]] = _parse(file) if file else {}
     if name not in sections and name != _DEFAULT_PROFILE:
-        raise ConfigError(f"{source} {name!r} is not in {path}; {_list_profiles(sections)}")
-    settings = {} if path is None else _settings(sections, name, path)
+        raise ConfigError(f"{source} {shown(name)} is not in {path}; {_list_profiles(sections)}")
+    settings = _settings(sections, name, path) if path else {}
     for key, variables in _VARIABLES.items():
         if found := from_environment(environ, *variables):
             settings[key] = found
     return Profile(name=name, file=path, known=tuple(sections), settings=settings)
 
 
-def _find_config_file(config_file: str | os.PathLike[str] | None, environ: Mapping[str, str] | None) -> Path | None:
+def _find_config_file(config_file: str | os.PathLike[str] | None, environ: Mapping[str, str] | None) -> TextFile | None:
     if config_file is not None:
-        return expand(config_file)
+        return TextFile(expand(config_file), "config file")
     if setting := from_environment(environ, "OCI_CLI_CONFIG_FILE", "OCI_CONFIG_FILE"):
-        path = expand(setting.value)
-        if not _is_file(path):
-            raise ConfigError(f"{setting.source} names the config file {path}, which does not exist")
-        return path
-    return next((path for path in map(expand, _DEFAULT_FILES) if _is_file(path)), None)
+        return TextFile(str(expand(setting.value)), f"{setting.source}: config file")
+    path = next((path for path in map(expand, _DEFAULT_FILES) if _is_file(path)), None)
+    return None if path is None else TextFile(path, "config file")
 
 
 def _is_file(path: Path) -> bool:
@@ -184,16 +194,18 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _parse(path: Path) -> Mapping[str, Mapping[str, str]]:
-    text = read_text(path, "config file")
+def _parse(file: TextFile) -> Mapping[str, Mapping[str, str]]:
+    text = file.read()
     # No section is called NUL, so the parser lets no profile inherit. `_settings` does, and marks what is inherited.
     parser = configparser.ConfigParser(interpolation=None, default_section="\0")
     try:
         parser.read_string(text)
     except configparser.DuplicateSectionError as error:
-        problem, line = f"profile {error.section!r} exists twice", error.lineno
+        problem, line = f"profile {shown(error.section)} exists twice", error.lineno
     except configparser.DuplicateOptionError as error:
-        problem, line = f"{error.option} exists twice in profile {error.section!r}", error.lineno
+        # In a pasted key, the text before the first equals sign passes for an option.
+        option = error.option if error.option in _VARIABLES else "a key"
+        problem, line = f"{option} exists twice in profile {shown(error.section)}", error.lineno
     except configparser.MissingSectionHeaderError as error:
         problem, line = "there is text before the first profile; begin with a line [DEFAULT]", error.lineno
     except configparser.ParsingError as error:
@@ -201,15 +213,18 @@ def _parse(path: Path) -> Mapping[str, Mapping[str, str]]:
     else:
         return {name: dict(parser[name]) for name in parser.sections()}
     # The parser's own message quotes the line, which may hold a passphrase.
-    raise ConfigError(f"{path}, line {line}: {problem}")
+    raise ConfigError(f"{os.fspath(file)}, line {line}: {problem}")
 
 
 def _settings(sections: Mapping[str, Mapping[str, str]], name: str, path: Path) -> dict[str, Setting]:
     settings: dict[str, Setting] = {}
     for section in dict.fromkeys((_DEFAULT_PROFILE, name)):
         precedence = Precedence.PROFILE if section == name else Precedence.INHERITED
-        for key, value in sections.get(section, {}).items():
-            settings[key] = Setting(value.strip(), f"{key} of profile {section!r} in {path}", precedence)
+        for key, text in sections.get(section, {}).items():
+            value, source = text.strip(), f"{key} of profile {section!r} in {path}"
+            if "\n" in value and key != "key_content":
+                raise ConfigError(f"{source}: the next line is indented and therefore continues it; remove the indent")
+            settings[key] = Setting(value, source, precedence)
     return {key: setting for key, setting in settings.items() if setting.value}
 
 

@@ -46,7 +46,8 @@ class PrivateKey(NotPicklable):
         A passphrase for a key that is not encrypted is ignored, as the OCI tools do: profiles inherit them.
         Raises `CredentialsError` for anything that is not a usable RSA private key.
         """
-        data = _to_bytes(pem).strip()
+        # Variables often hold a key on one line, with its line ends spelt out.
+        data = _to_bytes(pem).replace(b"\\r", b"").replace(b"\\n", b"\n").strip()
         if b" PRIVATE KEY-----" not in data or b" OPENSSH " in data:
             problem = _describe_other_pem(data)
             raise CredentialsError(f"{source} {problem}; the RSA private key itself is needed, in PEM form")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from ..endpoints import REGIONS, check_endpoint, check_region
+from ..endpoints import REGIONS, check_endpoint, check_region, check_url
 from ..errors import ConfigError
 from .config import extra_regions
 
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from ..endpoints import Region
     from .config import Setting
-
-_HTTP: Final = ("http://", "https://")
 
 
 def find_region(name: str, environ: Mapping[str, str] | None = None) -> Region | None:
@@ -51,7 +49,5 @@ def check_service_url(argument: str | None, setting: Setting | None = None) -> s
 
 
 def check_metadata_url(url: str) -> str:
-    """Return *url* without a final slash; raises `ValueError` if it is not a URL. Plain HTTP is usual here."""
-    if not url.lower().startswith(_HTTP) or any(character.isspace() for character in url):
-        raise ValueError(f"metadata URL {url!r} must be http://host/opc/v2, or https")
-    return url.rstrip("/")
+    """Check a URL of the metadata service, which speaks plain HTTP; raises `ValueError`."""
+    return check_url(url, "metadata URL", plain_http=True)

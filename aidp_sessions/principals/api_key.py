@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from ..auth.files import read_key
-from ..auth.secrets import NotPicklable
+from ..auth.secrets import NotPicklable, shown
 from ..auth.signing import Signer, SigningThreads
 from ..errors import CredentialsError
 
@@ -35,7 +35,7 @@ def _check(name: str, value: str, shape: str, description: str) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a string, not {type(value).__name__}")
     if not re.fullmatch(shape, value):
-        raise ValueError(f"{name} {value!r} is not valid; it must be {description}")
+        raise ValueError(f"{name} {shown(value)} is not valid; it must be {description}")
     return value
 
 

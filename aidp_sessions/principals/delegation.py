@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from ..auth.files import file_version, read_text
+from ..auth.files import TextFile
 from ..auth.secrets import NotPicklable
 from ..auth.signing import SharedSigner, Signer
 from ..auth.threads import run_in_thread
@@ -47,7 +47,7 @@ class DelegationTokenSigner(NotPicklable, Signer):
         if (token is None) == (token_file is None):
             raise TypeError("give either token or token_file")
         self._signer = signer
-        self._file = token_file
+        self._file = None if token_file is None else TextFile.at(token_file, "delegation token file")
         self._token = None if token is None else _check_token(token, "delegation token")
         self._version: FileVersion = None
 
@@ -77,16 +77,15 @@ class DelegationTokenSigner(NotPicklable, Signer):
             await self._signer.release()
 
     async def _current(self) -> str:
-        if self._file is not None and (self._token is None or file_version(self._file) != self._version):
+        if self._file is not None and (self._token is None or self._file.version != self._version):
             await run_in_thread(self._read)
         assert self._token is not None  # noqa: S101  # given, or read by `_read`
         return self._token
 
     def _read(self) -> None:
         assert self._file is not None  # noqa: S101  # checked by the callers
-        version = file_version(self._file)
-        text = read_text(self._file, "delegation token file")
-        self._token = _check_token(text, f"delegation token in {self._file}")
+        version = self._file.version
+        self._token = _check_token(self._file.read(), str(self._file))
         self._version = version
 
     def __repr__(self) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..auth.config import Precedence, from_environment, warn_if_exposed
-from ..auth.files import read_key, read_text
+from ..auth.files import TextFile, read_key
 from ..auth.regions import auth_url, check_service_url, find_region
 from ..errors import ConfigError, CredentialsError
 from .api_key import ApiKeySigner, check_fingerprint, check_tenancy, check_user
@@ -19,17 +18,16 @@ from .session_token import SessionTokenSigner
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ..auth.config import Profile, Setting
-    from ..auth.keys import KeySource, PrivateKey
+    from ..auth.config import Profile
+    from ..auth.keys import KeySource
     from ..auth.signing import Signer
 
     Environ = Mapping[str, str] | None
 
 
 def _api_key(profile: Profile, environ: Environ) -> Signer:
-    key_name = _key_name(profile)
-    tenancy, user, fingerprint, _ = profile.require("tenancy", "user", "fingerprint", key_name)
-    private_key = _read_key(profile, key_name, environ)
+    tenancy, user, fingerprint, _ = profile.require("tenancy", "user", "fingerprint", _key_name(profile))
+    private_key = read_key(_private_key(profile, environ), _pass_phrase(profile))
     try:
         return ApiKeySigner(
             tenancy=tenancy.parse(check_tenancy),
@@ -42,22 +40,15 @@ def _api_key(profile: Profile, environ: Environ) -> Signer:
 
 
 def _security_token(profile: Profile, environ: Environ) -> Signer:
-    key_name = _key_name(profile)
-    token_file, key = profile.require("security_token_file", key_name)
-    # The signer reads these files itself; here they are read for errors that name the profile.
-    read_text(token_file.value, f"{token_file.source}: session token file")
-    _read_key(profile, key_name, environ)
+    token_file, _ = profile.require("security_token_file", _key_name(profile))
     region = profile.get("region")
     known = region.parse(lambda name: find_region(name, environ)) if region else None
-    try:
-        return SessionTokenSigner(
-            token_file=token_file.value,
-            private_key=_key_source(key_name, key),
-            pass_phrase=_pass_phrase(profile),
-            refresh_endpoint=f"{auth_url(known)}/v1/authentication/refresh" if known else None,
-        )
-    except CredentialsError as error:
-        raise CredentialsError(f"{token_file.source}: {error.message}") from None
+    return SessionTokenSigner(
+        token_file=TextFile(token_file.value, f"{token_file.source}: session token file"),
+        private_key=_private_key(profile, environ),
+        pass_phrase=_pass_phrase(profile),
+        refresh_endpoint=f"{auth_url(known)}/v1/authentication/refresh" if known else None,
+    )
 
 
 def _instance_principal(_: Profile, environ: Environ) -> Signer:
@@ -67,10 +58,11 @@ def _instance_principal(_: Profile, environ: Environ) -> Signer:
 
 def _instance_obo_user(profile: Profile, environ: Environ) -> Signer:
     (token_file,) = profile.require("delegation_token_file")
-    read_text(token_file.value, f"{token_file.source}: delegation token file")
+    file = TextFile(token_file.value, f"{token_file.source}: delegation token file")
+    file.read()  # for an early error; the signer reads it later
     named = profile.get("authentication_type")
     inner = _resource_principal if named and named.value == "resource_principal" else _instance_principal
-    return DelegationTokenSigner(inner(profile, environ), token_file=token_file.value)
+    return DelegationTokenSigner(inner(profile, environ), token_file=file)
 
 
 def _resource_principal(_: Profile, environ: Environ) -> Signer:
@@ -90,16 +82,15 @@ def _key_name(profile: Profile) -> str:
     return "key_content"
 
 
-def _key_source(name: str, setting: Setting) -> KeySource:
-    # As bytes, which are never taken for a path.
-    return setting.value.encode(errors="surrogateescape") if name == "key_content" else Path(setting.value)
-
-
-def _read_key(profile: Profile, name: str, environ: Environ) -> PrivateKey:
+def _private_key(profile: Profile, environ: Environ) -> KeySource:
+    name = _key_name(profile)
     (setting,) = profile.require(name)
-    if name == "key_file":
-        warn_if_exposed(setting.value, f"{setting.source}: private key file", environ)
-    return read_key(_key_source(name, setting), _pass_phrase(profile), f"{setting.source}: private key")
+    label = f"{setting.source}: private key"
+    if name == "key_content":
+        # As bytes, which are never taken for a path.
+        return read_key(setting.value.encode(errors="surrogateescape"), _pass_phrase(profile), label)
+    warn_if_exposed(setting.value, f"{label} file", environ)
+    return TextFile(setting.value, f"{label} file")
 
 
 def _pass_phrase(profile: Profile) -> str | None:

@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Final
 from .._transport.fetch import FetchRequest
 from .._transport.fetch import fetch as send
 from ..auth.config import from_environment
-from ..auth.files import read_text
+from ..auth.files import TextFile
 from ..auth.regions import region_name
+from ..auth.secrets import shown
 from ..auth.threads import run_in_thread
 from ..auth.token import TIME_FORMAT, Credentials, Token
+from ..endpoints import check_url
 from ..errors import ConfigError, CredentialsError
 from .refresh import TokenSigner
 from .token_service import fetch_body, parse_token
@@ -92,8 +94,10 @@ class OkeWorkloadIdentitySigner(TokenSigner):
             service_account_token = variable("OCI_KUBERNETES_SERVICE_ACCOUNT_TOKEN_STRING")
             service_account_token_file = variable("OCI_KUBERNETES_SERVICE_ACCOUNT_TOKEN_PATH")
         self._account_token = service_account_token
-        self._account_file = service_account_token_file or f"{_ACCOUNT}/token"
-        self._ca_file = ca_file or variable("OCI_KUBERNETES_SERVICE_ACCOUNT_CERT_PATH") or f"{_ACCOUNT}/ca.crt"
+        account_file = service_account_token_file or f"{_ACCOUNT}/token"
+        self._account_file = TextFile.at(account_file, "service account token file")
+        ca_file = ca_file or variable("OCI_KUBERNETES_SERVICE_ACCOUNT_CERT_PATH") or f"{_ACCOUNT}/ca.crt"
+        self._ca_file = TextFile.at(ca_file, "the cluster's CA file")
         name = region or variable("OCI_RESOURCE_PRINCIPAL_REGION")
         self._region = region_name(name, environ) if name else None
         self._fetch = fetch
@@ -124,7 +128,7 @@ class OkeWorkloadIdentitySigner(TokenSigner):
 
     def _prepare(self) -> tuple[PrivateKey, str, ssl.SSLContext]:
         account = self._read_account()
-        authority = read_text(self._ca_file, "the cluster's CA file")
+        authority = self._ca_file.read()
         # Not ssl.create_default_context(): if the file is empty, it trusts the system's authorities. And from Python
         # 3.13 on it refuses the authorities of many clusters, which lack a key identifier.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -132,15 +136,13 @@ class OkeWorkloadIdentitySigner(TokenSigner):
             # Text between the certificates is ignored, but must be ASCII.
             context.load_verify_locations(cadata=authority.encode("ascii", "replace").decode())
         except (ssl.SSLError, ValueError):
-            raise CredentialsError(f"the cluster's CA file {self._ca_file} holds no certificate in PEM form") from None
+            raise CredentialsError(f"{self._ca_file} holds no certificate in PEM form") from None
         return self._key_class.generate(), account, context
 
     def _read_account(self) -> str:
-        source = "the service account token"
-        text = self._account_token
+        text, source = self._account_token, "the service account token"
         if text is None:
-            source += f" in {self._account_file}"
-            text = read_text(self._account_file, "service account token file")
+            text, source = self._account_file.read(), str(self._account_file)
         token = Token.parse(text, source, _MOUNT)
         if token.is_expired_at(self._clock()):
             raise CredentialsError(f"{source} expired at {token.expires_at:{TIME_FORMAT}}; {_MOUNT}, or {_CLOCK}")
@@ -150,10 +152,12 @@ class OkeWorkloadIdentitySigner(TokenSigner):
 def _proxymux_url(host: str | None, port: int) -> str:
     if not host:
         raise ConfigError(f"KUBERNETES_SERVICE_HOST is not set; {_IN_A_POD}")
-    if "/" in host or "@" in host or any(character.isspace() for character in host):
-        raise ConfigError(f"KUBERNETES_SERVICE_HOST is {host!r}, which is not a host name or an address")
     bracketed = f"[{host}]" if ":" in host and not host.startswith("[") else host
-    return f"https://{bracketed}:{port}/resourcePrincipalSessionTokens"
+    try:
+        return check_url(f"https://{bracketed}:{port}", "address") + "/resourcePrincipalSessionTokens"
+    except ValueError:
+        problem = f"KUBERNETES_SERVICE_HOST is {shown(host)}, which is not a host name or an address"
+    raise ConfigError(problem)
 
 
 def _decode_token(body: bytes, service: str) -> str:

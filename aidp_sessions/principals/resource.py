@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..auth.config import from_environment
-from ..auth.files import is_path, read_key, read_text
+from ..auth.files import TextFile, names_file, read_key
 from ..auth.regions import region_name
+from ..auth.secrets import shown
 from ..auth.threads import run_in_thread
 from ..auth.token import Credentials, Token
 from ..errors import ConfigError
@@ -31,6 +31,7 @@ _PASSPHRASE: Final = "OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM_PASSPHRASE"  # noqa: S1
 _REGION: Final = "OCI_RESOURCE_PRINCIPAL_REGION"
 _TOKEN: Final = f"session token ({_RPST})"
 _KEY: Final = f"private key ({_PRIVATE_PEM})"
+_PHRASE: Final = f"passphrase ({_PASSPHRASE})"
 _SUPPORTED: Final = "2.2"
 _OTHER_VERSIONS: Final = frozenset({"1.1", "2.1", "2.1.1", "2.1.2", "3.0"})
 _ONLY_ON_OCI: Final = "OCI sets it where resource principals exist, such as in functions and jobs"
@@ -71,15 +72,16 @@ class ResourcePrincipalSigner(TokenSigner):
     ) -> None:
         if session_token is None or private_key is None:
             _check_version(environ)
-        self._token = session_token or _required(environ, _RPST)
-        self._private_key = private_key or _required(environ, _PRIVATE_PEM)
+        self._token = _file_or_value(session_token or _required(environ, _RPST), _TOKEN)
+        self._private_key = _file_or_value(private_key or _required(environ, _PRIVATE_PEM), _KEY)
         phrase = from_environment(environ, _PASSPHRASE) if private_key is None else None
-        self._pass_phrase = pass_phrase or (phrase.value if phrase else None)
+        # A passphrase may begin with a slash, so it is not shown.
+        self._pass_phrase = _file_or_value(pass_phrase or (phrase.value if phrase else ""), _PHRASE, shows_path=False)
         setting = from_environment(environ, _REGION)
         self._region = region_name(region, environ) if region is not None else None
         if region is None and setting is not None:
             self._region = setting.parse(lambda name: region_name(name, environ))
-        self._source = f"{_TOKEN}{f' file {self._token}' if is_path(self._token) else ''}"
+        self._source = str(self._token) if isinstance(self._token, TextFile) else _TOKEN
         # Files are read after every 401: that is cheap, and the last time only one of the two may have been replaced.
         super().__init__(self._source, _REMEDY, clock=clock, sleep=sleep, min_age=0.0)
 
@@ -92,22 +94,26 @@ class ResourcePrincipalSigner(TokenSigner):
         return await run_in_thread(self._read, self._refresher.current)
 
     def _read(self, previous: Credentials | None) -> Credentials:
-        token = Token.parse(_value(self._token, f"{_TOKEN} file"), self._source, _REMEDY)
+        token = Token.parse(_text(self._token), self._source, _REMEDY)
         key = self._read_key()
         if previous and previous.token == token and previous.key.fingerprint == key.fingerprint:
             return previous
         return Credentials(token, key)
 
     def _read_key(self) -> PrivateKey:
-        phrase = self._pass_phrase and _value(self._pass_phrase, f"passphrase ({_PASSPHRASE}) file").strip()
-        if is_path(self._private_key):
-            return read_key(Path(self._private_key), phrase, _KEY)
+        phrase = _text(self._pass_phrase).strip()
+        if isinstance(self._private_key, TextFile):
+            return read_key(self._private_key, phrase)
         # As bytes, which are never taken for a path.
         return read_key(self._private_key.encode(errors="surrogateescape"), phrase, _KEY)
 
 
-def _value(text: str, name: str) -> str:
-    return read_text(text, name) if is_path(text) else text
+def _file_or_value(value: str, name: str, *, shows_path: bool = True) -> TextFile | str:
+    return TextFile(value, f"{name} file", shows_path=shows_path) if names_file(value) else value
+
+
+def _text(setting: TextFile | str) -> str:
+    return setting.read() if isinstance(setting, TextFile) else setting
 
 
 def _required(environ: Mapping[str, str] | None, name: str) -> str:
@@ -125,6 +131,6 @@ def _check_version(environ: Mapping[str, str] | None) -> None:
         return
     problem = "is not supported" if setting.value in _OTHER_VERSIONS else "is not known"
     raise ConfigError(
-        f"{_VERSION} is {setting.value!r}, which {problem} here, only {_SUPPORTED} is; create that signer with the oci "
-        "package: from_oci_signer(oci.auth.signers.get_resource_principals_signer())"
+        f"{_VERSION} is {shown(setting.value)}, which {problem} here, only {_SUPPORTED} is; create that signer with "
+        "the oci package: from_oci_signer(oci.auth.signers.get_resource_principals_signer())"
     )

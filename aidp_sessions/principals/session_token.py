@@ -14,7 +14,7 @@ import attrs
 
 from .._transport.fetch import FetchRequest
 from .._transport.fetch import fetch as send
-from ..auth.files import file_version, key_path, read_key, read_text, replace_file
+from ..auth.files import TextFile, key_source, read_key
 from ..auth.regions import auth_url, check_service_url, require_region
 from ..auth.signing import SigningRequest, signed_headers
 from ..auth.threads import run_in_thread
@@ -47,9 +47,14 @@ _log = logging.getLogger("aidp_sessions")
 
 @attrs.frozen
 class _Session(Credentials):
-    """The token and the key, and the versions of their files."""
+    """The token, the key, and the versions of their files.
+
+    Attributes:
+        replaced: the token that the file still holds, if the new one could not be written.
+    """
 
     versions: _FileVersions
+    replaced: Token | None = None
 
 
 class SessionTokenSigner(TokenSigner):
@@ -95,9 +100,9 @@ class SessionTokenSigner(TokenSigner):
         if (token is None) == (token_file is None):
             raise TypeError("give either token or token_file")
         self._token = token
-        self._token_file = token_file
+        self._token_file = None if token_file is None else TextFile.at(token_file, "session token file")
         super().__init__(self._source(), _REMEDY, clock=clock, sleep=sleep)
-        self._private_key = private_key
+        self._private_key = key_source(private_key)
         self._pass_phrase = pass_phrase
         self._refresh_url = check_service_url(refresh_endpoint)
         if region is not None and self._refresh_url is None:
@@ -162,11 +167,15 @@ class SessionTokenSigner(TokenSigner):
 
     def _read(self, previous: _Session | None) -> _Session:
         versions = self._file_versions()
-        text = self._token if self._token_file is None else read_text(self._token_file, "session token file")
+        text = self._token if self._token_file is None else self._token_file.read()
         token = Token.parse(text or "", self._source(), _REMEDY)
-        if previous is not None and previous.versions[1] == versions[1]:
-            return _Session(token, previous.key, versions)
-        return _Session(token, read_key(self._private_key, self._pass_phrase), versions)
+        if previous is None:
+            return _Session(token, read_key(self._private_key, self._pass_phrase), versions)
+        is_same_key = previous.versions[1] == versions[1]
+        key = previous.key if is_same_key else read_key(self._private_key, self._pass_phrase)
+        if token == previous.replaced:
+            return _Session(previous.token, key, versions, replaced=token)
+        return _Session(token, key, versions)
 
     async def _obtain(self) -> Credentials:
         found = await run_in_thread(self._read, self._current)
@@ -182,7 +191,7 @@ class SessionTokenSigner(TokenSigner):
             written = await run_in_thread(self._write, token)
         except ConfigError as error:
             _log.warning("the new session token is used, but not saved for other programs: %s", error)
-            written = found.versions[0]
+            return _Session(token, found.key, found.versions, replaced=found.replaced or found.token)
         return _Session(token, found.key, (written, found.versions[1]))
 
     async def _request_refresh(self, session: _Session) -> Token:
@@ -209,17 +218,17 @@ class SessionTokenSigner(TokenSigner):
 
     def _write(self, token: Token) -> FileVersion:
         assert self._token_file is not None  # noqa: S101  # without it, no token is refreshed
-        return replace_file(self._token_file, token.text)
+        return self._token_file.replace(token.text)
 
     def _file_versions(self) -> _FileVersions:
-        key_file = key_path(self._private_key)
-        return (
-            None if self._token_file is None else file_version(self._token_file),
-            None if key_file is None else file_version(key_file),
-        )
+        return _version(self._token_file), _version(self._private_key)
 
     def _source(self) -> str:
-        return "session token" if self._token_file is None else f"session token in {self._token_file}"
+        return "session token" if self._token_file is None else str(self._token_file)
 
     def __repr__(self) -> str:
         return f"SessionTokenSigner(<{self._source()}, valid until {self.expires_at:{TIME_FORMAT}}>)"
+
+
+def _version(source: object) -> FileVersion:
+    return source.version if isinstance(source, TextFile) else None

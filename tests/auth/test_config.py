@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from oci.config import from_file
 
 from aidp_sessions.auth.config import extra_regions, load_profile
-from aidp_sessions.auth.files import read_text
+from aidp_sessions.auth.files import TextFile
 from aidp_sessions.endpoints import Region
 from aidp_sessions.errors import ConfigError, CredentialsError
 from aidp_sessions.principals.api_key import ApiKeySigner
@@ -168,7 +168,7 @@ class TestFile:
 
     def test_a_missing_file_of_the_environment_is_named_with_its_variable(self, home: Home) -> None:
         assert fails({"OCI_CONFIG_FILE": "~/none"}) == (
-            f"OCI_CONFIG_FILE names the config file {home.path}/none, which does not exist"
+            f"OCI_CONFIG_FILE: config file {home.path}/none does not exist"
         )
 
     def test_an_unknown_profile_is_named_with_those_that_exist(self, home: Home) -> None:
@@ -522,7 +522,7 @@ class TestKeys:
             load(profile="A")
         token.unlink()
 
-        assert str(caught.value).startswith(f"{origin}: session token in {token} is not a JWT; ")
+        assert str(caught.value).startswith(f"{origin}: session token file {token} is not a JWT; ")
         assert fails(profile="A") == f"{origin}: session token file {token} does not exist"
 
     def test_a_session_profile_needs_token_and_key(self, home: Home) -> None:
@@ -545,4 +545,4 @@ def test_no_repr_shows_a_secret(home: Home) -> None:
 @pytest.mark.parametrize("path", ["\0", "a" * 5000])
 def test_a_path_that_cannot_be_one_is_a_config_error(path: str) -> None:
     with pytest.raises(ConfigError, match="cannot be read: "):
-        read_text(path, "config file")
+        TextFile(path, "config file").read()

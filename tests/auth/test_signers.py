@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 NOW = 2_000_000_000.0
 LATER = NOW + 3600
 SECRET = "canary-passphrase"
+HIDDEN = "(not shown, because it may contain a secret)"
 EXPIRED = "expired at 2033-05-18 04:33:20 UTC; run `oci session refresh`, or `oci session authenticate` if that fails"
 
 
@@ -102,7 +103,8 @@ class TestApiKey:
         with pytest.raises(ValueError) as caught:
             api_key_signer(**{name: value})
 
-        assert str(caught.value) == f"{name} {value!r} is not valid; it must be an OCID such as 'ocid1.{name}.oc1..…'"
+        quoted = HIDDEN if '"' in value else repr(value)
+        assert str(caught.value) == f"{name} {quoted} is not valid; it must be an OCID such as 'ocid1.{name}.oc1..…'"
 
     def test_an_ocid_of_the_older_form_is_accepted(self) -> None:
         user = "ocidv1:user:oc1:phx:1460406592659:aaaa"
@@ -292,7 +294,7 @@ class TestSessionToken:
         with pytest.raises(CredentialsError) as caught:
             await session.sign(GET)
 
-        assert str(caught.value) == f"session token in {files.token} {EXPIRED}"
+        assert str(caught.value) == f"session token file {files.token} {EXPIRED}"
 
     async def test_a_token_renewed_after_it_expired_is_taken_up(
         self, session: SessionTokenSigner, files: SessionFiles, clock: HandClock
@@ -375,7 +377,7 @@ class TestSessionToken:
             SessionTokenSigner(token_file=files.token, private_key=files.key)
 
         assert str(caught.value) == (
-            f"session token in {files.token} {problem}; "
+            f"session token file {files.token} {problem}; "
             "run `oci session refresh`, or `oci session authenticate` if that fails"
         )
 

@@ -98,7 +98,7 @@ async def test_a_file_without_a_token_is_named(content: str, problem: str, inner
     with pytest.raises(CredentialsError) as caught:
         await DelegationTokenSigner(inner, token_file=file).sign(GET)
 
-    assert str(caught.value).startswith(f"delegation token in {file} {problem}")
+    assert str(caught.value).startswith(f"delegation token file {file} {problem}")
     assert str(caught.value).endswith(WAY_OUT)
 
 

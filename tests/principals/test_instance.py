@@ -183,7 +183,7 @@ class TestMetadata:
             InstancePrincipalSigner(environ={"OCI_METADATA_BASE_URL": "169.254.169.254"})
 
         assert str(caught.value) == (
-            "OCI_METADATA_BASE_URL: metadata URL '169.254.169.254' must be http://host/opc/v2, or https"
+            "OCI_METADATA_BASE_URL: metadata URL '169.254.169.254' has no scheme; did you mean 'http://169.254.169.254'?"
         )
 
     async def test_no_proxy_of_the_environment_is_used(

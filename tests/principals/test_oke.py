@@ -148,7 +148,7 @@ async def test_an_account_token_that_is_over_is_named(pod: Pod) -> None:
     pod.clock.now += 3601
 
     assert await pod.message() == (
-        f"the service account token in {pod.token} expired at 2033-05-18 04:33:20 UTC; {MOUNT}, "
+        f"service account token file {pod.token} expired at 2033-05-18 04:33:20 UTC; {MOUNT}, "
         "or check this node's clock"
     )
 
@@ -164,7 +164,7 @@ async def test_an_account_token_that_is_over_is_named(pod: Pod) -> None:
 async def test_an_account_token_that_is_none_is_named(content: str, problem: str, pod: Pod) -> None:
     pod.token.write_text(content)
 
-    assert await pod.message() == f"the service account token in {pod.token} {problem}; {MOUNT}"
+    assert await pod.message() == f"service account token file {pod.token} {problem}; {MOUNT}"
 
 
 async def test_missing_files_are_named(pod: Pod) -> None:

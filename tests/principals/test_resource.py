@@ -196,7 +196,7 @@ def test_another_version_is_named_with_the_way_out(version: str, what: str, reso
         ),
         (
             {"PRIVATE_PEM": pem(0, SECRET), "PRIVATE_PEM_PASSPHRASE": "/none/phrase"},
-            f"passphrase ({PREFIX}PRIVATE_PEM_PASSPHRASE) file /none/phrase does not exist",
+            f"passphrase ({PREFIX}PRIVATE_PEM_PASSPHRASE) file does not exist",
         ),
     ],
 )

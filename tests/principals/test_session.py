@@ -10,7 +10,7 @@ import attrs
 import pytest
 
 from aidp_sessions import ConfigError, CredentialsError, SessionTokenSigner
-from aidp_sessions.auth.files import replace_file
+from aidp_sessions.auth.files import TextFile
 from aidp_sessions.testing import Fault, LocalTokenService
 
 from ..helpers.credentials import GET, key, pem
@@ -106,7 +106,7 @@ async def test_a_file_that_cannot_be_written_costs_the_others_the_token_but_not_
     await settled()
 
     assert token_in(await signer.sign(GET)) == session.tokens.issued[1]
-    reason = f"{session.file} cannot be written: Read-only file system"
+    reason = f"session token file {session.file} cannot be written: Read-only file system"
     assert caplog.messages == [f"the new session token is used, but not saved for other programs: {reason}"]
 
 
@@ -135,7 +135,7 @@ async def test_a_session_that_does_not_get_longer_is_told_once_and_left_alone(
         session.clock.now += 20
 
     way_out = "run `oci session authenticate` before then"
-    assert caplog.messages == [f"session token in {session.file} ends at {END} and cannot be extended; {way_out}"]
+    assert caplog.messages == [f"session token file {session.file} ends at {END} and cannot be extended; {way_out}"]
     assert len(session.tokens.requests) == 1
     assert session.file.read_text() == session.tokens.issued[0]
 
@@ -155,13 +155,13 @@ async def test_a_session_that_is_refused_is_not_asked_for_again_and_ends_as_befo
     with pytest.raises(CredentialsError) as caught:
         await signer.sign(GET)
 
-    kept = f"session token in {session.file} could not be refreshed and is kept, valid until {END}"
+    kept = f"session token file {session.file} could not be refreshed and is kept, valid until {END}"
     refusal = f"the token service at {session.tokens.refresh_url} answered 401 NotAuthenticated: Over."
     way_out = "the session cannot be refreshed any more; run `oci session authenticate`"
     assert caplog.messages == [f"{kept}: {refusal}; {way_out}"]
     assert len(session.tokens.requests) == 1
     assert str(caught.value) == (
-        f"session token in {session.file} expired at {END}; "
+        f"session token file {session.file} expired at {END}; "
         "run `oci session refresh`, or `oci session authenticate` if that fails"
     )
 
@@ -219,7 +219,7 @@ class TestReplacingAFile:
         (tmp_path / "real").write_text("old")
         (tmp_path / "link").symlink_to(tmp_path / "real")
 
-        replace_file(tmp_path / "link", "new")
+        TextFile(tmp_path / "link", "token file").replace("new")
 
         assert (tmp_path / "link").is_symlink()
         assert (tmp_path / "real").read_text() == "new"
@@ -228,7 +228,7 @@ class TestReplacingAFile:
         path = tmp_path / "token"
         path.write_text("old")
         with path.open() as reader:
-            replace_file(path, "new")
+            TextFile(path, "token file").replace("new")
 
             assert reader.read() == "old"
 
@@ -241,7 +241,7 @@ class TestReplacingAFile:
         monkeypatch.setattr(os, "fsync", refuse)
 
         with pytest.raises(ConfigError) as caught:
-            replace_file(path, "new")
+            TextFile(path, "token file").replace("new")
 
-        assert str(caught.value) == f"{path} cannot be written: No space left on device"
+        assert str(caught.value) == f"token file {path} cannot be written: No space left on device"
         assert [(found.name, found.read_text()) for found in tmp_path.iterdir()] == [("token", "old")]

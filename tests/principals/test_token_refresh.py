@@ -501,6 +501,7 @@ class TestThroughTheClient:
 PROGRAM = """
 import asyncio, sys
 from aidp_sessions import Clock, InstancePrincipalSigner, OkeWorkloadIdentitySigner, SessionsClient
+from aidp_sessions.auth.files import TextFile
 from aidp_sessions.testing import LocalMetadata, LocalProxymux, LocalService, LocalTokenService
 
 now = [2_000_000_000.0]
@@ -516,7 +517,7 @@ async def main(folder, close):
                     signers[0]._metadata_urls = (metadata.url,)
                     signers[0]._federation = tokens.x509_url
                     signers[1]._url = proxymux.origin + "/resourcePrincipalSessionTokens"
-                    signers[1]._account_file, signers[1]._ca_file = pod, ca_file
+                    signers[1]._account_file, signers[1]._ca_file = TextFile(pod, "token"), TextFile(ca_file, "CA")
                     for signer in signers:
                         client = SessionsClient(
                             service.platform_id, signer=signer, endpoint=service.url, clock=Clock(time=clock)
