@@ -17,7 +17,7 @@ from ._transport.call import Call
 from ._transport.exchange import Transport
 from ._transport.limiter import AdaptiveLimiter
 from ._transport.pool import Pool
-from .auth import config
+from .auth import config, proxies
 from .policies import Clock, RetryPolicy, Timeout, load_backoff
 from .streams.keys import WorkspaceKeys, workspace_keys
 from .streams.stream import SessionStream
@@ -106,7 +106,8 @@ class SessionsClient:
                 the service's time from then on, and repeat the request once.
             ssl: a context with your own CA or client certificate; ``False`` switches verification off.
             proxy: URL of an HTTP proxy.
-            trust_env: without *proxy*, take ``HTTPS_PROXY`` or ``HTTP_PROXY``, unless ``NO_PROXY`` names the host.
+            trust_env: without *proxy*, use the one in ``HTTPS_PROXY``, ``HTTP_PROXY`` or ``ALL_PROXY``, unless
+                ``NO_PROXY`` exempts the host.
             on_event: is told of every call and every attempt, at once and in the task that makes it, so it must return
                 quickly. What it raises goes to the event loop's exception handler and changes nothing else.
             clock: time, sleep and randomness; for tests.
@@ -129,6 +130,10 @@ class SessionsClient:
             default_region=default_region,
             extra_regions=config.extra_regions(),
         )
+        if proxy is not None:
+            proxy = proxies.check_proxy(proxy)
+        elif trust_env:
+            proxy = proxies.environment_proxy(url)
         scheme, _, rest = url.partition("://")
         host, slash, base_path = rest.partition("/")
         self._workspaces_path = workspaces_path(slash + base_path, api_version, platform_id)
@@ -148,7 +153,7 @@ class SessionsClient:
             corrects_clock=correct_clock_skew,
             max_response_bytes=max_response_bytes,
             ssl=ssl,
-            proxy=config.environment_proxy(url) if proxy is None and trust_env else proxy,
+            proxy=proxy,
             observer=None if on_event is None else self._observer(on_event, f"{scheme}://{host}"),
         )
 

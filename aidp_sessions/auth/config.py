@@ -12,8 +12,6 @@ import logging
 import os
 import stat
 from typing import TYPE_CHECKING, Final, TypeVar
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import attrs
 
@@ -141,14 +139,6 @@ def extra_regions(environ: Mapping[str, str] | None = None) -> tuple[Region, ...
     regions = parse_region_list(TextFile(path, "regions file").read(), str(path)) if _is_file(path) else ()
     setting = from_environment(environ, "OCI_REGION_METADATA")
     return (*regions, parse_region_metadata(setting.value, setting.source)) if setting else regions
-
-
-def environment_proxy(url: str) -> str | None:
-    """The proxy that ``HTTPS_PROXY`` or ``HTTP_PROXY`` names for *url*, unless ``NO_PROXY`` lists its host."""
-    parts = urlsplit(url)
-    if proxy_bypass(parts.netloc):
-        return None
-    return getproxies().get(parts.scheme)
 
 
 def load_profile(

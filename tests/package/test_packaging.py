@@ -33,7 +33,21 @@ ROOMS = (
 FILES = {
     "_convert": ("wire_format", "limits", "scanning", "strict", "fast", "documents", "codec", "incremental"),
     "_display": ("text", "html"),
-    "auth": ("secrets", "keys", "certificates", "threads", "signing", "token", "files", "config", "regions"),
+    "auth": (
+        *(
+            "atomic_file",
+            "secrets",
+            "keys",
+            "certificates",
+            "threads",
+            "signing",
+            "token",
+            "files",
+            "config",
+            "proxies",
+        ),
+        "regions",
+    ),
     "_operations": ("encoding", "messages", "redaction", "failures", "listings", "generic", "buffering"),
     "_transport": (
         *("limiter", "pacer", "exceptions", "connector", "inflate", "pool"),
