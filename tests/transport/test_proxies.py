@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 import ssl
+from base64 import b64encode
 from typing import TYPE_CHECKING, Final, Self
 
 import pytest
@@ -77,6 +78,32 @@ async def test_a_plain_proxy_gets_the_whole_url_and_the_signature_still_covers_t
     assert request.line == f"GET {server.url}{TARGET} HTTP/1.1"
     assert request.header("host") == f"127.0.0.1:{server.port}"
     assert request.is_signed_for(TARGET)
+
+
+@pytest.mark.parametrize("variables", [{}, {"NO_PROXY": "127.0.0.0/8"}])
+async def test_all_proxy_is_used_unless_no_proxy_names_the_network(
+    variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no_proxy", "NO_PROXY", "HTTP_PROXY", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    async with RawServer(answer()) as proxy, RawServer(answer()) as server:
+        monkeypatch.setenv("ALL_PROXY", proxy.url)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        async with server.client(trust_env=True) as client:
+            await client.list_sessions("k")
+
+    assert (len(proxy.received), len(server.received)) == ((0, 1) if variables else (1, 0))
+
+
+async def test_a_proxy_gets_user_and_password_as_they_are_meant() -> None:
+    async with RawServer(answer()) as proxy, RawServer(answer()) as server:
+        url = proxy.url.replace("http://", r"http://CORP\me:hunter%2F2@")
+        async with server.client(proxy=url) as client:
+            await client.list_sessions("k")
+
+    expected = b64encode(rb"CORP\me:hunter/2").decode()
+    assert proxy.received[0].header("proxy-authorization") == f"Basic {expected}"
 
 
 async def test_a_tunnel_is_asked_for_the_host_alone_and_shows_nothing_of_the_request() -> None:
