@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from ..auth.keys import KeySource
     from ..auth.signing import SigningRequest
 
-# The older OCIDs have colons instead of dots.
-_OCID: Final = r"(?a)[\w-]+[.:]([\w-]*[.:]){3,}[\w-]+"
+# The older OCIDs have colons instead of dots; both together are an OCID and the line after it.
+_OCID: Final = r"(?a)[\w-]+([.:])([\w-]*\1){3,}[\w-]+"
 _FINGERPRINT: Final = r"([0-9a-f]{2}:){15}[0-9a-f]{2}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from oci.config import from_file
 from aidp_sessions.auth.config import extra_regions, load_profile
 from aidp_sessions.auth.files import TextFile
 from aidp_sessions.endpoints import Region
-from aidp_sessions.errors import ConfigError, CredentialsError
+from aidp_sessions.errors import AidpError, ConfigError, CredentialsError
 from aidp_sessions.principals.api_key import ApiKeySigner
 from aidp_sessions.principals.session_token import SessionTokenSigner
 from aidp_sessions.principals.settings import Settings, load_settings
@@ -27,7 +28,9 @@ from ..helpers.credentials import (
     fingerprint,
     jwt,
     pem,
+    pipe,
 )
+from ..helpers.exception_chains import chain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -167,9 +170,7 @@ class TestFile:
         assert fails(config_file="~/none") == f"config file {home.path}/none does not exist"
 
     def test_a_missing_file_of_the_environment_is_named_with_its_variable(self, home: Home) -> None:
-        assert fails({"OCI_CONFIG_FILE": "~/none"}) == (
-            f"OCI_CONFIG_FILE: config file {home.path}/none does not exist"
-        )
+        assert fails({"OCI_CONFIG_FILE": "~/none"}) == (f"OCI_CONFIG_FILE: config file {home.path}/none does not exist")
 
     def test_an_unknown_profile_is_named_with_those_that_exist(self, home: Home) -> None:
         home.profiles(DEFAULT={}, A={}, B={})
@@ -531,6 +532,153 @@ class TestKeys:
         assert fails(profile="A", auth="security_token").startswith(
             f"profile 'A' of {home.config} lacks security_token_file, key_file; "
         )
+
+
+SESSION_TOKEN = jwt(exp=FOREVER, canary=SECRET)
+SETTINGS = ("user", "tenancy", "fingerprint", "region", "key_file", "security_token_file", "authentication_type")
+
+VARIABLES = (
+    *("OCI_CLI_USER", "OCI_CLI_TENANCY", "OCI_CLI_FINGERPRINT", "OCI_CLI_REGION", "OCI_CLI_KEY_FILE"),
+    *("OCI_CLI_SECURITY_TOKEN_FILE", "OCI_CLI_DELEGATION_TOKEN_FILE", "OCI_CLI_CONFIG_FILE", "OCI_CLI_PROFILE"),
+    *("OCI_CLI_AUTH", "AIDP_INSTANCE_ID", "AIDP_ENDPOINT"),
+)
+TOKENS = (SESSION_TOKEN, f"ST${SESSION_TOKEN}")
+KEYS = (pem(), pem().replace("\n", " "), pem().replace("\n", r"\n"))
+MISTAKES = [(name, value) for name in VARIABLES for value in (*TOKENS, *KEYS)]
+MISTAKES += [("OCI_CLI_KEY_CONTENT", value) for value in TOKENS]
+
+
+def shows(error: BaseException) -> list[str]:
+    """The secrets that *error* or an exception behind it shows."""
+    text = "".join(f"{link}{link!r}" for link in chain(error))
+    return [secret for secret in (SECRET, SESSION_TOKEN, *pem().splitlines()[1:-1]) if secret in text]
+
+
+class TestSecrets:
+    """The value of a setting may by mistake hold a secret that belongs to another setting."""
+
+    @pytest.mark.parametrize("key", SETTINGS)
+    @pytest.mark.parametrize("inserted", ["\n  pass_phrase = {}", "\n\tpass_phrase={}", "\n pass_phrase\n {}"])
+    def test_a_line_that_is_indented_by_mistake_is_refused_by_name(self, key: str, inserted: str, home: Home) -> None:
+        values = home.session(region="phx", user=USER, fingerprint=fingerprint(), authentication_type="security_token")
+        home.profiles(A=values | {key: f"{values[key]}{inserted.format(SECRET)}"})
+
+        with pytest.raises(ConfigError) as caught:
+            load(profile="A")
+
+        assert str(caught.value) == (
+            f"{key} of profile 'A' in {home.config}: the next line is indented and therefore continues it; "
+            "remove the indent"
+        )
+        assert shows(caught.value) == []
+
+    def test_the_next_line_may_hold_the_whole_value(self, home: Home) -> None:
+        home.profiles(A=home.api_key(region="\n  phx"))
+
+        assert load(profile="A").region == "phx"
+
+    @pytest.mark.parametrize("key", SETTINGS)
+    @pytest.mark.parametrize("separator", ["=", " = ", ":", ": "])
+    def test_a_line_break_that_was_lost_shows_nothing(self, key: str, separator: str, home: Home) -> None:
+        """What follows is the passphrase, or a key or token that was pasted."""
+        values = home.session(region="phx", user=USER, fingerprint=fingerprint(), authentication_type="security_token")
+        if key == "user":
+            del values["security_token_file"], values["authentication_type"]
+        home.profiles(A=values | {key: f"{values[key]}pass_phrase{separator}{SECRET}"})
+
+        with pytest.raises(AidpError, match=f"^{key} of profile 'A' in {home.config}: ") as caught:
+            load(profile="A", auth="api_key" if key in ("user", "tenancy", "fingerprint") else None)
+
+        assert shows(caught.value) == []
+
+    @pytest.mark.parametrize(("name", "value"), MISTAKES, ids=map(str, itertools.count()))
+    def test_a_variable_that_holds_a_key_or_a_token_is_named_alone(self, name: str, value: str, home: Home) -> None:
+        home.profiles(DEFAULT=home.api_key(region="phx"))
+
+        with pytest.raises(AidpError) as caught:
+            load({name: value}, platform_id=None if name == "AIDP_INSTANCE_ID" else PLATFORM)
+
+        assert str(caught.value).startswith(name)
+        assert shows(caught.value) == []
+
+    @pytest.mark.parametrize(
+        ("auth", "environ"),
+        [
+            ("instance_principal", {"OCI_METADATA_BASE_URL": f"http://me:{SECRET}@169.254.169.254/opc/v2"}),
+            ("instance_principal", {"OCI_METADATA_BASE_URL": f"http://me:{SECRET}/x@169.254.169.254/opc/v2"}),
+            ("instance_principal", {"OCI_METADATA_BASE_URL": "http://"}),
+            ("instance_principal", {"OCI_CLI_FEDERATION_ENDPOINT": f"https://me:{SECRET}@auth.example"}),
+            ("resource_principal", {"OCI_RESOURCE_PRINCIPAL_VERSION": SESSION_TOKEN}),
+            ("oke_workload_identity", {"KUBERNETES_SERVICE_HOST": SESSION_TOKEN}),
+            ("oke_workload_identity", {"KUBERNETES_SERVICE_HOST": f"me:{SECRET}@10.0.0.1"}),
+            ("oke_workload_identity", {"KUBERNETES_SERVICE_HOST": "a" * 64}),
+        ],
+    )
+    def test_the_variables_of_principals_are_refused_by_name(
+        self, auth: str, environ: dict[str, str], home: Home
+    ) -> None:
+        with pytest.raises(ConfigError, match=f"^{next(iter(environ))}") as caught:
+            load(environ, auth=auth)
+
+        assert shows(caught.value) == []
+        assert home.path.exists()
+
+    @pytest.mark.parametrize("url", [f"https://me:{SECRET}/x@h", f"https://me:{SECRET}@h:port", f"me:{SECRET}@h"])
+    def test_a_password_in_the_endpoint_is_not_shown(self, url: str, home: Home) -> None:
+        with pytest.raises(ConfigError, match=r"^AIDP_ENDPOINT: ") as caught:
+            load({"AIDP_ENDPOINT": url})
+
+        assert shows(caught.value) == []
+        assert home.path.exists()
+
+    def test_a_key_that_was_pasted_into_the_file_is_not_shown(self, home: Home) -> None:
+        line = pem().splitlines()[1]
+        home.write(f"[A]\n{line}=\n{line}=\n")
+
+        assert fails(profile="A") == f"{home.config}, line 3: a key exists twice in profile 'A'"
+
+
+class TestPipes:
+    @pytest.mark.parametrize("kind", ["api_key", "security_token", "instance_obo_user"])
+    async def test_everything_may_come_from_pipes_as_each_is_read_once(self, kind: str, home: Home) -> None:
+        with pipe(pem()) as key_file, pipe(jwt(exp=FOREVER)) as token_file:
+            profiles: dict[str, Mapping[str, object]] = {
+                "api_key": home.api_key(key_file=key_file),
+                "security_token": {"key_file": key_file, "security_token_file": token_file},
+                "instance_obo_user": {"delegation_token_file": token_file},
+            }
+            lines = "\n".join(f"{key} = {value}" for key, value in profiles[kind].items())
+            with pipe(f"[DEFAULT]\n{lines}\n") as config:
+                signer = load({"OCI_CLI_CONFIG_FILE": config}, auth=kind).signer
+            if kind != "instance_obo_user":  # which would ask a metadata service
+                assert "authorization" in await signer.sign(GET)
+
+
+class TestRegions:
+    def test_the_file_of_regions_goes_before_the_variable(self, home: Home) -> None:
+        ours = {"regionIdentifier": "eu-x-1", "regionKey": "XXX", "realmKey": "OC9", "realmDomainComponent": "X.eu"}
+        home.write(json.dumps([ours, ours | {"regionKey": "yyy"}]), home.config.with_name("regions-config.json"))
+
+        found = extra_regions({"OCI_REGION_METADATA": json.dumps(ours | {"regionKey": "zzz"})})
+
+        assert found == tuple(Region("eu-x-1", key, "oc9", "x.eu") for key in ("xxx", "yyy", "zzz"))
+
+    @pytest.mark.parametrize(
+        ("text", "problem"),
+        [
+            ("{}", " must be a JSON array of objects with the keys regionIdentifier, regionKey, realmKey, "),
+            ("[" * 100_000, " must be a JSON array of objects with the keys "),
+            ("[5]", ", entry 1 must be one JSON object with the keys "),
+            ("[{}]", ", entry 1: regionIdentifier is None; it must be a string "),
+        ],
+    )
+    def test_a_malformed_file_of_regions_is_named(self, text: str, problem: str, home: Home) -> None:
+        path = home.write(text, home.config.with_name("regions-config.json"))
+
+        with pytest.raises(ConfigError) as caught:
+            extra_regions({})
+
+        assert str(caught.value).startswith(f"{path}{problem}")
 
 
 def test_no_repr_shows_a_secret(home: Home) -> None:

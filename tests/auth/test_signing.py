@@ -191,6 +191,22 @@ def test_a_passphrase_for_a_key_that_needs_none_is_ignored() -> None:
     assert PrivateKey.load(pem(), SECRET).fingerprint == fingerprint()
 
 
+@pytest.mark.parametrize("line_end", [r"\n", r"\r\n", "\r\n", " "])
+@pytest.mark.parametrize("quote", ["", '"', "'"])
+@pytest.mark.parametrize("pkcs1", [False, True])
+def test_a_key_from_a_variable_may_have_other_line_ends_and_quotes(line_end: str, quote: str, pkcs1: bool) -> None:
+    text = quote + pem(0, pkcs1=pkcs1).replace("\n", line_end) + quote
+
+    assert PrivateKey.load(text).fingerprint == fingerprint()
+
+
+@pytest.mark.parametrize("pkcs1", [False, True])
+def test_an_encrypted_key_may_have_its_line_ends_spelt_out(pkcs1: bool) -> None:
+    text = pem(0, SECRET, pkcs1=pkcs1).replace("\n", r"\n")
+
+    assert PrivateKey.load(text, SECRET).fingerprint == fingerprint()
+
+
 def public_pem() -> str:
     form = serialization.PublicFormat.SubjectPublicKeyInfo
     return rsa_key().public_key().public_bytes(PEM, form).decode()

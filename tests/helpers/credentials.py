@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from base64 import urlsafe_b64encode
-from typing import Final
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from aidp_sessions.auth.keys import PrivateKey
 from aidp_sessions.auth.signing import SigningRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 TENANCY: Final = "ocid1.tenancy.oc1..aaaatenancy"
 USER: Final = "ocid1.user.oc1..aaaauser"
@@ -50,3 +55,15 @@ def jwt(**claims: object) -> str:
 
 def _encode(part: object) -> str:
     return urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
+
+
+@contextmanager
+def pipe(text: str) -> Iterator[str]:
+    """The path of a pipe that gives *text* once, as ``<(…)`` does in a shell."""
+    reader, writer = os.pipe()
+    try:
+        os.write(writer, text.encode())
+        os.close(writer)
+        yield f"/dev/fd/{reader}"
+    finally:
+        os.close(reader)

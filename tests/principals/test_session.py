@@ -110,6 +110,25 @@ async def test_a_file_that_cannot_be_written_costs_the_others_the_token_but_not_
     assert caplog.messages == [f"the new session token is used, but not saved for other programs: {reason}"]
 
 
+async def test_the_older_token_in_a_file_that_cannot_be_written_is_not_taken_for_a_newer_one(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    signer = session.signer()
+    for number in (1, 2, 3):
+        session.clock.now += 3300
+        await signer.sign(GET)
+        await settled()
+        rejected = await signer.sign(GET)
+
+        assert token_in(rejected) == session.tokens.issued[number]
+        assert await signer.refresh(rejected) is False
+        assert token_in(await signer.sign(GET)) == session.tokens.issued[number]
+
+
 async def test_a_token_that_somebody_else_has_renewed_is_taken_instead_of_another(session: Session) -> None:
     signer, other = session.signer(), session.signer()
     session.near_its_end()

@@ -236,6 +236,10 @@ def test_an_endpoint_is_returned_as_it_is_signed_and_sent(endpoint: str, expecte
         ("https://canary@h", "must not contain a user name or password"),
         ("https://u:canary@h:80/x", "must not contain a user name or password"),
         ("u:canary@h", "must not contain a user name or password"),
+        ("https://u:canary/x@h", "is not a URL, or contains a user name and password"),
+        ("https://u:canary#x@h", "must not contain a user name or password"),
+        ("https://u:canary[x@h", "must not contain a user name or password"),
+        ("https://u:canary@h:port", "must not contain a user name or password"),
     ],
 )
 def test_what_is_not_a_plain_url_of_a_host_is_refused(endpoint: str, problem: str) -> None:
