@@ -34,19 +34,8 @@ FILES = {
     "_convert": ("wire_format", "limits", "scanning", "strict", "fast", "documents", "codec", "incremental"),
     "_display": ("text", "html"),
     "auth": (
-        *(
-            "atomic_file",
-            "secrets",
-            "keys",
-            "certificates",
-            "threads",
-            "signing",
-            "token",
-            "files",
-            "config",
-            "proxies",
-        ),
-        "regions",
+        *("atomic_file", "secrets", "keys", "certificates", "threads", "signing", "token"),
+        *("files", "config", "proxies", "regions"),
     ),
     "_operations": ("encoding", "messages", "redaction", "failures", "listings", "generic", "buffering"),
     "_transport": (
