@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +14,7 @@ from aidp_sessions.testing import LocalService
 from .helpers.jupyter import JupyterProcess, start_jupyter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from pathlib import Path
 
 ON_BOTH_LOOPS = {"test_streams.py"}
@@ -25,6 +26,14 @@ def pytest_asyncio_loop_factories(
     """What a stream promises holds on `uvloop` too; the other tests run on asyncio's own loop."""
     factories: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop}
     return factories | ({"uvloop": uvloop.new_event_loop} if item.path.name in ON_BOTH_LOOPS else {})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _sigint_ends_children() -> Iterator[None]:
+    """A shell script starts `pytest … &` with SIGINT ignored, and child processes would inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
