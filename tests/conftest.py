@@ -44,5 +44,5 @@ async def service() -> AsyncIterator[LocalService]:
 
 @pytest.fixture
 async def jupyter(tmp_path: Path) -> AsyncIterator[JupyterProcess]:
-    async with await start_jupyter(tmp_path) as jupyter:
+    async with start_jupyter(tmp_path) as jupyter:
         yield jupyter

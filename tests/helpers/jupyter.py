@@ -8,14 +8,15 @@ import os
 import secrets
 import sys
 import uuid
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Self
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Iterator
 
 _PATIENCE_S = 60.0
 _GRACE_S = 10.0
@@ -24,11 +25,10 @@ _GRACE_S = 10.0
 class JupyterProcess:
     """Starts kernels, runs code in them and shows what the server says of them, by the server's own interface."""
 
-    def __init__(self, process: asyncio.subprocess.Process, url: str, token: str) -> None:
-        self.process = process
+    def __init__(self, http: aiohttp.ClientSession, url: str, token: str) -> None:
         self.url = url
         self.token = token
-        self._http = aiohttp.ClientSession(headers={"authorization": f"token {token}"})
+        self._http = http
 
     async def start_session(self, path: str) -> dict[str, Any]:
         """Start a kernel with a session for *path*; nobody is connected to it yet."""
@@ -83,16 +83,6 @@ class JupyterProcess:
                 if kernel.items() <= session["kernel"].items():
                     return session
 
-    async def aclose(self) -> None:
-        await self._http.close()
-        await _end(self.process)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
-
 
 class Connection:
     """One websocket to one kernel."""
@@ -118,11 +108,18 @@ class Connection:
         raise ConnectionError(f"the kernel's connection ended before it was {state}")
 
 
-async def start_jupyter(folder: Path) -> JupyterProcess:
-    """Start a server that keeps all its files in *folder*; the caller closes it."""
+@contextmanager
+def socket_folder() -> Iterator[str]:
+    """A folder for the kernels' Unix sockets, whose paths may have 107 characters, fewer than many a `tmp_path` has."""
+    with TemporaryDirectory(prefix="jupyter-") as folder:
+        yield folder
+
+
+@asynccontextmanager
+async def start_jupyter(folder: Path) -> AsyncIterator[JupyterProcess]:
+    """Run a server that keeps its files in *folder*, but for its runtime files; it ends with the block."""
     token = secrets.token_hex(16)
-    places = {"HOME": "home", "IPYTHONDIR": "ipython", "JUPYTER_CONFIG_DIR": "config"}
-    places |= {"JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime"}
+    places = {"HOME": "home", "IPYTHONDIR": "ipython", "JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data"}
     # PYTHONWARNINGS and the like are about our code, not about the server's.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "JUPYTER", "COV"))}
     options = {
@@ -132,24 +129,28 @@ async def start_jupyter(folder: Path) -> JupyterProcess:
         "ServerApp.open_browser": "False",
         "ServerApp.allow_root": "True",
         "ServerApp.root_dir": str(folder),
+        "KernelManager.transport": "ipc",  # another process may take a TCP port before the kernel binds it
         "KernelManager.shutdown_wait_time": "0.1",
         "KernelRestarter.restart_limit": "0",  # a kernel that dies stays dead
         "KernelRestarter.time_to_dead": "0.1",
     }
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "jupyter_server"),
-        *(f"--{name}={value}" for name, value in options.items()),
-        env=inherited | {name: str(folder / place) for name, place in places.items()},
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        async with asyncio.timeout(_PATIENCE_S):
-            url = await _url(process, folder / "runtime" / f"jpserver-{process.pid}.json")
-    except BaseException:
-        await _end(process)
-        raise
-    return JupyterProcess(process, url, token)
+    with socket_folder() as runtime:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "jupyter_server"),
+            *(f"--{name}={value}" for name, value in options.items()),
+            env=inherited
+            | {name: str(folder / place) for name, place in places.items()}
+            | {"JUPYTER_RUNTIME_DIR": runtime},
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                url = await _url(process, Path(runtime, f"jpserver-{process.pid}.json"))
+            async with aiohttp.ClientSession(headers={"authorization": f"token {token}"}) as http:
+                yield JupyterProcess(http, url, token)
+        finally:
+            await _end(process)
 
 
 async def _url(process: asyncio.subprocess.Process, announcement: Path) -> str:

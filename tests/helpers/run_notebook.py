@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import nbformat
 from nbclient import NotebookClient
+from traitlets.config import Config
+
+from .jupyter import socket_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,13 +49,15 @@ async def run_cells(cells: Sequence[str], folder: Path) -> list[Shown]:
     """Run *cells* in order on one kernel whose working directory is *folder*; a cell that raises ends the test."""
     v4: Any = nbformat.v4  # it has no types
     notebook = v4.new_notebook(cells=[v4.new_code_cell(cell) for cell in cells])
-    client = NotebookClient(
-        notebook,
-        timeout=_PATIENCE_S,
-        resources={"metadata": {"path": str(folder)}},
-        extra_arguments=["--log-level=ERROR"],  # the kernel warns of its own unencrypted loopback
-    )
-    await client.async_execute()
+    with socket_folder() as sockets:
+        client = NotebookClient(
+            notebook,
+            timeout=_PATIENCE_S,
+            resources={"metadata": {"path": str(folder)}},
+            extra_arguments=["--log-level=ERROR"],  # the kernel warns of its own unencrypted loopback
+            config=Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"}),
+        )
+        await client.async_execute()
     return [_shown(cell["outputs"]) for cell in notebook["cells"]]
 
 
