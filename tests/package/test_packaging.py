@@ -149,6 +149,24 @@ def test_only_the_command_imports_the_local_service() -> None:
     assert {name for name in importers if room(name) != "testing"} == {"cli.queries"}
 
 
+def test_benchmarks_import_nothing_from_the_tests() -> None:
+    programs = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "benchmarks").glob("*.py")]
+    imported = {
+        name
+        for node in (node for program in programs for node in ast.walk(program))
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+
+    assert programs
+    assert {name for name in imported if room(name) == "tests"} == set()
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_each_dependency_has_one_door(name: str) -> None:
     _, outside = imports(name)

@@ -1,10 +1,10 @@
 """Mutated answers, a million through decoding and 100,000 through a whole client over TCP: only documented outcomes?
 
-    python -m benchmarks.fuzz [--quick] [--seed N]
+    python -m tests.convert.fuzz [--quick] [--seed N]
 
-Decoding is compared with the standard library's JSON decoder, and in one piece with in many. Every core takes a share,
-with a seed of its own. Prints a table of outcomes and one line of JSON; an outcome that is not documented is printed
-with the bytes that led to it, and fails the run.
+Compares decoding with the standard library's JSON decoder, and decoding in one piece with decoding in many.
+Every core takes a share, with a seed of its own. Prints a table of outcomes and one line of JSON; an outcome that is
+not documented is printed with the bytes that led to it, and fails the run.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from random import Random
 from typing import TYPE_CHECKING, Final
 
 from aidp_sessions import AidpError, RetryPolicy, Timeout
-from tests.helpers.fuzzing import BODIES, check_decoding, check_result, edited, some_edits, some_message
-from tests.helpers.raw_server import RawServer, close
+
+from ..helpers.fuzzing import BODIES, check_decoding, check_result, edited, some_edits, some_message
+from ..helpers.raw_server import RawServer, close
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,14 +42,14 @@ def through_decoding(seed: int, count: int) -> Findings:
         pieces = [int(random.random() * 500) for _ in range(3)]
         try:
             seen[check_decoding(body, pieces)] += 1
-        except Exception as error:  # noqa: BLE001  # that there are others is what this looks for
+        except Exception as error:  # noqa: BLE001  # any other is a finding
             seen[f"WRONG: {type(error).__name__}"] += 1
             wrong.append(f"{error!r} for {body!r} in pieces {pieces}")
     return seen, wrong[:MOST_SHOWN]
 
 
 def through_a_client(seed: int, count: int) -> Findings:
-    return asyncio.run(_through_a_client(Random(seed), count))  # noqa: S311  # likewise
+    return asyncio.run(_through_a_client(Random(seed), count))  # noqa: S311  # chance, not secrecy
 
 
 async def _through_a_client(random: Random, count: int) -> Findings:
@@ -57,14 +58,14 @@ async def _through_a_client(random: Random, count: int) -> Findings:
     async with RawServer(b"") as server, server.client(retry=RetryPolicy.none(), timeout=timeout) as client:
         for _ in range(count):
             message = some_message(random)
-            server._steps = [close(message)]  # noqa: SLF001  # the next answer
+            server._steps = [close(message)]  # the next answer
             server.received.clear()
             try:
                 seen[await ask(client, message)] += 1
-            except Exception as error:  # noqa: BLE001  # likewise
+            except Exception as error:  # noqa: BLE001  # any other is a finding
                 seen[f"WRONG: {type(error).__name__}"] += 1
                 wrong.append(f"{error!r} for {message!r}")
-        assert client._transport.limiter.in_use == 0  # noqa: SLF001  # what nobody else can tell
+        assert client._transport.limiter.in_use == 0
     return seen, wrong[:MOST_SHOWN]
 
 

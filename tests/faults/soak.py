@@ -1,6 +1,6 @@
 """A long run through a proxy that breaks 8 % of all answers: is anything lost, doubled or left behind? At what cost?
 
-    python -m benchmarks.soak [--quick]
+    python -m tests.faults.soak [--quick]
 
 The service and the proxy run in another process. First this library, then the official client (fewer requests, same
 mix of faults, in threads), both in this process. Prints a table and one line of JSON; fails if a promise is broken.
@@ -26,8 +26,9 @@ import attrs
 
 from aidp_sessions import FanOutError, SessionsClient, Timeout
 from aidp_sessions.testing import LocalService
-from tests.faults.catalogue import ALL, PASSING, Seeded
-from tests.faults.proxy import FaultProxy
+
+from .catalogue import ALL, PASSING, Seeded
+from .proxy import FaultProxy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -88,7 +89,7 @@ async def server(options: argparse.Namespace) -> AsyncIterator[Server]:
     with tempfile.TemporaryDirectory() as folder:
         arguments = ("--serve", folder, "--workspaces", options.workspaces, "--seed", options.seed)
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "benchmarks.soak", *map(str, arguments), "--rate", str(options.rate)),
+            *(sys.executable, "-m", "tests.faults.soak", *map(str, arguments), "--rate", str(options.rate)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
@@ -188,7 +189,7 @@ async def ours(there: Server, keys: list[str], rounds: int) -> Result:
         await client.sessions(keys, on_error="skip").collect()  # the first connections and imports are no growth
         async with Meter(there, result):
             found = await one_stream(client, keys * rounds, result)
-        result.leaked["slots"] = client._transport.limiter.in_use  # noqa: SLF001  # what nobody else can tell
+        result.leaked["slots"] = client._transport.limiter.in_use
     await asyncio.sleep(0.2)  # time for the other side to notice
     gc.collect()
     result.compare(found, keys * rounds)
@@ -240,7 +241,7 @@ async def official(there: Server, keys: list[str], requests: int) -> Result:
 
 def official_call(there: Server) -> Callable[[str], tuple[list[str], str]]:
     import oci  # noqa: PLC0415  # half a second and 70 MB, which are not ours
-    from aidp_python_client.aidataplatform_dp import NotebookClient  # noqa: PLC0415  # likewise
+    from aidp_python_client.aidataplatform_dp import NotebookClient  # noqa: PLC0415  # as slow to import
 
     notebooks = NotebookClient(oci.config.from_file(there.config), service_endpoint=there.url, timeout=(10, READ_S))
 
