@@ -1,58 +1,37 @@
-"""What the package is made of: the walls between its modules, its public names, and what importing it costs."""
+"""What the package is made of: the order of its imports, its public names, and what importing it costs."""
 
 from __future__ import annotations
 
 import ast
+import copy
 import re
 import subprocess
 import sys
 import tomllib
+from graphlib import TopologicalSorter
 from importlib.resources import files
+from importlib.util import resolve_name
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 import aidp_sessions
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 PACKAGE = Path(aidp_sessions.__file__).parent
 ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-NAMES = sorted(".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in PACKAGE.rglob("*.py"))
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): ast.parse(path.read_text(encoding="utf-8"))
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
 
 # A room (a folder, or a file beside the folders) imports only from rooms that stand before it.
 ROOMS = (
-    *("_version", "errors", "models", "activity", "policies", "events", "endpoints", "_iteration", "_merge"),
+    *("_version", "_iteration", "_merge", "errors", "models", "activity", "policies", "events", "endpoints"),
     *("_convert", "_display", "results", "auth", "_operations", "_transport", "streams", "culling"),
     *("principals", "_options", "_api", "client", "otel", "__init__", "testing", "cli", "__main__"),
 )
-# The same inside each folder, for the folders whose files import one another.
-FILES = {
-    "_convert": ("wire_format", "limits", "scanning", "strict", "fast", "documents", "codec", "incremental"),
-    "_display": ("text", "html"),
-    "auth": (
-        *("atomic_file", "secrets", "keys", "certificates", "threads", "signing", "token"),
-        *("files", "config", "proxies", "regions"),
-    ),
-    "_operations": ("encoding", "messages", "redaction", "failures", "listings", "generic", "buffering"),
-    "_transport": (
-        *("limiter", "pacer", "exceptions", "connector", "inflate", "pool"),
-        *("observer", "exchange", "call", "fetch"),
-    ),
-    "streams": ("keys", "changes", "stream"),
-    "culling": ("policy", "plan"),
-    "principals": (
-        *("token_service", "refresh", "api_key", "session_token", "instance", "resource", "oke", "delegation"),
-        *("oci_adapter", "factories", "settings"),
-    ),
-    "testing": ("_service", "factories", "clock", "principals", "service", "demo", "__init__", "pytest_plugin"),
-    "cli": ("output", "options", "report", "running", "queries", "tables", "formats", "progress", "live", "commands"),
-}
-ON_THEIR_OWN = {"_version", "errors", "models", "_iteration", "_transport.limiter", "_transport.pacer"}
-UNKNOWN_TO_STREAMS = {"_transport", "_operations", "_convert", "endpoints", "auth"}
+IMPORT_NOTHING_OF_OURS = {"_version", "_iteration", "errors", "models", "_transport.limiter", "_transport.pacer"}
 DOORS = {
     "aiohttp": {"_transport", "testing"},
     "backoff": {"policies"},
@@ -67,135 +46,141 @@ DOORS = {
     "yarl": {"_transport.exchange", "_transport.fetch"},
 }
 OPTIONAL = {"click", "opentelemetry", "pytest", "pytest_asyncio", "rich", "yarl"}
-"""Behind an extra, brought along by whoever wants fixtures, or part of aiohttp."""
+"""Behind an extra, installed by the users of our fixtures, or part of aiohttp."""
 MAY_READ_FILES = {"auth.atomic_file", "auth.config", "auth.files", "_display.html", "cli.output"}
 """The last two read the page's style and script, which are files of the package, and open the null device."""
+MAX_IMPORTS_IN_FUNCTIONS = 17
 READS_DISK_OR_ENVIRONMENT = {"open", "read_text", "read_bytes", "expanduser", "stat", "environ", "getenv"}
 
 
-def module(name: str) -> ast.Module:
-    return ast.parse((PACKAGE / Path(*name.split("."))).with_suffix(".py").read_text(encoding="utf-8"))
+class _WithoutTypes(ast.NodeTransformer):
+    """Leaves out what stands below ``if TYPE_CHECKING``."""
+
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:  # the name that `ast` calls
+        return node.orelse if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
 
 
-def nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """Walk what runs: annotations' imports behind ``TYPE_CHECKING`` do not."""
-    yield tree
-    if isinstance(tree, ast.If) and isinstance(tree.test, ast.Name) and tree.test.id == "TYPE_CHECKING":
-        children: list[ast.stmt] = tree.orelse
-    else:
-        children = list(ast.iter_child_nodes(tree))  # type: ignore[arg-type]  # any node will do
-    for child in children:
-        yield from nodes(child)
-
-
-def imports(name: str) -> tuple[set[str], set[str]]:
-    """Return the modules of the package and the other top-level packages that *name* imports when it runs."""
-    inside: set[str] = set()
-    outside: set[str] = set()
-    for node in nodes(module(name)):
+def imports(tree: ast.AST, package: str = "") -> set[str]:
+    """Return the absolute name of everything that *tree* imports, in functions and for type checkers too."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            outside |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            outside.add((node.module or "").partition(".")[0])
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            inside |= set(targets(name, node))
-    return inside, outside - sys.stdlib_module_names - {"aidp_sessions"}
+            base = resolve_name("." * node.level + (node.module or ""), package)
+            found |= {f"{base}.{alias.name}" for alias in node.names}
+    return found
 
 
-def targets(importer: str, node: ast.ImportFrom) -> Iterator[str]:
-    """Resolve a relative import: ``from . import config`` names modules, ``from .config import x`` names one."""
-    base = importer.split(".")[: -node.level]
-    for alias in node.names:
-        parts = [*base, *(node.module.split(".") if node.module else [alias.name])]
-        yield next(found for found in (".".join(parts), ".".join([*parts, "__init__"])) if found in NAMES)
+def module_of(target: str) -> str:
+    """Return the module that *target* names: itself, or the one that defines it."""
+    path = target.split(".")[1:]
+    candidates = [".".join([*path[:end], *tail]) for end in (len(path), -1) for tail in ((), ("__init__",))]
+    return next(candidate for candidate in candidates if candidate in MODULES)
+
+
+def modules_imported_by(name: str) -> set[str]:
+    package = ".".join(["aidp_sessions", *name.split(".")[:-1]])
+    targets = imports(MODULES[name], package)
+    return {module_of(target) for target in targets if room(target) == "aidp_sessions"} - {name}
 
 
 def room(name: str) -> str:
     return name.partition(".")[0]
 
 
-def place(name: str) -> tuple[int, int]:
-    """Where *name* stands: its room's place, and its own inside that room."""
-    folder, _, file = name.partition(".")
-    inside = FILES.get(folder, ())
-    return ROOMS.index(folder), inside.index(room(file)) if room(file) in inside else -1
+IMPORTS = {name: modules_imported_by(name) for name in MODULES}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_imports_run_one_way(name: str) -> None:
-    inside, _ = imports(name)
-
-    later = {other for other in inside if place(other) > place(name)}
-
-    assert later == set()
-    assert name not in ON_THEIR_OWN or inside == set()
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    TopologicalSorter(IMPORTS).prepare()  # raises CycleError
 
 
-def test_streams_know_no_transport() -> None:
-    inside = {other for name in NAMES if room(name) == "streams" for other in imports(name)[0]}
+@pytest.mark.parametrize("name", MODULES)
+def test_a_room_imports_only_from_rooms_before_it(name: str) -> None:
+    position = ROOMS.index(room(name))
 
-    assert {room(other) for other in inside} & UNKNOWN_TO_STREAMS == set()
+    assert {room(other) for other in IMPORTS[name]} <= set(ROOMS[: position + 1])
 
 
-def test_culling_knows_no_transport() -> None:
-    inside = {other for name in NAMES if room(name) == "culling" for other in imports(name)[0]}
+@pytest.mark.parametrize("name", IMPORT_NOTHING_OF_OURS)
+def test_modules_at_the_bottom_import_nothing_of_the_package(name: str) -> None:
+    assert IMPORTS[name] == set()
 
-    assert {room(other) for other in inside} & {"_transport", "_operations", "endpoints", "auth"} == set()
+
+@pytest.mark.parametrize(
+    ("importer", "unknown"),
+    [
+        ("streams", {"_transport", "_operations", "_convert", "endpoints", "auth"}),
+        ("culling", {"_transport", "_operations", "endpoints", "auth"}),
+    ],
+)
+def test_streams_and_culling_know_no_transport(importer: str, unknown: set[str]) -> None:
+    known = {room(other) for name in MODULES if room(name) == importer for other in IMPORTS[name]}
+
+    assert known & unknown == set()
 
 
 def test_only_the_command_imports_the_local_service() -> None:
-    importers = {name for name in NAMES if any(other.startswith("testing") for other in imports(name)[0])}
+    importers = {name for name in MODULES if any(room(other) == "testing" for other in IMPORTS[name])}
 
     assert {name for name in importers if room(name) != "testing"} == {"cli.queries"}
 
 
 def test_benchmarks_import_nothing_from_the_tests() -> None:
     programs = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "benchmarks").glob("*.py")]
-    imported = {
-        name
-        for node in (node for program in programs for node in ast.walk(program))
-        for name in (
-            [alias.name for alias in node.names]
-            if isinstance(node, ast.Import)
-            else [node.module or ""]
-            if isinstance(node, ast.ImportFrom)
-            else []
-        )
-    }
+    imported = {room(target) for program in programs for target in imports(program, "benchmarks")}
 
-    assert programs
-    assert {name for name in imported if room(name) == "tests"} == set()
+    assert "aidp_sessions" in imported
+    assert "tests" not in imported
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_each_dependency_has_one_door(name: str) -> None:
-    _, outside = imports(name)
+@pytest.mark.parametrize("name", MODULES)
+def test_each_dependency_is_imported_in_few_places(name: str) -> None:
+    """Imports for type checkers are allowed everywhere."""
+    tree = _WithoutTypes().visit(copy.deepcopy(MODULES[name]))
+    libraries = {room(target) for target in imports(tree, "aidp_sessions.x.y")} - sys.stdlib_module_names
+    allowed = {library for library, places in DOORS.items() if name in places or room(name) in places}
 
-    allowed = {package for package, modules in DOORS.items() if name in modules or room(name) in modules}
-
-    assert outside <= allowed | {"attrs"}
+    assert libraries <= allowed | {"attrs", "aidp_sessions"}
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in MAY_READ_FILES and room(name) != "testing"])
-def test_nothing_but_the_configuration_reads_disk_or_environment(name: str) -> None:
-    used = {node.attr for node in nodes(module(name)) if isinstance(node, ast.Attribute)}
-    called = {
-        node.func.id for node in nodes(module(name)) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-    }
+@pytest.mark.parametrize("name", [name for name in MODULES if name not in MAY_READ_FILES and room(name) != "testing"])
+def test_only_the_configuration_reads_disk_or_environment(name: str) -> None:
+    nodes = list(ast.walk(MODULES[name]))
+    used = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    called = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
 
     assert used & READS_DISK_OR_ENVIRONMENT == set()
     assert "open" not in called
 
 
+def test_the_package_has_at_most_20_files_outside_its_folders() -> None:
+    assert len([path for path in PACKAGE.iterdir() if path.is_file()]) <= 20
+
+
+def test_few_imports_are_inside_functions() -> None:
+    inside = [
+        f"{name}:{node.lineno}"
+        for name, tree in MODULES.items()
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+
+    assert len(set(inside)) <= MAX_IMPORTS_IN_FUNCTIONS, inside
+
+
 def test_all_is_sorted_and_holds_every_public_name_once() -> None:
-    tree = module("__init__")
+    tree = MODULES["__init__"]
     imported = {alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names}
 
     assert aidp_sessions.__all__ == sorted(imported)
 
 
 def test_every_error_can_be_caught_by_name() -> None:
-    defined = {node.name for node in module("errors").body if isinstance(node, ast.ClassDef)}
+    defined = {node.name for node in MODULES["errors"].body if isinstance(node, ast.ClassDef)}
 
     assert defined <= set(aidp_sessions.__all__)
 
