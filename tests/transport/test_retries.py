@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Final
 
@@ -87,6 +88,24 @@ async def test_pauses_double_up_to_the_cap_and_end_with_the_attempts() -> None:
     assert times.sleeps == [0.5, 1.0, 2.0, 3.0, 3.0]
     assert (type(error), error.status, error.code, error.message) == (InternalServerError, 500, "Whatever", "no")
     assert len(server.received) == 6
+
+
+@pytest.mark.filterwarnings("error::DeprecationWarning")
+async def test_a_retried_call_does_without_what_python_3_14_deprecates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The decorators of `backoff` call `asyncio.iscoroutinefunction`; nothing of it that we import or use does."""
+
+    def deprecated(_: object) -> bool:
+        raise DeprecationWarning("asyncio.iscoroutinefunction")
+
+    for module in [name for name in sys.modules if name.partition(".")[0] == "backoff"]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setattr(asyncio, "iscoroutinefunction", deprecated)
+    times = Times()
+    async with RawServer(refusal(503), answer()) as server, server.client(clock=times.clock) as client:
+        assert (await client.list_sessions("k")).items == ()
+
+    assert times.sleeps == [0.25]
+    assert "backoff" in sys.modules
 
 
 async def test_each_attempt_has_its_own_date_signature_and_request_id() -> None:
