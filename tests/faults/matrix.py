@@ -101,7 +101,8 @@ async def _ask(client: SessionsClient, proxy: FaultProxy, times: Times) -> Row:
     if isinstance(found, AidpError):
         attempts = len(found.request_ids)
         assert len(found.attempt_seconds) == attempts
-        assert found.opc_request_id is not None
+        assert (found.operation, found.workspace_key) == ("list_sessions", "k")
+        assert found.opc_request_id == found.request_ids[-1]
         return Row("", "", f"`{type(found).__name__}`", found.status, attempts, proxy.requests, pauses)
     assert not isinstance(found, BaseException), repr(found)
     assert [session.id for session in found] == ["s0", "s1", "s2"]

@@ -248,7 +248,7 @@ def test_only_a_200_is_no_failure() -> None:
     assert error_for(answer(200, b"<html>"), now=NOW) is None
 
 
-@pytest.mark.parametrize("status", [100, 201, 202, 204, 206, 226])
+@pytest.mark.parametrize("status", [100, 201, 202, 204, 205, 206, 226, 299])
 def test_another_success_is_a_decode_error(status: int) -> None:
     """The operation documents 200 only; nothing else is taken for "no sessions"."""
     error = error_for(answer(status, b"partly", opc_request_id="r"), now=NOW)
@@ -279,8 +279,9 @@ def test_every_error_status_has_its_class(status: int) -> None:
         (b"null", "the body is not the documented error; it begins 'null'"),
         (b'{"code": "C"}', 'the body is not the documented error; it begins \'{"code": "C"}\''),
         (b"\xff", "the body is not the documented error; it begins '\ufffd'"),
+        (b"[" * 200_000, f"the body is not the documented error; it begins '{'[' * 200}'…"),
     ],
-    ids=["empty", "HTML", "long", "null", "no message", "not text"],
+    ids=["empty", "HTML", "long", "null", "no message", "not text", "deep"],
 )
 @pytest.mark.parametrize("status", [401, 404, 429, 500, 502])
 def test_an_undocumented_error_body_is_quoted_not_decoded(status: int, body: bytes, message: str) -> None:

@@ -17,7 +17,6 @@ from aidp_sessions import (
     RetryPolicy,
     SessionsClient,
     Timeout,
-    TooManyRequestsError,
 )
 
 from ..helpers.raw_server import (
@@ -84,19 +83,6 @@ async def test_a_handshake_that_hangs_is_a_matter_of_the_connect_limit() -> None
     assert (error.limit, len(error.attempt_seconds)) == ("connect", 1)
 
 
-async def test_a_total_that_runs_out_before_the_first_attempt_tells_of_none() -> None:
-    async with RawServer(send(b"")) as server, server.client(max_concurrency=1) as patient:
-        first = asyncio.create_task(patient.list_sessions("k"))
-        await eventually(lambda: len(server.received) == 1)
-        error = await failure_of(patient.with_options(timeout=Timeout(total=0.05)))
-        first.cancel()
-        await asyncio.wait([first])
-
-    assert isinstance(error, RequestTimeoutError)
-    assert (error.limit, error.attempt_seconds, error.request_ids) == ("total", (), ())
-    assert "attempts took" not in str(error)
-
-
 async def test_the_attempts_of_all_pages_are_counted() -> None:
     steps: list[Step | bytes] = [close(), answer(opc_next_page="t"), answer(b"[", opc_request_id="theirs")]
     async with RawServer(*steps) as server, server.client(clock=Times().clock) as client:
@@ -149,10 +135,3 @@ async def test_above_debug_attempts_are_not_logged(caplog: pytest.LogCaptureFixt
 
     assert type(error) is ConnectionFailedError
     assert caplog.records == []
-
-
-async def test_only_the_first_of_many_attempts_has_the_id_of_the_caller() -> None:
-    async with RawServer(THROTTLED) as server, server.client(clock=Times().clock, retry=TWICE) as client:
-        error = await failure_of(client)
-
-    assert (type(error), error.request_ids) == (TooManyRequestsError, ("id", "id-2"))

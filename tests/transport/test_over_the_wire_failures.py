@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import pickle
 import socket
 import time
-import traceback
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import aiohttp
 import pytest
@@ -23,10 +21,8 @@ from aidp_sessions import (
     RetryPolicy,
     SessionsClient,
     Timeout,
-    TransportError,
 )
 
-from ..helpers.exception_chains import chain
 from ..helpers.raw_server import (
     RawServer,
     Received,
@@ -40,36 +36,9 @@ from ..helpers.raw_server import (
     send,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 ONCE: Final = RetryPolicy.none()
 IMPATIENT: Final = Timeout(connect=5.0, read=0.2, total=30.0)
 WHOLE: Final = answer(b'{"items": []}')
-CUTS: Final = {
-    "before the headers": b"",
-    "in the status line": WHOLE[:10],
-    "in the headers": WHOLE[:50],
-    "before the body": WHOLE[:-13],
-    "in the body": WHOLE[:-1],
-    "in the body, chunked": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{",
-}
-NONSENSE: Final = {
-    "words": b"hello there\r\n\r\n",
-    "binary": bytes(range(256)),
-    "a TLS alert": b"\x15\x03\x01\x00\x02\x02\x28",
-    "a status that is no number": b"HTTP/1.1 abc OK\r\n\r\n",
-    "a status of two digits": b"HTTP/1.1 20 OK\r\n\r\n",
-    "a header without a colon": b"HTTP/1.1 200 OK\r\nnothing\r\n\r\n",
-    "a negative length": b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n",
-    "a length and chunks": b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
-    "a chunk of no size": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
-    "a header of a megabyte": answer(x="x" * 1_000_000),
-    "headers without end": b"HTTP/1.1 200 OK\r\n" + b"".join(b"x-%d: y\r\n" % n for n in range(50_000)),
-    "gzip that is none": answer(b"not gzip at all", content_encoding="gzip"),
-}
-
-FAILURES: Final = {**NONSENSE, "nothing": b"", "half a document": answer(b"["), "a status": answer(b"", 503)}
 
 
 async def failure_of(client: SessionsClient) -> AidpError:
@@ -80,37 +49,6 @@ async def failure_of(client: SessionsClient) -> AidpError:
 
 def ids_of(requests: list[Received]) -> tuple[str, ...]:
     return tuple(request.header("opc-request-id") for request in requests)
-
-
-@pytest.mark.parametrize("end", [close, reset])
-@pytest.mark.parametrize("sent", CUTS.values(), ids=CUTS.keys())
-async def test_an_answer_that_is_cut_off_is_asked_for_again(end: Callable[[bytes], Step], sent: bytes) -> None:
-    times = Times()
-    async with RawServer(end(sent), WHOLE) as server, server.client(clock=times.clock) as client:
-        assert (await client.list_sessions("k")).items == ()
-
-    assert ids_of(server.received) == (ids_of(server.received)[0], f"{ids_of(server.received)[0]}-2")
-    assert [request.connection for request in server.received] == [0, 1]
-    assert times.sleeps == [0.25]
-
-
-@pytest.mark.parametrize("end", [close, reset])
-@pytest.mark.parametrize("sent", CUTS.values(), ids=CUTS.keys())
-async def test_when_every_answer_is_cut_off_the_error_holds_one_request_id_per_attempt(
-    end: Callable[[bytes], Step], sent: bytes
-) -> None:
-    times = Times()
-    async with (
-        RawServer(end(sent)) as server,
-        server.client(clock=times.clock, retry=RetryPolicy(attempts=3)) as client,
-    ):
-        error = await failure_of(client)
-
-    assert type(error) is ConnectionFailedError
-    assert error.request_ids == ids_of(server.received)
-    assert len(set(error.request_ids)) == len(server.received) == 3
-    assert (error.operation, error.workspace_key, error.opc_request_id) == ("list_sessions", "k", error.request_ids[-1])
-    assert times.sleeps == [0.25, 0.5]
 
 
 async def test_a_connection_that_the_service_closed_while_it_was_idle_is_replaced_without_a_word() -> None:
@@ -127,24 +65,6 @@ async def test_a_connection_that_the_service_closed_while_it_was_idle_is_replace
     assert times.sleeps == []
 
 
-@pytest.mark.parametrize("sent", NONSENSE.values(), ids=NONSENSE.keys())
-async def test_nonsense_instead_of_an_answer_is_a_failed_connection(sent: bytes) -> None:
-    async with RawServer(close(sent)) as server, server.client(retry=ONCE) as client:
-        error = await failure_of(client)
-
-    assert isinstance(error, TransportError)
-    assert not isinstance(error, RequestTimeoutError)
-
-
-@pytest.mark.parametrize("kind", ["words", "gzip that is none", "a header of a megabyte"])
-async def test_what_is_wrong_with_an_answer_is_told_in_one_short_line(kind: str) -> None:
-    async with RawServer(close(NONSENSE[kind])) as server, server.client(retry=ONCE) as client:
-        error = await failure_of(client)
-
-    assert error.message.isprintable()
-    assert len(error.message) < 500
-
-
 CLOSED: Final = "the connection failed: it was closed before an answer came"
 
 
@@ -157,7 +77,7 @@ CLOSED: Final = "the connection failed: it was closed before an answer came"
     ],
     ids=["close", "in the headers", "reset"],
 )
-async def test_without_retries_a_request_that_fails_is_sent_once(end: Step, message: str) -> None:
+async def test_an_error_says_how_the_connection_broke(end: Step, message: str) -> None:
     async with RawServer(end) as server, server.client(retry=ONCE) as client:
         error = await failure_of(client)
 
@@ -166,17 +86,13 @@ async def test_without_retries_a_request_that_fails_is_sent_once(end: Step, mess
     assert len(server.received) == 1
 
 
-async def test_a_port_where_nobody_listens_is_a_failed_connection() -> None:
-    times = Times()
-    async with RawServer(WHOLE) as server:
-        client = server.client(clock=times.clock)
+async def test_the_error_of_a_refused_connection_names_the_port() -> None:
+    async with RawServer() as server:
+        client = server.client(retry=ONCE)
     async with client:
         error = await failure_of(client)
 
-    assert type(error) is ConnectionFailedError
     assert str(server.port) in error.message
-    assert len(error.request_ids) == 6
-    assert times.sleeps == [0.25, 0.5, 1.0, 2.0, 4.0]
     assert isinstance(error.__cause__, ConnectionRefusedError)
 
 
@@ -226,8 +142,11 @@ async def test_a_name_that_is_never_resolved_runs_into_the_connect_timeout(monke
 
 @pytest.mark.parametrize(
     "sent",
-    [*CUTS.values(), b'HTTP/1.1 200 OK\r\n\r\n{"items": []}'],
-    ids=[*CUTS.keys(), "where only the end of the connection ends the body"],
+    [
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{",
+        b'HTTP/1.1 200 OK\r\n\r\n{"items": []}',
+    ],
+    ids=["in a chunk", "where only the end of the connection ends the body"],
 )
 async def test_an_answer_that_falls_silent_runs_into_the_read_timeout_and_is_asked_for_again(sent: bytes) -> None:
     times = Times()
@@ -270,10 +189,9 @@ async def test_the_service_may_be_silent_while_a_long_body_is_sent_to_it() -> No
             assert (await client.request("PUT", "files/x", body=body)).status == 200
 
 
-@pytest.mark.parametrize("step", [drip(answer(b"x" * 10_000), every=0.01), send(b"")], ids=["drip", "silence"])
-async def test_an_answer_that_never_ends_runs_into_the_total_of_the_call(step: Step) -> None:
+async def test_an_answer_that_never_ends_runs_into_the_total_of_the_call() -> None:
     timeout = Timeout(connect=5.0, read=5.0, total=0.2)
-    async with RawServer(step) as server:
+    async with RawServer(drip(answer(b"x" * 10_000), every=0.01)) as server:
         async with server.client(timeout=timeout) as client:
             error = await failure_of(client)
             await eventually(lambda: not server.open)
@@ -291,9 +209,11 @@ async def test_the_total_counts_the_wait_for_a_slot() -> None:
         first.cancel()
         await asyncio.wait([first])
 
-    assert type(error) is RequestTimeoutError
+    assert isinstance(error, RequestTimeoutError)
     assert error.message.startswith("the total of 0.05 s for the call ran out")
     assert (error.request_ids, error.opc_request_id, len(server.received)) == ((), None, 1)
+    assert (error.limit, error.attempt_seconds) == ("total", ())
+    assert "attempts took" not in str(error)
 
 
 async def test_the_total_counts_the_pauses_between_attempts() -> None:
@@ -308,15 +228,3 @@ async def test_the_total_counts_the_pauses_between_attempts() -> None:
     assert error.message.startswith("the total of 0.2 s for the call ran out")
     assert error.request_ids == ids_of(server.received)
     assert len(error.request_ids) == 1
-
-
-@pytest.mark.parametrize("sent", FAILURES.values(), ids=FAILURES.keys())
-async def test_no_error_of_a_call_holds_the_signature_or_an_exception_of_the_network_library(sent: bytes) -> None:
-    async with RawServer(close(sent)) as server, server.client(retry=ONCE) as client:
-        error = await failure_of(client)
-    secret = server.received[0].header("authorization").partition('signature="')[2][:40]
-
-    shown = "".join(traceback.format_exception(error)) + repr(vars(error)) + repr(error.args)
-    assert secret not in shown
-    assert secret.encode() not in pickle.dumps(error)
-    assert [type(link).__module__ for link in chain(error) if type(link).__module__.startswith("aiohttp")] == []
