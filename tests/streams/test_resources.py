@@ -1,8 +1,10 @@
-"""Cancelled after n turns of the loop, for n = 0, 1, 2… until it completes: nothing is ever left behind."""
+"""A cancelled call or stream leaves nothing behind, and memory does not grow with the number of workspaces."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
+import tracemalloc
 from collections import defaultdict
 from contextlib import aclosing
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 
 from aidp_sessions import FanOutError, SessionsClient, Signer, SigningRequest, Timeout
 from aidp_sessions._transport import exchange as _transport
+from aidp_sessions.testing import LocalService
 from aidp_sessions.testing._service import identity as _identity
 
 from ..helpers.raw_server import (
@@ -27,7 +30,7 @@ from ..helpers.raw_server import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
     import aiohttp
 
@@ -202,3 +205,34 @@ async def test_twenty_cancelled_streams_leave_no_descriptor_open(healthy: RawSer
         await run("a stream", turns, healthy, twice=False)
 
     assert len(list(DESCRIPTORS.iterdir())) <= before
+
+
+def keys(number: int) -> Iterator[str]:
+    return (f"w{each % 20}" for each in range(number))
+
+
+async def peak(client: SessionsClient, workspaces: int) -> int:
+    """The most bytes held beyond the beginning while a stream over so many workspaces is consumed."""
+    gc.collect()
+    tracemalloc.reset_peak()
+    before, _ = tracemalloc.get_traced_memory()
+    number = 0
+    async for _ in client.sessions(keys(workspaces)):
+        number += 1
+    assert number == 10 * workspaces
+    return tracemalloc.get_traced_memory()[1] - before
+
+
+async def test_ten_times_the_workspaces_take_no_more_memory() -> None:
+    async with LocalService(record_limit=0) as service:
+        for number in range(20):
+            service.add_workspace(f"w{number}", [{"id": f"{number}-{each}"} for each in range(10)])
+        async with service.client(max_concurrency=10) as client:
+            await client.sessions(keys(100)).collect()
+            tracemalloc.start()
+            try:
+                few, many = await peak(client, 150), await peak(client, 1500)
+            finally:
+                tracemalloc.stop()
+
+    assert many < 1.25 * few + 100_000
