@@ -110,9 +110,24 @@ def test_the_contents_lead_to_every_section_and_every_link_leads_somewhere() -> 
     assert [link for link in files if not (ROOT / link).is_file()] == []
 
 
-def test_every_link_of_the_benchmarks_leads_to_a_file() -> None:
-    folder = ROOT / "benchmarks"
+@pytest.mark.parametrize("name", ["benchmarks", "tests"])
+def test_every_link_of_another_readme_leads_to_a_file(name: str) -> None:
+    folder = ROOT / name
     files = {link for link in links((folder / "README.md").read_text(encoding="utf-8")) if not link.startswith("http")}
 
     assert files
-    assert [link for link in files if not (folder / link).is_file()] == []
+    assert [link for link in files if not (folder / link.partition("#")[0]).is_file()] == []
+
+
+def test_the_readme_of_the_tests_names_existing_files_every_folder_and_every_guarantee() -> None:
+    tests = ROOT / "tests"
+    text = (tests / "README.md").read_text(encoding="utf-8")
+    folders = {f"{path.parent.name}/" for path in tests.glob("*/__init__.py")} | {"data/"}
+    named = set(re.findall(r"`([\w/]+(?:/|\.py))`", text))
+    programs = set(re.findall(r"python -m (tests[\w.]+)", text))
+    guarded = [line for line in text.partition("## Guarantees")[2].splitlines() if ".py` |" in line]
+
+    assert [name for name in named if not (tests / name).exists()] == []
+    assert [name for name in programs if not (ROOT / f"{name.replace('.', '/')}.py").is_file()] == []
+    assert folders - named == set()
+    assert len(guarded) == len(re.findall("^- ", section("Guarantees"), re.MULTILINE))
