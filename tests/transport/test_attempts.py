@@ -1,4 +1,4 @@
-"""What is known of every attempt afterwards: which limit ended it, how long it took, and one line in the log."""
+"""What an error and the log say about each attempt: the time limit that ended it, its duration, its request id."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ async def test_a_timeout_names_its_limit_and_how_long_each_attempt_took(
     assert str(error).endswith(f" [attempts took {took}]")
 
 
-async def test_a_handshake_that_hangs_is_a_matter_of_the_connect_limit() -> None:
+async def test_a_handshake_that_hangs_exceeds_the_connect_limit() -> None:
     timeout = Timeout(connect=0.05, read=5.0, total=5.0)
     async with RawServer() as server:
         endpoint = f"https://127.0.0.1:{server.port}"
@@ -92,7 +92,7 @@ async def test_the_attempts_of_all_pages_are_counted() -> None:
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What was said about attempts, with durations left out."""
+    """The log lines about attempts, without durations."""
     said = [record.getMessage() for record in caplog.records if record.name == "aidp_sessions"]
     return [re.sub(r"in \d+ ms", "in N ms", line) for line in said if line.startswith("GET ")]
 
@@ -112,7 +112,7 @@ async def test_each_attempt_is_one_line_at_debug(caplog: pytest.LogCaptureFixtur
     ]
 
 
-async def test_an_attempt_that_succeeds_or_is_broken_off_has_its_line_too(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_attempt_that_succeeds_or_is_cancelled_is_logged_too(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         async with RawServer(answer(), drip(answer(), every=60.0)) as server, server.client() as client:
             await client.list_sessions("k", opc_request_id="one")

@@ -1,4 +1,4 @@
-"""A wrong clock on this machine: found out by a 401, corrected once, and named when that does not help."""
+"""A wrong clock on this machine is noticed by a 401, corrected once, and named in the error if that does not help."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ async def failure_of(client: SessionsClient) -> AidpError:
 
 
 @pytest.mark.parametrize("skew", SKEWS)
-async def test_a_clock_that_is_wrong_costs_one_request_and_no_call(right: LocalService, skew: float) -> None:
-    """The call that finds out is repeated; those that follow are signed with the service's time at once."""
+async def test_a_wrong_clock_costs_one_extra_request_and_fails_no_call(right: LocalService, skew: float) -> None:
+    """The first call is repeated; later calls are signed with the service's time."""
     async with right.client(clock=wrong(skew), retry=ONCE) as client:
         found = [len(await client.list_sessions("k")) for _ in range(3)]
 
@@ -68,7 +68,7 @@ async def test_a_clock_within_five_minutes_is_left_alone(right: LocalService, sk
     assert [request.status for request in right.requests] == [200]
 
 
-async def test_copies_learn_from_each_other(right: LocalService) -> None:
+async def test_copies_share_the_correction(right: LocalService) -> None:
     async with right.client(clock=wrong(900.0)) as client:
         await client.with_options(retry=ONCE).list_sessions("k")
         await client.list_sessions("k")
@@ -77,7 +77,7 @@ async def test_copies_learn_from_each_other(right: LocalService) -> None:
     assert [request.status for request in right.requests] == [401, 200, 200, 200]
 
 
-async def test_a_copy_with_another_clock_learns_for_itself(right: LocalService) -> None:
+async def test_a_copy_with_another_clock_has_its_own_correction(right: LocalService) -> None:
     async with right.client(clock=wrong(0.0)) as client:
         await client.with_options(clock=wrong(900.0)).list_sessions("k")
         await client.list_sessions("k")
@@ -86,7 +86,7 @@ async def test_a_copy_with_another_clock_learns_for_itself(right: LocalService) 
 
 
 async def test_many_calls_at_once_are_each_repeated_once(right: LocalService, caplog: pytest.LogCaptureFixture) -> None:
-    """And the log says so once."""
+    """The log mentions the correction once."""
     with caplog.at_level(logging.WARNING):
         async with right.client(clock=wrong(-900.0), max_concurrency=20, retry=ONCE) as client:
             answers = await asyncio.gather(*(client.list_sessions("k") for _ in range(20)))
@@ -98,7 +98,7 @@ async def test_many_calls_at_once_are_each_repeated_once(right: LocalService, ca
     ]
 
 
-async def test_a_clock_that_is_set_right_again_is_found_out_too(right: LocalService) -> None:
+async def test_a_clock_that_becomes_right_again_is_noticed(right: LocalService) -> None:
     times = Times(now=NOW + 900.0)
     async with right.client(clock=times.clock) as client:
         await client.list_sessions("k")
@@ -110,7 +110,7 @@ async def test_a_clock_that_is_set_right_again_is_found_out_too(right: LocalServ
 
 
 @pytest.mark.parametrize(("skew", "said"), [(400.0, "400 s ahead of"), (-400.0, "400 s behind")])
-async def test_without_the_option_the_error_says_by_how_much(right: LocalService, skew: float, said: str) -> None:
+async def test_without_the_option_the_error_states_the_difference(right: LocalService, skew: float, said: str) -> None:
     async with right.client(clock=wrong(skew), correct_clock_skew=False) as client:
         error = await failure_of(client)
 
@@ -128,7 +128,7 @@ async def test_a_copy_without_the_option_signs_with_its_own_clock(right: LocalSe
     assert [request.status for request in right.requests] == [401, 200, 401]
 
 
-async def test_a_second_401_is_final_and_still_says_by_how_much() -> None:
+async def test_a_second_401_is_final_and_states_the_difference() -> None:
     times = Times(now=NOW - 900.0)
     async with RawServer(refused(NOW)) as server, server.client(clock=times.clock) as client:
         error = await failure_of(client)
@@ -141,7 +141,7 @@ async def test_a_second_401_is_final_and_still_says_by_how_much() -> None:
 
 
 async def test_a_service_whose_clock_jumps_gets_two_requests_and_not_more() -> None:
-    """Even if each refusal bears another date, a call is repeated once on this account."""
+    """A call is repeated once for its clock, even if each 401 has another date."""
     times, hours = Times(now=NOW), [refused(NOW + 3_600.0 * hour) for hour in range(1, 9)]
     async with RawServer(*hours) as server, server.client(clock=times.clock) as client:
         error = await failure_of(client)

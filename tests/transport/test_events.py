@@ -1,4 +1,4 @@
-"""A listener is told of every call and attempt, once each and in order, whatever goes wrong; and it changes nothing."""
+"""A listener gets the events of every call and attempt, once and in order, whatever goes wrong, and changes nothing."""
 
 from __future__ import annotations
 
@@ -64,19 +64,19 @@ async def service() -> AsyncIterator[LocalService]:
 
 
 def plain(event: Event) -> tuple[object, ...]:
-    """An event without its call and its durations, errors as their classes."""
+    """An event without its call and durations, with classes in place of errors."""
     values = attrs.asdict(event, recurse=False, filter=lambda field, _: field.name not in ("call", "seconds"))
     return (type(event).__name__, *(type(v) if isinstance(v, BaseException) else v for v in values.values()))
 
 
 def told(events: list[Event]) -> list[tuple[object, ...]]:
-    """All events as plain values, once it is known that they are of one call, and their durations plausible."""
+    """All events as plain values; checks that they belong to one call and that their durations are plausible."""
     assert {event.call for event in events} == {events[0].call}
     assert all(0.0 <= event.seconds < 60.0 for event in events if isinstance(event, AttemptEnded | CallEnded))
     return [plain(event) for event in events]
 
 
-async def test_a_call_that_succeeds(service: LocalService) -> None:
+async def test_the_events_of_a_call_that_succeeds(service: LocalService) -> None:
     events: list[Event] = []
     async with service.client(on_event=events.append) as client:
         await client.list_sessions("a", opc_request_id="id")
@@ -123,7 +123,7 @@ async def test_a_route_is_the_path_without_its_values(
     assert {(call.operation, call.workspace_key, call.route) for call in calls} == {("list_workspaces", None, route)}
 
 
-async def test_retries_and_then_success(service: LocalService) -> None:
+async def test_the_events_of_a_call_that_is_retried(service: LocalService) -> None:
     service.fail("a", THROTTLED, Fault(cut="in_body"), Fault(status=503))
     events: list[Event] = []
     async with service.client(on_event=events.append, clock=FAST) as client:
@@ -148,7 +148,7 @@ async def test_retries_and_then_success(service: LocalService) -> None:
     ]
 
 
-async def test_giving_up_ends_with_the_error_that_the_caller_gets(service: LocalService) -> None:
+async def test_a_call_that_gives_up_ends_with_the_error_that_is_raised(service: LocalService) -> None:
     service.fail("a", attrs.evolve(BUSY, times=None))
     events: list[Event] = []
     async with service.client(on_event=events.append, clock=FAST, retry=RetryPolicy(attempts=2)) as client:
@@ -178,7 +178,7 @@ async def test_an_answer_of_the_wrong_shape_ends_the_call_but_not_the_attempt(se
     assert told(events)[2:] == [("AttemptEnded", 1, "id", 200, None), ("CallEnded", 1, ResponseDecodeError)]
 
 
-async def test_a_call_that_is_cancelled_while_it_is_answered_ends_too(service: LocalService) -> None:
+async def test_a_call_that_is_cancelled_during_its_answer_has_all_end_events(service: LocalService) -> None:
     service.fail("a", Fault(delay=math.inf))
     events: list[Event] = []
     async with service.client(on_event=events.append) as client:
@@ -195,7 +195,7 @@ async def test_a_call_that_is_cancelled_while_it_is_answered_ends_too(service: L
     ]
 
 
-async def test_a_call_that_is_cancelled_while_it_waits_for_a_slot_had_no_attempt(service: LocalService) -> None:
+async def test_a_call_that_is_cancelled_while_it_waits_for_a_slot_has_no_attempt(service: LocalService) -> None:
     service.fail("a", Fault(delay=math.inf))
     events: list[Event] = []
     async with service.client(max_concurrency=1) as client:
@@ -210,7 +210,7 @@ async def test_a_call_that_is_cancelled_while_it_waits_for_a_slot_had_no_attempt
     assert told(events) == [("CallStarted",), ("CallEnded", 0, asyncio.CancelledError)]
 
 
-async def test_a_deadline_breaks_the_attempt_off_and_ends_the_call(service: LocalService) -> None:
+async def test_a_deadline_ends_the_attempt_and_the_call(service: LocalService) -> None:
     service.fail("a", Fault(delay=math.inf))
     events: list[Event] = []
     async with service.client(on_event=events.append, timeout=Timeout(total=0.05)) as client:
@@ -291,7 +291,7 @@ async def test_a_fan_out_that_is_left_early_ends_every_call(service: LocalServic
     assert ends == [("a", type(None)), ("b", asyncio.CancelledError)]
 
 
-class Angry:
+class RaisingListener:
     """Raises at every event."""
 
     def __init__(self, error: BaseException) -> None:
@@ -315,7 +315,7 @@ async def test_a_listener_that_raises_is_reported_and_changes_nothing(
     reports: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reports.append(context))
     service.fail("a", BUSY)
-    listener = Angry(error)
+    listener = RaisingListener(error)
     async with service.client(on_event=wrap(listener), clock=FAST) as client:
         sessions = await client.list_sessions("a")
 
@@ -325,15 +325,19 @@ async def test_a_listener_that_raises_is_reported_and_changes_nothing(
     assert {report["message"].split(" failed at ")[1] for report in reports} == {
         *("CallStarted", "AttemptStarted", "AttemptEnded", "RetryScheduled", "CallEnded")
     }
-    names = {"tests.transport.test_events.Angry", "tests.transport.test_events.Angry.__call__", "functools.partial"}
+    names = {
+        "tests.transport.test_events.RaisingListener",
+        "tests.transport.test_events.RaisingListener.__call__",
+        "functools.partial",
+    }
     assert {report["message"].split()[2] for report in reports} <= names
 
 
 @pytest.mark.parametrize("moment", [CallStarted, AttemptStarted, AttemptEnded, CallEnded])
-async def test_a_keyboard_interrupt_in_a_listener_is_not_held_back(
+async def test_a_keyboard_interrupt_in_a_listener_is_raised(
     service: LocalService, moment: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nor is anything left of the call that would end whoever catches it, once its time is over."""
+    """No timer of the call is left that could cancel the task after the interrupt was caught."""
 
     def interrupt(event: Event) -> None:
         if isinstance(event, moment):
@@ -347,7 +351,7 @@ async def test_a_keyboard_interrupt_in_a_listener_is_not_held_back(
             await asyncio.sleep(0)
 
 
-async def test_a_call_that_cannot_begin_has_no_events(service: LocalService) -> None:
+async def test_a_call_with_wrong_arguments_has_no_events(service: LocalService) -> None:
     events: list[Event] = []
     async with service.client(on_event=events.append) as client:
         with pytest.raises(ValueError, match="opc_request_id"):
@@ -368,13 +372,13 @@ class Unsuitable:
 
 
 class Empty(list[Event]):
-    """A listener that is false in a condition."""
+    """A listener whose truth value is false."""
 
     def __call__(self, event: Event) -> None:
         self.append(event)
 
 
-async def test_a_listener_that_is_empty_listens_all_the_same(service: LocalService) -> None:
+async def test_a_listener_whose_truth_value_is_false_gets_events(service: LocalService) -> None:
     events = Empty()
     async with service.client(on_event=events) as client:
         await client.list_sessions("a")
@@ -385,7 +389,7 @@ async def test_a_listener_that_is_empty_listens_all_the_same(service: LocalServi
 @pytest.mark.parametrize(
     "listener", ["print", 1, unsuitable, Unsuitable()], ids=["str", "int", "async", "async object"]
 )
-def test_what_cannot_listen_is_refused(listener: object) -> None:
+def test_a_listener_that_is_not_callable_is_refused(listener: object) -> None:
     with pytest.raises(TypeError, match="on_event must be a plain function of one event"):
         SessionsClient(
             "ocid1.aidataplatform.oc1.iad.a",
@@ -431,7 +435,7 @@ FAULTS: Final = st.builds(
 
 
 def balance(events: list[Event]) -> None:
-    """Every call and every attempt begins once and ends once, in this order, and nothing comes after the end."""
+    """Every call and every attempt begins once and then ends once, and no event follows the end."""
     by_call: dict[CallInfo, list[Event]] = {}
     for event in events:
         by_call.setdefault(event.call, []).append(event)
@@ -450,7 +454,9 @@ def balance(events: list[Event]) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(FAULTS, max_size=4), st.lists(FAULTS, max_size=4), st.none() | st.integers(0, 60))
-def test_events_balance_whatever_happens(first: list[Fault], second: list[Fault], cancel_after: int | None) -> None:
+def test_every_start_event_has_one_end_event_whatever_happens(
+    first: list[Fault], second: list[Fault], cancel_after: int | None
+) -> None:
     events: list[Event] = []
 
     async def run() -> int:
@@ -471,7 +477,7 @@ def test_events_balance_whatever_happens(first: list[Fault], second: list[Fault]
 
 
 async def broken_off(work: Awaitable[object], after: int | None) -> None:
-    """Do *work*; cancel it after so many turns of the loop."""
+    """Do *work*; cancel it after so many iterations of the loop."""
     task = asyncio.ensure_future(work)
     for _ in range(after or 0):
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Slots are handed out first come first served, never beyond the limit, and none is lost to a cancellation."""
+"""Slots are granted in the order of the callers, never beyond the limit, and a cancellation loses none."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def slot_of(limiter: AdaptiveLimiter) -> AsyncGenerator[None]:
 
 @attrs.define
 class Crowd:
-    """Tasks that want a slot of *limiter*, each numbered as it came, and what became of them."""
+    """Numbered tasks that want a slot of *limiter*, and their results."""
 
     limiter: AdaptiveLimiter
     holding: list[int] = attrs.field(factory=list)
@@ -51,7 +51,7 @@ class Crowd:
         async with slot_of(self.limiter):
             self.waiting.remove(number)
             self.holding.append(number)
-            # Whoever came earlier may wake up later, but must have been given a slot by now.
+            # An earlier caller may resume later, but must have been granted a slot by now.
             earlier = [other for other in self.waiting if other < number and other not in self.cancelled]
             self.overtaken += earlier[self.limiter.in_use - len(self.holding) :]
             try:
@@ -89,8 +89,8 @@ class Crowd:
             case _:
                 await asyncio.sleep(0)
 
-    async def go_home(self) -> list[BaseException | None]:
-        """Let everybody in and out again; what the tasks ended with, in the order they came."""
+    async def finish_all(self) -> list[BaseException | None]:
+        """Let every task get a slot and release it; return the results in the order of their start."""
         for event in self._leave:
             event.set()
         async with asyncio.timeout(5.0):
@@ -110,7 +110,7 @@ async def check(limit: int, actions: list[Action]) -> None:
         await crowd.do(action)
         assert 1 <= limiter.limit <= limit
         assert len(crowd.holding) <= limiter.in_use <= max(in_use, width, limiter.limit)
-    ends = await crowd.go_home()
+    ends = await crowd.finish_all()
 
     assert [type(end) for end in ends if not isinstance(end, asyncio.CancelledError | None)] == []
     assert {number for number, end in enumerate(ends) if end is not None} <= crowd.cancelled
@@ -120,22 +120,20 @@ async def check(limit: int, actions: list[Action]) -> None:
 
 
 async def check_nothing_lost(limiter: AdaptiveLimiter) -> None:
-    """As many as the limit get in without waiting, and not one more."""
+    """As many callers as the limit get a slot without waiting, and not one more."""
     newcomers = Crowd(limiter)
     for _ in range(limiter.limit + 1):
         newcomers.enter()
     await asyncio.sleep(0)
     assert newcomers.holding == list(range(limiter.limit))
-    await newcomers.go_home()
+    await newcomers.finish_all()
 
 
 @given(limit=st.integers(1, 5), actions=st.lists(ACTIONS, max_size=40))
 @example(limit=1, actions=[("enter", 0), ("enter", 0), ("turn", 1), ("leave", 0), ("cancel", 1)])
 @example(limit=2, actions=[("narrow", 0), ("enter", 0), ("enter", 0), ("turn", 1), ("widen", 0), ("narrow", 0)])
 @settings(deadline=None, max_examples=100)
-async def test_whatever_happens_slots_go_in_order_within_the_limit_and_come_back(
-    limit: int, actions: list[Action]
-) -> None:
+async def test_slots_are_granted_in_order_within_the_limit_and_all_come_back(limit: int, actions: list[Action]) -> None:
     await check(limit, actions)
 
 
@@ -151,7 +149,7 @@ async def test_a_cancellation_at_any_moment_among_other_events_loses_no_slot(lim
         await check(limit, [*SETUP, *spaced])
 
 
-async def test_a_waiter_cancelled_in_the_same_turn_in_which_a_slot_is_freed_is_just_cancelled() -> None:
+async def test_a_waiter_that_is_cancelled_as_a_slot_is_freed_loses_no_slot() -> None:
     limiter = AdaptiveLimiter(1)
 
     async def visit() -> None:
@@ -242,7 +240,7 @@ async def test_a_decrease_takes_no_slot_away_but_admits_no_new_caller() -> None:
     for _ in range(3):
         await asyncio.sleep(0)
     assert crowd.holding == [3, 4]
-    await crowd.go_home()
+    await crowd.finish_all()
 
     assert limiter.in_use == 0
 
@@ -259,10 +257,10 @@ async def test_an_increase_admits_a_caller_that_waits() -> None:
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert crowd.holding == [0, 1]
-    await crowd.go_home()
+    await crowd.finish_all()
 
 
-def test_a_gate_that_nobody_waits_at_can_move_to_another_loop() -> None:
+def test_a_limiter_without_waiters_can_be_used_on_another_loop() -> None:
     limiter = AdaptiveLimiter(1)
 
     async def contend() -> int:
@@ -270,6 +268,6 @@ def test_a_gate_that_nobody_waits_at_can_move_to_another_loop() -> None:
         crowd.enter()
         crowd.enter()
         await asyncio.sleep(0)
-        return len(await crowd.go_home())
+        return len(await crowd.finish_all())
 
     assert [asyncio.run(contend()), asyncio.run(contend())] == [2, 2]

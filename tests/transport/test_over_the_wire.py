@@ -1,4 +1,4 @@
-"""What a call puts on the wire, byte for byte, and what it takes from it: signatures, headers, pages, bodies."""
+"""What a call sends and reads, byte for byte: signatures, headers, pages, bodies."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ keys = texts.filter(lambda key: key.strip() and key not in (".", ".."))
 
 
 def encoded(text: str) -> str:
-    """Percent-encode all but what RFC 3986 leaves free, upper-case hex, written from its text alone."""
+    """Percent-encode all but RFC 3986's unreserved characters, with upper-case digits; independent of our encoder."""
     return "".join(chr(byte) if byte in UNRESERVED else f"%{byte:02X}" for byte in text.encode())
 
 
@@ -50,7 +50,7 @@ def sessions_of(key: str) -> str:
 
 
 class LocalResolver(AbstractResolver):
-    """Finds every host at one port of loopback, so that a URL may name any host and any port."""
+    """Resolves every host to one port of loopback, so that a URL may name any host and any port."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -130,7 +130,7 @@ async def test_the_host_that_arrives_is_the_host_that_was_signed(endpoint: str, 
 
 
 def tls_contexts(host: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """For a server of that name, and for a client that trusts it."""
+    """Contexts for a server of that name and for a client that trusts it."""
     authority = trustme.CA()
     server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
     authority.issue_cert(host).configure_cert(server)
@@ -189,7 +189,7 @@ async def test_a_signature_is_made_after_the_wait_for_a_slot() -> None:
 @example(token="+//+==")
 @example(token="a%2Fb&page=c#d")
 @settings(deadline=None, max_examples=40)
-async def test_a_page_token_comes_back_as_it_was_given_beside_the_same_filters(token: str) -> None:
+async def test_a_page_token_is_sent_back_unchanged_with_the_same_filters(token: str) -> None:
     async with RawServer(answer(opc_next_page=token), answer()) as server, server.client() as client:
         await client.list_sessions("k", path="/a b", opc_request_id="id")
     targets = [request.target for request in server.received]
@@ -199,7 +199,7 @@ async def test_a_page_token_comes_back_as_it_was_given_beside_the_same_filters(t
     assert all(request.is_signed for request in server.received)
 
 
-async def test_a_page_token_that_is_not_text_comes_back_byte_for_byte() -> None:
+async def test_a_page_token_that_is_not_text_is_sent_back_byte_for_byte() -> None:
     token = b"\xff\xfe+".decode("utf-8", "surrogateescape")
     async with RawServer(answer(opc_next_page=token), answer()) as server, server.client() as client:
         await client.list_sessions("k")

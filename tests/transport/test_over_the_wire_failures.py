@@ -1,4 +1,4 @@
-"""Connections that cannot be made, break, fall silent or talk nonsense: each is its own error, and leaks nothing."""
+"""Connections that cannot be made, break or stay silent: each has its own error and leaks nothing."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def ids_of(requests: list[Received]) -> tuple[str, ...]:
     return tuple(request.header("opc-request-id") for request in requests)
 
 
-async def test_a_connection_that_the_service_closed_while_it_was_idle_is_replaced_without_a_word() -> None:
+async def test_an_idle_connection_that_the_service_closed_is_replaced_without_a_retry() -> None:
     times = Times()
     async with RawServer(WHOLE) as server, server.client(clock=times.clock) as client:
         await client.list_sessions("k")
         for transport in server.open:
             transport.close()
         await eventually(lambda: not server.open)
-        await asyncio.sleep(0.02)  # time for the client to hear of it
+        await asyncio.sleep(0.02)  # time for the client to notice
         await client.list_sessions("k")
 
     assert [request.connection for request in server.received] == [0, 1]
@@ -97,7 +97,7 @@ async def test_the_error_of_a_refused_connection_names_the_port() -> None:
 
 
 class Resolver(AbstractResolver):
-    """Finds nothing."""
+    """Resolves no host."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -124,7 +124,7 @@ async def test_a_host_without_an_address_is_a_failed_connection_that_names_it() 
     assert times.sleeps == [0.25, 0.5, 1.0, 2.0, 4.0]
 
 
-async def test_a_name_that_is_never_resolved_runs_into_the_connect_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_name_that_is_never_resolved_exceeds_the_connect_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
 
     async def getaddrinfo(host: object, port: object, **_: object) -> None:
@@ -148,7 +148,7 @@ async def test_a_name_that_is_never_resolved_runs_into_the_connect_timeout(monke
     ],
     ids=["in a chunk", "where only the end of the connection ends the body"],
 )
-async def test_an_answer_that_falls_silent_runs_into_the_read_timeout_and_is_asked_for_again(sent: bytes) -> None:
+async def test_an_answer_that_stops_exceeds_the_read_timeout_and_is_retried(sent: bytes) -> None:
     times = Times()
     timeout = Timeout(connect=5.0, read=0.05, total=5.0)
     async with RawServer(send(sent)) as server:
@@ -163,16 +163,16 @@ async def test_an_answer_that_falls_silent_runs_into_the_read_timeout_and_is_ask
     assert times.sleeps == [0.25]
 
 
-async def test_an_answer_that_came_while_the_loop_stood_still_was_no_silence() -> None:
-    def stand_still(transport: asyncio.Transport) -> None:
+async def test_an_answer_that_arrives_while_the_loop_is_blocked_is_in_time() -> None:
+    def block_the_loop(transport: asyncio.Transport) -> None:
         transport.write(WHOLE)
         time.sleep(0.4)
 
-    async with RawServer(stand_still) as server, server.client(timeout=IMPATIENT, retry=ONCE) as client:
+    async with RawServer(block_the_loop) as server, server.client(timeout=IMPATIENT, retry=ONCE) as client:
         assert (await client.list_sessions("k")).items == ()
 
 
-async def test_the_service_may_be_silent_while_a_long_body_is_sent_to_it() -> None:
+async def test_the_read_timeout_does_not_run_while_a_long_body_is_sent() -> None:
     body = bytes(16_000_000)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -189,7 +189,7 @@ async def test_the_service_may_be_silent_while_a_long_body_is_sent_to_it() -> No
             assert (await client.request("PUT", "files/x", body=body)).status == 200
 
 
-async def test_an_answer_that_never_ends_runs_into_the_total_of_the_call() -> None:
+async def test_an_answer_that_never_ends_exceeds_the_total_of_the_call() -> None:
     timeout = Timeout(connect=5.0, read=5.0, total=0.2)
     async with RawServer(drip(answer(b"x" * 10_000), every=0.01)) as server:
         async with server.client(timeout=timeout) as client:

@@ -1,4 +1,4 @@
-"""However many requests could proceed at once, at most four do so per iteration of the event loop."""
+"""At most four requests proceed per iteration of the event loop."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ..helpers.principals import client_of
 
 PER_ITERATION: Final = 4
 BETWEEN_TWO_TICKS: Final = 2 * PER_ITERATION
-"""A ticker has its place anywhere in an iteration, so what happens between two ticks may belong to two iterations."""
+"""A ticker may run at any place of an iteration, so events between two ticks may belong to two iterations."""
 
 
 async def test_callers_that_come_at_once_proceed_four_per_iteration_in_order() -> None:
@@ -55,7 +55,7 @@ async def test_up_to_four_callers_do_not_wait() -> None:
 
 @given(st.lists(st.integers(0, 10), max_size=30))
 async def test_callers_proceed_in_the_order_in_which_they_came(sizes: list[int]) -> None:
-    """However many come in each iteration."""
+    """Whatever the number of callers per iteration."""
     pacer, order = Pacer(), list[int]()
 
     async def go(number: int) -> None:

@@ -1,4 +1,4 @@
-"""Through a proxy: the request arrives as it was signed, and nobody on the way learns more than the destination."""
+"""Through a proxy, the request arrives as it was signed, and a tunnel's proxy sees the destination only."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TARGET: Final = f"{PREFIX}/a%2Fb/notebook/api/sessions"
 
 
 class ConnectProxy:
-    """Answers CONNECT by joining both ends, whatever the name that was asked for, to *port* of loopback."""
+    """Answers CONNECT for any host by a connection to *port* of loopback."""
 
     def __init__(self, port: int) -> None:
         self.heads: list[bytes] = []
@@ -125,7 +125,7 @@ async def test_a_tunnel_is_asked_for_the_host_alone_and_shows_nothing_of_the_req
     assert b"workspaces" not in head + proxy.passed
 
 
-async def test_a_proxy_that_hangs_up_is_asked_once_in_each_attempt() -> None:
+async def test_a_proxy_that_hangs_up_is_asked_once_per_attempt() -> None:
     async with RawServer(close()) as proxy:
         client = proxy.client(endpoint="https://aidp.invalid", proxy=proxy.url, retry=RetryPolicy.none())
         async with client:

@@ -1,4 +1,4 @@
-"""What is sent again, after exactly how long, and how each attempt differs from the one before."""
+"""Which requests are sent again, after which pause, and how each attempt differs from the one before."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ async def test_pauses_double_up_to_the_cap_and_end_with_the_attempts() -> None:
 
 
 @pytest.mark.filterwarnings("error::DeprecationWarning")
-async def test_a_retried_call_does_without_what_python_3_14_deprecates(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The decorators of `backoff` call `asyncio.iscoroutinefunction`; nothing of it that we import or use does."""
+async def test_a_retried_call_uses_nothing_that_python_3_14_deprecates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unlike the decorators of `backoff`, the part of it that we use never calls `asyncio.iscoroutinefunction`."""
 
     def deprecated(_: object) -> bool:
         raise DeprecationWarning("asyncio.iscoroutinefunction")
@@ -112,7 +112,7 @@ async def test_each_attempt_has_its_own_date_signature_and_request_id() -> None:
     assert result.opc_request_id is None
 
 
-async def test_request_ids_of_our_own_are_unlike_each_other_and_within_what_the_service_accepts() -> None:
+async def test_generated_request_ids_are_unique_and_valid() -> None:
     times = Times()
     async with RawServer(refusal(500)) as server, server.client(clock=times.clock) as client:
         errors = [await failure_of(client) for _ in range(3)]
@@ -136,7 +136,7 @@ async def test_request_ids_of_our_own_are_unlike_each_other_and_within_what_the_
         ("-5", 0.25),
     ],
 )
-async def test_the_pause_is_what_the_service_asks_for_with_the_jitter_on_top(retry_after: str, pause: float) -> None:
+async def test_the_pause_is_retry_after_plus_jitter(retry_after: str, pause: float) -> None:
     times = Times()
     first = refusal(429, retry_after=retry_after, date="Wed, 21 Oct 2026 07:28:00 GMT")
     async with RawServer(first, answer()) as server, server.client(clock=times.clock) as client:
@@ -210,8 +210,8 @@ async def test_throttling_halves_the_number_of_requests_in_flight() -> None:
             await asyncio.wait(calls)
 
 
-class Renewing(Signer):
-    """Signs as the usual user does; a refresh has the outcome it is told."""
+class Refreshing(Signer):
+    """Signs as the usual user does; a refresh has the given outcome."""
 
     def __init__(self, outcome: bool | AidpError) -> None:  # it stands for an outcome
         self.rejected: list[dict[str, str]] = []
@@ -233,8 +233,8 @@ def client_of(server: RawServer, signer: Signer, times: Times) -> SessionsClient
     return SessionsClient(PLATFORM, signer=signer, endpoint=server.url, clock=times.clock)
 
 
-async def test_after_a_401_the_credentials_are_renewed_once_and_the_call_is_repeated_at_once() -> None:
-    times, signer = Times(), Renewing(outcome=True)
+async def test_after_a_401_the_credentials_are_refreshed_once_and_the_call_is_repeated_at_once() -> None:
+    times, signer = Times(), Refreshing(outcome=True)
     async with RawServer(UNAUTHORIZED, answer()) as server, client_of(server, signer, times) as client:
         await client.list_sessions("k", opc_request_id="id")
     first, second = server.received
@@ -247,7 +247,7 @@ async def test_after_a_401_the_credentials_are_renewed_once_and_the_call_is_repe
 
 
 async def test_a_second_401_is_final() -> None:
-    times, signer = Times(), Renewing(outcome=True)
+    times, signer = Times(), Refreshing(outcome=True)
     async with RawServer(UNAUTHORIZED) as server, client_of(server, signer, times) as client:
         error = await failure_of(client)
 
@@ -255,8 +255,8 @@ async def test_a_second_401_is_final() -> None:
     assert (len(server.received), len(error.request_ids), len(signer.rejected)) == (2, 2, 1)
 
 
-async def test_a_401_after_another_failure_is_not_answered_with_a_second_renewal() -> None:
-    times, signer = Times(), Renewing(outcome=True)
+async def test_credentials_are_refreshed_once_per_call_even_if_another_failure_lies_between() -> None:
+    times, signer = Times(), Refreshing(outcome=True)
     steps = [UNAUTHORIZED, refusal(503), UNAUTHORIZED, answer()]
     async with RawServer(*steps) as server, client_of(server, signer, times) as client:
         error = await failure_of(client)
@@ -265,8 +265,8 @@ async def test_a_401_after_another_failure_is_not_answered_with_a_second_renewal
     assert (len(server.received), len(signer.rejected), times.sleeps) == (3, 1, [0.25])
 
 
-async def test_a_401_is_final_when_there_is_nothing_to_renew() -> None:
-    times, signer = Times(), Renewing(outcome=False)
+async def test_a_401_is_final_if_nothing_can_be_refreshed() -> None:
+    times, signer = Times(), Refreshing(outcome=False)
     async with RawServer(UNAUTHORIZED) as server, client_of(server, signer, times) as client:
         error = await failure_of(client)
 
@@ -274,8 +274,8 @@ async def test_a_401_is_final_when_there_is_nothing_to_renew() -> None:
     assert (len(server.received), len(signer.rejected)) == (1, 1)
 
 
-async def test_a_renewal_that_fails_is_the_error_of_the_call() -> None:
-    times, signer = Times(), Renewing(outcome=CredentialsError("the token file is gone"))
+async def test_a_refresh_that_fails_is_the_error_of_the_call() -> None:
+    times, signer = Times(), Refreshing(outcome=CredentialsError("the token file is gone"))
     async with RawServer(UNAUTHORIZED) as server, client_of(server, signer, times) as client:
         error = await failure_of(client)
 

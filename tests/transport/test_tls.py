@@ -1,4 +1,4 @@
-"""Certificates, theirs and ours: what does not verify is final, and then nothing has been sent."""
+"""Certificates of the service and of the client: one that does not verify is final, and nothing is sent."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def failure_of(client: SessionsClient) -> AidpError:
     return caught.value
 
 
-async def test_a_tls_handshake_that_hangs_runs_into_the_connect_timeout() -> None:
+async def test_a_tls_handshake_that_hangs_exceeds_the_connect_timeout() -> None:
     async with RawServer() as server:
         endpoint = f"https://127.0.0.1:{server.port}"
         timeout = Timeout(connect=0.05, read=5.0, total=5.0)
@@ -80,7 +80,7 @@ async def test_a_certificate_that_has_expired_is_final_and_nothing_is_sent(autho
     assert (len(error.request_ids), server.received) == (1, [])
 
 
-async def test_a_private_authority_is_trusted_when_its_context_is_given(
+async def test_a_private_authority_is_trusted_if_its_context_is_given(
     authority: trustme.CA, tls_server: RawServer
 ) -> None:
     context = ssl.create_default_context()
