@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn, Self
 
 import attrs
 
+from . import _display
 from .errors import AidpError, ResponseDecodeError
 from .models import NO_FIELDS, SessionSummary
 
@@ -93,9 +94,7 @@ class FanOutError(AidpError, ExceptionGroup[AidpError]):
 
     def _repr_html_(self) -> str:
         """Show it as a table in a notebook: the first hundred failures."""
-        from ._display.html import failures_table  # noqa: PLC0415  # only a notebook needs it
-
-        return failures_table(self.exceptions)
+        return _display.html.failures_table(self.exceptions)
 
     def derive(self, excs: Sequence[AidpError], /) -> FanOutError:  # type: ignore[override]  # only AidpErrors inside
         part = type(self)(self.message, excs)
@@ -140,9 +139,7 @@ class SessionCollection:
 
     def _repr_html_(self) -> str:
         """Show it as a table in a notebook: the first hundred sessions."""
-        from ._display.html import sessions_table  # noqa: PLC0415  # only a notebook needs it
-
-        return sessions_table(self.items)
+        return _display.html.sessions_table(self.items)
 
 
 @attrs.frozen(kw_only=True)
@@ -170,8 +167,6 @@ class WorkspaceOutcome:
 
     def _repr_html_(self) -> str:
         """Show it as a table in a notebook: the first hundred sessions, or the error."""
-        from ._display.html import failures_table, sessions_table  # noqa: PLC0415  # only a notebook needs it
-
         if self.error is not None:
-            return failures_table([self.error])
-        return sessions_table(self.sessions, self.workspace_key)
+            return _display.html.failures_table([self.error])
+        return _display.html.sessions_table(self.sessions, self.workspace_key)

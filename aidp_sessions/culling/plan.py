@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import attrs
 
+from .. import _display
 from .._convert.codec import read_document, write_document
 from ..activity import instant, require_aware
 from ..errors import AidpError
@@ -145,14 +146,12 @@ class CullPlan:
 
     def _repr_html_(self) -> str:
         """Show it as tables in a notebook: the candidates' first hundred sessions, and the failures."""
-        from .._display.html import failures_table, sessions_table  # noqa: PLC0415  # only a notebook needs it
-
         reasons = Counter(kernel.reason for kernel in self.kept)
         kept = ", ".join(f"{escape(reason)} {count}" for reason, count in sorted(reasons.items()))
         lines = [f"candidates: {len(self.candidates)}; kept: {kept or 'none'}", *filter(None, [self.refusal])]
         sessions = [session for candidate in self.candidates for session in candidate.sessions]
-        failures = failures_table(self.failures) if self.failures else ""
-        return "".join(f"<p>{line}</p>" for line in lines) + sessions_table(sessions) + failures
+        failures = _display.html.failures_table(self.failures) if self.failures else ""
+        return "".join(f"<p>{line}</p>" for line in lines) + _display.html.sessions_table(sessions) + failures
 
 
 @attrs.frozen(kw_only=True)
