@@ -153,8 +153,8 @@ class Call:
             raise
 
     async def wait_for_consumer(self, waiting: Awaitable[T]) -> T:
-        """Await *waiting* without a slot and with the call's timeout suspended, then take a slot again."""
-        deadline, suspended = self._timeout.when(), self._loop.time()
+        """Await *waiting* with the call's timeout suspended, and without the slot of the attempt under way, if any."""
+        deadline, suspended, had_slot = self._timeout.when(), self._loop.time(), self._has_slot
         self._timeout.reschedule(None)
         self._release_slot()
         try:
@@ -162,7 +162,8 @@ class Call:
         finally:
             if not (deadline is None or self._timeout.expired()):
                 self._timeout.reschedule(deadline + self._loop.time() - suspended)
-        await self._acquire_slot(resuming=True)
+        if had_slot:
+            await self._acquire_slot(resuming=True)
         return result
 
     async def _acquire_slot(self, *, resuming: bool = False) -> None:
