@@ -129,7 +129,7 @@ class RetryPolicy:
 
 @attrs.frozen(kw_only=True)
 class Clock:
-    """Time and chance, so that tests can hold both. Times in seconds.
+    """Time, sleeping and randomness, so that tests can control them. Times in seconds.
 
     Attributes:
         time: our clock, in seconds since the epoch.

@@ -14,7 +14,7 @@ from .target import Target
 if TYPE_CHECKING:
     from .measure import Figures
 
-_LONGEST: Final = 300
+_MAX_SECONDS: Final = 300
 
 
 @attrs.frozen(kw_only=True)
@@ -79,7 +79,7 @@ def run(job: Job) -> Figures:
         input=json.dumps({type(job).__name__: attrs.asdict(job)}),
         stdout=subprocess.PIPE,
         text=True,
-        timeout=_LONGEST,
+        timeout=_MAX_SECONDS,
         check=False,
     )
     if finished.returncode:

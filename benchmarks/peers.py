@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
     Peer = Callable[[Target], contextlib.AbstractAsyncContextManager[FanOut]]
 
-_MOST_AT_ONCE: Final = 256
+_MAX_CONCURRENCY: Final = 256
 
 
 def our_client(target: Target) -> SessionsClient:
     from aidp_sessions import SessionsClient  # noqa: PLC0415
 
-    return SessionsClient(PLATFORM, signer=target.signer(), endpoint=target.url, max_concurrency=_MOST_AT_ONCE)
+    return SessionsClient(PLATFORM, signer=target.signer(), endpoint=target.url, max_concurrency=_MAX_CONCURRENCY)
 
 
 @contextlib.asynccontextmanager

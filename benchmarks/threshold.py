@@ -38,8 +38,8 @@ PIECES: Final = 0.0
 THRESHOLDS: Final = tuple(KIB << power for power in range(6, 13))
 """For the second table, as the first session of a large answer waits for that much of it."""
 _LARGE: Final = 100_000
-_ENOUGH: Final = 10_000
-_MOST_TIMES: Final = 24
+_MIN_SESSIONS: Final = 10_000
+_MAX_TIMES: Final = 24
 _UNITS: Final = {
     "cpu_us": "CPU µs/session",
     "total_ms": "ms",
@@ -110,7 +110,7 @@ async def _read(target: Target, sessions: int, threshold: float) -> Figures:
     readings: list[Figures] = []
     async with our_client(target) as client:
         await client.sessions(keys(3, sessions=40)).collect()
-        for _ in range(min(_MOST_TIMES, max(3, _ENOUGH // sessions))):
+        for _ in range(min(_MAX_TIMES, max(3, _MIN_SESSIONS // sessions))):
             async with measure.stalls() as late:
                 found, first, memory = 0, 0.0, measure.begin_peak()
                 cpu, start = time.process_time(), time.perf_counter()

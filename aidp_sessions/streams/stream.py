@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import aclosing
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, NoReturn, Protocol, Self, TypeVar
@@ -19,6 +19,7 @@ from ..errors import AidpError, ClientClosedError
 from ..models import SessionSummary
 from ..results import FanOutError, SessionChange, SessionCollection, WorkspaceOutcome
 from .changes import Watch
+from .predicates import Predicate, guarded, unwrapping
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 OnError = Literal["defer", "raise", "skip"]
-Predicate = Callable[[SessionSummary], bool]
 Emit = Callable[[tuple[SessionSummary, ...]], Awaitable[bool]]
 """Passes sessions on; returns whether the consumer will see any of them."""
 Part = Callable[[], Iterable[SessionSummary]]
@@ -73,7 +73,7 @@ class SessionStream:
         """Keep the sessions for which *predicate* holds; its exceptions end the iteration."""
         if not callable(predicate):
             raise TypeError(f"where() takes a function of a session, not {predicate!r}")
-        return self._filtered(lambda: _guarded(predicate))
+        return self._filtered(lambda: guarded(predicate))
 
     def idle_since(self, since: datetime | timedelta, *, connected: bool | None = None) -> Self:
         """Keep the sessions whose kernel has been idle since *since*; see `is_idle_since`.
@@ -95,7 +95,7 @@ class SessionStream:
 
     async def _sessions(self, progress: Progress) -> AsyncGenerator[SessionSummary]:
         failures: list[AidpError] = []
-        with progress, _unwrapping():
+        with progress, unwrapping():
             async with aclosing(self._merged(self._read_parts())) as parts:
                 try:
                     async for part in parts:
@@ -166,7 +166,7 @@ class SessionStream:
 
     async def _outcomes(self, progress: Progress) -> AsyncGenerator[WorkspaceOutcome]:
         matches, reader = self._predicate(), self._reader
-        with progress, _unwrapping():
+        with progress, unwrapping():
             async with aclosing(self._results(lambda key, sleep: reader.stream_sessions(key, sleep, None))) as results:
                 async for key, result in results:
                     part = _raising(result) if isinstance(result, AidpError) else result
@@ -203,7 +203,7 @@ class SessionStream:
 
     async def _changes(self, period: float, progress: Progress) -> AsyncGenerator[SessionChange]:
         watch, loop, first = Watch(), asyncio.get_running_loop(), True
-        with progress, _unwrapping():
+        with progress, unwrapping():
             await self._clock.sleep(self._clock.random() * min(period, _MAX_HEAD_START))
             while True:
                 started = loop.time()
@@ -266,44 +266,8 @@ class SessionStream:
         return merge(self._keys.iterate(), source, limit=self._limit, sleep=self._clock.sleep)
 
 
-class PredicateFailedError(Exception):
-    """Carries what a caller's predicate raised past the places that would take it for something else.
-
-    Predicates run while a large workspace is read, because only what they keep counts as delivered. An `AidpError` of
-    theirs would pass for a failure of that workspace, and a `StopIteration` for the end of the sessions.
-    """
-
-    def __init__(self, error: BaseException) -> None:
-        super().__init__(error)
-        self.error = error
-
-
-@contextmanager
-def _unwrapping() -> Generator[None]:
-    """Raise what a predicate has raised; exceptions that steer iterations and tasks become a `RuntimeError`."""
-    try:
-        yield
-    except PredicateFailedError as failed:
-        error = failed.error
-    else:
-        return
-    if isinstance(error, AidpError):
-        raise error from error.__cause__
-    raise RuntimeError(f"the predicate raised {type(error).__name__}") from error
-
-
 def _is_busy(session: SessionSummary) -> bool:
     return activity_of(session) is Activity.BUSY
-
-
-def _guarded(predicate: Predicate) -> Predicate:
-    def matches(session: SessionSummary) -> bool:
-        try:
-            return predicate(session)
-        except (AidpError, StopIteration, StopAsyncIteration, GeneratorExit, asyncio.CancelledError) as error:
-            raise PredicateFailedError(error) from None
-
-    return matches
 
 
 def _raising(error: AidpError) -> Part:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterator
 
-_LARGEST_BODY = 2**26
+_MAX_BODY = 2**26
 _WANTS_WRITER = "stream_writer" in inspect.signature(aiohttp.ClientResponse.__init__).parameters
 
 
@@ -30,7 +30,7 @@ class _Response(aiohttp.ClientResponse):
 
 def _reader(loop: asyncio.AbstractEventLoop) -> aiohttp.StreamReader:
     """Since 3.14, a body over the limit would pause a transport, and a mocked answer has none."""
-    return aiohttp.StreamReader(ResponseHandler(loop=loop), limit=_LARGEST_BODY, loop=loop)
+    return aiohttp.StreamReader(ResponseHandler(loop=loop), limit=_MAX_BODY, loop=loop)
 
 
 @contextmanager

@@ -45,11 +45,11 @@ async def list_in_a_task(client: SessionsClient) -> list[str | None]:
     return await asyncio.create_task(list_one(client))
 
 
-async def stream_two(client: SessionsClient) -> list[str | None]:
+async def stream_two(client: SessionsClient) -> list[str]:
     return sorted([each.id or "" async for each in client.sessions(["small1", "small2"])])
 
 
-async def outcomes_of_two(client: SessionsClient) -> list[str | None]:
+async def outcomes_of_two(client: SessionsClient) -> list[str]:
     return sorted([each.workspace_key async for each in client.sessions(["small1", "small2"]).by_workspace()])
 
 

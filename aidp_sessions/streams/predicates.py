@@ -1,0 +1,48 @@
+"""Predicates of callers: what they raise never looks like a workspace's failure, or like the end of the sessions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+from ..errors import AidpError
+from ..models import SessionSummary
+
+Predicate = Callable[[SessionSummary], bool]
+
+
+class PredicateFailedError(Exception):
+    """Carries what a caller's predicate raised past the places that would take it for something else.
+
+    Predicates run while a large workspace is read, because only what they keep counts as delivered. An `AidpError` of
+    theirs would pass for a failure of that workspace, and a `StopIteration` for the end of the sessions.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+@contextmanager
+def unwrapping() -> Generator[None]:
+    """Raise what a predicate has raised; exceptions that steer iterations and tasks become a `RuntimeError`."""
+    try:
+        yield
+    except PredicateFailedError as failed:
+        error = failed.error
+    else:
+        return
+    if isinstance(error, AidpError):
+        raise error from error.__cause__
+    raise RuntimeError(f"the predicate raised {type(error).__name__}") from error
+
+
+def guarded(predicate: Predicate) -> Predicate:
+    def matches(session: SessionSummary) -> bool:
+        try:
+            return predicate(session)
+        except (AidpError, StopIteration, StopAsyncIteration, GeneratorExit, asyncio.CancelledError) as error:
+            raise PredicateFailedError(error) from None
+
+    return matches
