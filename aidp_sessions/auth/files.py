@@ -21,7 +21,10 @@ _MAX_PATH_LENGTH: Final = 500
 
 
 def expand(path: str | os.PathLike[str]) -> Path:
-    return Path(os.path.expanduser(path))  # noqa: PTH111  # Path's own raises where the user after ~ is unknown
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # the user after ~ is not known
+        return Path(path)
 
 
 class TextFile(os.PathLike[str]):

@@ -48,7 +48,7 @@ class DelegationTokenSigner(NotPicklable, Signer):
             raise TypeError("give either token or token_file")
         self._signer = signer
         self._file = None if token_file is None else TextFile.at(token_file, "delegation token file")
-        self._token = None if token is None else _check_token(token, "delegation token")
+        self._token = "" if token is None else _check_token(token, "delegation token")
         self._version: FileVersion = None
 
     async def sign(self, request: SigningRequest) -> dict[str, str]:
@@ -64,7 +64,7 @@ class DelegationTokenSigner(NotPicklable, Signer):
     async def refresh(self, rejected: Mapping[str, str]) -> bool:
         """Read the file again and refresh the other signer; whether either token is new."""
         if self._file is not None:
-            await run_in_thread(self._read)
+            await run_in_thread(self._read, self._file)
         is_new = self._token != rejected.get(_HEADER)
         return await self._signer.refresh(rejected) or is_new
 
@@ -77,15 +77,13 @@ class DelegationTokenSigner(NotPicklable, Signer):
             await self._signer.release()
 
     async def _current(self) -> str:
-        if self._file is not None and (self._token is None or self._file.version != self._version):
-            await run_in_thread(self._read)
-        assert self._token is not None  # noqa: S101  # given, or read by `_read`
+        if self._file is not None and (not self._token or self._file.version != self._version):
+            await run_in_thread(self._read, self._file)
         return self._token
 
-    def _read(self) -> None:
-        assert self._file is not None  # noqa: S101  # checked by the callers
-        version = self._file.version
-        self._token = _check_token(self._file.read(), str(self._file))
+    def _read(self, file: TextFile) -> None:
+        version = file.version
+        self._token = _check_token(file.read(), str(file))
         self._version = version
 
     def __repr__(self) -> str:

