@@ -219,7 +219,8 @@ def _settings(sections: Mapping[str, Mapping[str, str]], name: str, path: Path) 
 
 
 def _list_profiles(profiles: Collection[str]) -> str:
-    return f"its profiles: {', '.join(profiles)}" if profiles else "it has no profiles"
+    names = ", ".join(name for name in profiles if may_be_shown(name))
+    return f"its profiles: {names}" if names else "it has no profiles"
 
 
 def warn_if_exposed(path: str | os.PathLike[str], name: str, environ: Mapping[str, str] | None = None) -> None:

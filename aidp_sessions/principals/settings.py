@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from ..auth.config import Precedence, from_environment, load_profile
+from ..auth.secrets import shown
 from ..endpoints import check_endpoint, check_platform_id, check_region
 from ..errors import ConfigError
 from .factories import SIGNER_FACTORIES
@@ -113,7 +114,7 @@ def _requested_auth(argument: str | None, environ: Mapping[str, str] | None) -> 
 
 def _check_auth(auth: str) -> str:
     if auth not in SIGNER_FACTORIES:
-        raise ValueError(f"auth {auth!r} is not known; use one of {', '.join(SIGNER_FACTORIES)}")
+        raise ValueError(f"auth {shown(str(auth))} is not known; use one of {', '.join(SIGNER_FACTORIES)}")
     return auth
 
 

@@ -637,6 +637,22 @@ class TestSecrets:
 
         assert fails(profile="A") == f"{home.config}, line 3: a key exists twice in profile 'A'"
 
+    def test_a_passphrase_in_the_header_of_a_profile_is_not_listed(self, home: Home) -> None:
+        home.write(f"[DEFAULT pass_phrase={SECRET}]\n[A]\n")
+
+        with pytest.raises(ConfigError) as caught:
+            load(profile="B")
+
+        assert str(caught.value) == f"profile 'B' is not in {home.config}; its profiles: A"
+        assert shows(caught.value) == []
+
+    def test_an_argument_may_be_a_token_by_mistake(self, home: Home) -> None:
+        with pytest.raises(ValueError, match=r"^auth \(not shown, .*\) is not known; use one of api_key, ") as caught:
+            load(auth=SESSION_TOKEN)
+
+        assert shows(caught.value) == []
+        assert home.path.exists()
+
 
 class TestPipes:
     @pytest.mark.parametrize("kind", ["api_key", "security_token", "instance_obo_user"])

@@ -7,6 +7,7 @@ import json
 import pickle
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -20,7 +21,7 @@ from oci._vendor import requests
 from oci.signer import Signer as OciSigner
 
 from aidp_sessions.auth.keys import PrivateKey
-from aidp_sessions.auth.signing import SigningRequest, signed_headers, signing_string
+from aidp_sessions.auth.signing import SigningRequest, SigningThreads, signed_headers, signing_string
 from aidp_sessions.errors import CredentialsError
 from aidp_sessions.principals.api_key import ApiKeySigner
 
@@ -205,6 +206,17 @@ def test_an_encrypted_key_may_have_its_line_ends_spelt_out(pkcs1: bool) -> None:
     text = pem(0, SECRET, pkcs1=pkcs1).replace("\n", r"\n")
 
     assert PrivateKey.load(text, SECRET).fingerprint == fingerprint()
+
+
+async def test_where_no_thread_can_be_started_a_long_key_is_a_credentials_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(CredentialsError, match=r"^no thread can be started: can't start new thread$"):
+        await SigningThreads().sign(GET, PrivateKey.generate(3072), "key id")
 
 
 def public_pem() -> str:
