@@ -1,4 +1,4 @@
-"""Answers beyond the threshold: decoded in pieces, yielded as they come, with the results and errors of a whole one."""
+"""Answers beyond the threshold are decoded in pieces and yielded as they arrive; results and errors stay the same."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def names(sessions: list[SessionSummary]) -> list[str | None]:
 
 
 async def test_a_large_workspace_arrives_while_it_is_still_being_sent() -> None:
-    """The first sessions are out although the last byte never comes."""
+    """The first sessions are yielded although the last byte never arrives."""
     async with LocalService() as service:
         service.add_workspace("w", LARGE)
         service.fail("w", Fault(cut="in_body", times=None))
@@ -68,7 +68,9 @@ async def test_every_way_to_ask_gives_the_same_sessions() -> None:
     assert collection.etag is not None
 
 
-async def test_what_broke_after_its_first_session_is_not_asked_again_and_says_how_many_were_delivered() -> None:
+async def test_an_answer_that_breaks_after_its_first_session_is_not_retried_and_states_how_many_were_delivered() -> (
+    None
+):
     async with LocalService() as service:
         service.add_workspace("w", LARGE)
         service.fail("w", Fault(cut="in_body"))
@@ -95,7 +97,7 @@ async def in_an_outcome(client: SessionsClient) -> list[SessionSummary]:
 
 
 @pytest.mark.parametrize("gathered", [listed, in_an_outcome])
-async def test_a_whole_one_that_broke_is_asked_again_and_nothing_comes_twice(
+async def test_list_sessions_and_outcomes_retry_a_large_answer_and_repeat_nothing(
     gathered: Callable[[SessionsClient], Awaitable[list[SessionSummary]]],
 ) -> None:
     async with LocalService() as service:
@@ -109,7 +111,7 @@ async def test_a_whole_one_that_broke_is_asked_again_and_nothing_comes_twice(
 
 
 @pytest.mark.parametrize("gathered", [listed, in_an_outcome])
-async def test_a_large_page_that_broke_takes_none_before_it_along(
+async def test_a_large_page_that_breaks_loses_no_page_before_it(
     gathered: Callable[[SessionsClient], Awaitable[list[SessionSummary]]],
 ) -> None:
     small, large = ({"items": part} for part in (LARGE[:3], LARGE[3:]))
@@ -121,7 +123,7 @@ async def test_a_large_page_that_broke_takes_none_before_it_along(
     assert len(server.received) == 3
 
 
-async def test_a_page_that_cannot_be_decoded_is_its_own_evidence_even_if_a_large_one_follows() -> None:
+async def test_the_error_of_a_page_shows_that_page_even_if_a_large_one_follows() -> None:
     wrong = b'{"items": [{"id": 5}]}'
     large = answer(json.dumps({"items": LARGE}).encode(), opc_request_id="LARGE")
     async with (
@@ -134,10 +136,10 @@ async def test_a_page_that_cannot_be_decoded_is_its_own_evidence_even_if_a_large
     assert (outcome.error.opc_request_id, outcome.error.body_excerpt) == ("WRONG", wrong.decode())
 
 
-async def test_pages_that_are_large_together_are_not_left_to_be_decoded_at_once(
+async def test_pages_that_are_large_together_are_decoded_one_by_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The first four wait until the fifth makes them more than is decoded in one go; then none waits any more."""
+    """The first four are kept until the fifth exceeds the threshold; after that each is decoded as it arrives."""
     asked_when_decoded: list[int] = []
 
     def decode(body: bytes, workspace_key: str) -> tuple[tuple[SessionSummary, ...], dict[str, object]]:
@@ -154,7 +156,7 @@ async def test_pages_that_are_large_together_are_not_left_to_be_decoded_at_once(
     assert asked_when_decoded == [5, 5, 5, 5, 5, 6, 7, 8]
 
 
-async def test_below_the_threshold_a_broken_answer_shows_nothing_and_is_asked_again() -> None:
+async def test_below_the_threshold_a_broken_answer_yields_nothing_and_is_retried() -> None:
     async with LocalService() as service:
         service.add_workspace("w", many(100))
         service.fail("w", Fault(cut="in_body", times=2))
@@ -164,8 +166,8 @@ async def test_below_the_threshold_a_broken_answer_shows_nothing_and_is_asked_ag
     assert service.request_count == 3
 
 
-async def test_pages_count_together_and_a_page_that_was_not_begun_is_asked_again() -> None:
-    """Once the pages exceed the threshold, they are out; a later page that fails for a moment loses nothing."""
+async def test_pages_count_together_and_a_page_without_a_yielded_session_is_retried() -> None:
+    """Once the pages exceed the threshold, they are yielded; a later page that fails once loses nothing."""
     async with LocalService(session_page_size=len(LARGE) // 8) as service:
         service.add_workspace("w", LARGE)
         service.fail("w", *[Fault()] * 7, Fault(status=500))
@@ -174,7 +176,7 @@ async def test_pages_count_together_and_a_page_that_was_not_begun_is_asked_again
 
 
 async def test_a_small_page_before_a_large_one_comes_first_and_once() -> None:
-    """The small one is held back undecoded while the large one arrives in pieces."""
+    """The small page is kept undecoded while the large one arrives in pieces."""
     small, large = ({"items": part} for part in (LARGE[:3], LARGE[3:]))
     pages = answer(json.dumps(small).encode(), opc_next_page="t"), answer(json.dumps(large).encode())
     async with RawServer(*pages) as server, server.client() as client:
@@ -184,8 +186,8 @@ async def test_a_small_page_before_a_large_one_comes_first_and_once() -> None:
 
 
 @pytest.mark.parametrize("limits", [Timeout(total=0.6), Timeout(read=0.4)], ids=["total", "read"])
-async def test_the_time_that_a_slow_consumer_takes_is_not_counted(limits: Timeout) -> None:
-    """The whole body lasts longer than the total, and one pause longer than *read*, because of the consumer alone."""
+async def test_the_time_of_a_slow_consumer_does_not_count(limits: Timeout) -> None:
+    """The consumer alone makes the whole body take longer than the total, and one pause longer than *read*."""
     async with LocalService() as service:
         service.add_workspace("w", LARGE)
         async with service.client(timeout=limits, max_concurrency=1, retry=RetryPolicy.none()) as client:
@@ -211,8 +213,8 @@ async def test_a_body_over_the_limit_fails_even_in_pieces() -> None:
     assert service.request_count == 2
 
 
-async def test_an_exception_of_a_predicate_is_never_taken_for_the_network_s() -> None:
-    """An OSError in the middle of a large answer comes out as it is, and nothing is asked again."""
+async def test_an_exception_of_a_predicate_is_not_taken_for_a_network_failure() -> None:
+    """An OSError in the middle of a large answer is raised unchanged, and nothing is retried."""
     cause = KeyError("a")
 
     def fussy(each: SessionSummary) -> bool:

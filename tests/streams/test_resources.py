@@ -54,7 +54,7 @@ def workspaces(*keys: str, **headers: str) -> bytes:
 
 @attrs.define
 class Script:
-    """What each workspace answers, in order; the last answer stays. The key ``""`` is the listing."""
+    """The answers of each workspace in order; the last one is repeated. The key ``""`` is the listing of workspaces."""
 
     server: RawServer
     answers: Mapping[str, list[Step | bytes]]
@@ -70,7 +70,7 @@ class Script:
 
 
 class Slow(Signer):
-    """Takes a turn of the loop to sign and to refresh."""
+    """Takes one iteration of the loop to sign, and one to refresh."""
 
     def __init__(self) -> None:
         self._signer = _identity.signer()
@@ -85,7 +85,7 @@ class Slow(Signer):
 
 
 def tasks_of_the_client() -> list[str]:
-    """The server makes no tasks but those with which asyncio accepts connections, so all others are the client's."""
+    """All tasks but those with which asyncio accepts connections; the server makes no others."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
     names = [getattr(task.get_coro(), "__qualname__", "") for task in others]
     return [name for name in names if not name.endswith("._accept_connection2")]
@@ -141,7 +141,7 @@ PLANS: Final[dict[str, tuple[Any, Mapping[str, list[Step | bytes]], object]]] = 
 
 
 async def check_nothing_left(client: SessionsClient, healthy: RawServer) -> None:
-    """No task, no slot, no connection; and whatever is shared still serves the next call."""
+    """No task, slot or connection is left, and the shared parts still serve the next call."""
     await eventually(lambda: tasks_of_the_client() == [])
     assert client._transport.limiter.in_use == 0
     assert not client._transport.limiter._waiters
@@ -179,10 +179,10 @@ async def healthy() -> AsyncIterator[RawServer]:
     ("twice", "small"), [(False, False), (True, False), (False, True)], ids=["whole", "twice", "as it comes"]
 )
 @pytest.mark.parametrize("name", PLANS)
-async def test_cancelled_at_any_turn_it_leaves_no_task_no_slot_and_no_connection(
+async def test_a_cancellation_in_any_iteration_of_the_loop_leaves_no_task_slot_or_connection(
     monkeypatch: pytest.MonkeyPatch, healthy: RawServer, name: str, twice: bool, small: bool
 ) -> None:
-    """However far it came: retries, pages, a refreshed signature, a stream among others, answers large and small."""
+    """With retries, pages, a refreshed signature, several workspaces, and answers large and small."""
     if small:
         monkeypatch.setattr(_transport, "THRESHOLD", 5)
     turns = 0
@@ -212,7 +212,7 @@ def keys(number: int) -> Iterator[str]:
 
 
 async def peak(client: SessionsClient, workspaces: int) -> int:
-    """The most bytes held beyond the beginning while a stream over so many workspaces is consumed."""
+    """The largest growth of memory, in bytes, while a stream over so many workspaces is consumed."""
     gc.collect()
     tracemalloc.reset_peak()
     before, _ = tracemalloc.get_traced_memory()

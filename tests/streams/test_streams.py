@@ -1,4 +1,4 @@
-"""`SessionStream` over real sockets: what is yielded, when, in which numbers, and what is left behind. On two loops."""
+"""`SessionStream` over real sockets and on two loops: what is yielded and when, and what is left behind."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def ids(sessions: Iterable[SessionSummary]) -> list[str]:
 
 
 async def until_quiet(service: LocalService) -> None:
-    """Let the loop turn until the server has noticed that it is left alone; fails the test if that never comes."""
+    """Let the loop run until the server has no request in flight; fails the test after some time."""
     for _ in range(500):
         await asyncio.sleep(0.001)
         if service.in_flight == 0:
@@ -62,11 +62,13 @@ async def until_quiet(service: LocalService) -> None:
 
 
 def ours() -> set[asyncio.Task[object]]:
-    """The tasks that this package's streams run; the server's own are none of their business."""
+    """The tasks of this package's streams, without the server's."""
     return {task for task in asyncio.all_tasks() if "_merge" in repr(task.get_coro())}
 
 
-async def test_a_stream_asks_nothing_until_it_is_iterated_and_asks_anew_each_time(service: LocalService) -> None:
+async def test_a_stream_sends_nothing_until_it_is_iterated_and_asks_again_in_each_iteration(
+    service: LocalService,
+) -> None:
     add(service, ["a", "b"])
 
     async with service.client() as client:
@@ -81,7 +83,7 @@ async def test_a_stream_asks_nothing_until_it_is_iterated_and_asks_anew_each_tim
         assert ids(await stream.collect()) == ["a-0", "a-1", "b-0", "b-1"]
 
 
-async def test_every_session_says_which_workspace_it_came_from(service: LocalService) -> None:
+async def test_every_session_has_the_key_of_its_workspace(service: LocalService) -> None:
     add(service, ["a", "b"], sessions=1)
 
     async with service.client() as client:
@@ -90,7 +92,7 @@ async def test_every_session_says_which_workspace_it_came_from(service: LocalSer
     assert {each.id: each.workspace_key for each in found} == {"a-0": "a", "b-0": "b"}
 
 
-async def test_filters_add_up(service: LocalService) -> None:
+async def test_several_filters_apply_together(service: LocalService) -> None:
     service.add_workspace(
         "w", [session("w", 0, "busy"), session("w", 1, hours=1), session("w", 2, hours=3), session("w", 3, hours=9)]
     )
@@ -105,7 +107,7 @@ async def test_filters_add_up(service: LocalService) -> None:
 
 
 @pytest.mark.parametrize("since", [datetime(2026, 1, 1), timedelta(hours=-1)])  # noqa: DTZ001  # naive on purpose
-async def test_a_time_that_means_nothing_is_refused_at_once(service: LocalService, since: datetime | timedelta) -> None:
+async def test_an_invalid_time_is_refused_at_once(service: LocalService, since: datetime | timedelta) -> None:
     async with service.client() as client:
         with pytest.raises(ValueError, match="since="):
             client.sessions("w").idle_since(since)
@@ -123,7 +125,7 @@ async def test_a_timedelta_counts_back_from_the_start_of_each_iteration(service:
         assert await client.sessions("w").idle_since(timedelta(hours=1)).collect() == []
 
 
-async def test_discovery_finds_private_workspaces_and_leaves_out_those_that_hold_no_sessions(
+async def test_discovery_finds_private_workspaces_and_omits_those_that_cannot_have_sessions(
     service: LocalService,
 ) -> None:
     add(service, ["open", "updating"], sessions=1)
@@ -148,7 +150,7 @@ async def test_the_first_sessions_come_before_the_last_page_of_workspaces_is_fet
     assert len(set(ids(early))) == 30
 
 
-async def test_a_list_is_asked_once_per_key_and_an_iterator_can_be_used_once(service: LocalService) -> None:
+async def test_each_key_of_a_list_is_asked_once_and_an_iterator_can_be_used_once(service: LocalService) -> None:
     add(service, ["a", "b"], sessions=1)
 
     async with service.client() as client:
@@ -159,7 +161,7 @@ async def test_a_list_is_asked_once_per_key_and_an_iterator_can_be_used_once(ser
             await stream.where(lambda _: True).collect()
 
 
-async def test_a_bad_key_in_a_list_is_refused_at_once_and_in_an_iterator_when_it_comes(service: LocalService) -> None:
+async def test_a_bad_key_is_refused_at_once_in_a_list_and_when_it_is_read_in_an_iterator(service: LocalService) -> None:
     add(service, ["a"], sessions=1)
 
     async with service.client() as client:
@@ -179,7 +181,9 @@ async def test_a_bad_key_in_a_list_is_refused_at_once_and_in_an_iterator_when_it
         assert seen == ["a-0"]
 
 
-async def test_defer_yields_everything_healthy_and_then_one_error_with_every_failure(service: LocalService) -> None:
+async def test_defer_yields_all_healthy_workspaces_and_then_raises_one_error_with_every_failure(
+    service: LocalService,
+) -> None:
     add(service, ["a", "b", "limited"], sessions=1)
     service.fail("limited", Fault(status=429, retry_after=3600, times=None))
 
@@ -187,7 +191,7 @@ async def test_defer_yields_everything_healthy_and_then_one_error_with_every_fai
         seen: list[SessionSummary] = []
         with pytest.raises(FanOutError) as caught:
             async for each in client.sessions(["gone", "a", "limited", "b"]):
-                seen.append(each)  # noqa: PERF401  # likewise
+                seen.append(each)  # noqa: PERF401  # what came before the failure is the point
         with pytest.raises(FanOutError) as collected:
             await client.sessions(["a", "gone"]).collect()
 
@@ -300,7 +304,7 @@ async def test_leaving_the_loop_early_leaves_nothing_behind(service: LocalServic
         assert ids((await client.list_sessions("w0")).items) == ["w0-0", "w0-1"]
 
 
-async def test_an_exception_in_the_body_or_in_a_predicate_ends_everything(service: LocalService) -> None:
+async def test_an_exception_in_the_loop_body_or_in_a_predicate_leaves_nothing_behind(service: LocalService) -> None:
     keys = add(service, (f"w{number}" for number in range(50)))
 
     def fussy(each: SessionSummary) -> bool:
@@ -318,10 +322,10 @@ async def test_an_exception_in_the_body_or_in_a_predicate_ends_everything(servic
 
 @pytest.mark.parametrize("on_error", ["defer", "raise", "skip"])
 @pytest.mark.parametrize("sessions", [2, 10_000], ids=["whole", "in pieces"])
-async def test_an_error_that_a_predicate_raises_is_not_the_workspace_s(
+async def test_an_aidp_error_of_a_predicate_ends_the_iteration(
     service: LocalService, sessions: int, on_error: OnError
 ) -> None:
-    """Nor that of the listing of workspaces: it ends the iteration, whatever kind of iteration that is."""
+    """It is the failure of no workspace and of no listing, in every kind of iteration."""
     add(service, ["a"], sessions=sessions)
     raised, cause = NotFoundError("who owns it?"), KeyError("a")
 
@@ -338,7 +342,7 @@ async def test_an_error_that_a_predicate_raises_is_not_the_workspace_s(
     assert (raised.operation, raised.workspace_key) == (None, None)
 
 
-async def test_an_error_that_a_predicate_raises_later_is_not_taken_for_an_outage(service: LocalService) -> None:
+async def test_an_aidp_error_of_a_predicate_ends_a_watch(service: LocalService) -> None:
     add(service, ["a"])
     asked = 0
 
@@ -371,8 +375,8 @@ async def test_cancelling_the_consumer_leaves_nothing_behind(service: LocalServi
         assert ours() == set()
 
 
-async def test_a_sleeping_consumer_stops_the_requests(service: LocalService) -> None:
-    """No more than one taken, ``max_concurrency`` buffered, as many in hand."""
+async def test_a_consumer_that_pauses_stops_the_requests(service: LocalService) -> None:
+    """At most one result is consumed, ``max_concurrency`` are buffered, and as many wait for the buffer."""
     keys = add(service, (f"w{number}" for number in range(500)), sessions=1)
 
     async with service.client(max_concurrency=8) as client, aclosing(aiter(client.sessions(keys))) as sessions:
@@ -385,7 +389,7 @@ async def test_a_sleeping_consumer_stops_the_requests(service: LocalService) -> 
         assert len(set(ids([each async for each in sessions]))) == 499
 
 
-async def test_two_streams_of_one_client_share_its_limit_and_both_get_on(service: LocalService) -> None:
+async def test_two_streams_of_one_client_share_its_limit_and_both_progress(service: LocalService) -> None:
     keys = add(service, (f"w{number}" for number in range(60)), sessions=1)
 
     async with service.client(max_concurrency=5) as client:
@@ -393,7 +397,7 @@ async def test_two_streams_of_one_client_share_its_limit_and_both_get_on(service
 
         async def follow(name: str) -> None:
             async for _ in client.sessions(keys):
-                order.append(name)  # noqa: PERF401  # two take turns here
+                order.append(name)  # noqa: PERF401  # two streams alternate here
 
         await asyncio.gather(follow("first"), follow("second"))
 
@@ -402,8 +406,8 @@ async def test_two_streams_of_one_client_share_its_limit_and_both_get_on(service
     assert min(half["first"], half["second"]) >= 20
 
 
-async def test_a_throttled_fleet_holds_up_nobody(service: LocalService) -> None:
-    """200 workspaces that ask for two seconds among 200 healthy ones: those are all out before the first is retried."""
+async def test_throttled_workspaces_do_not_delay_healthy_ones(service: LocalService) -> None:
+    """200 of 400 workspaces ask for a pause of two seconds; the others are all yielded before the first retry."""
     throttled = add(service, (f"t{number}" for number in range(200)), sessions=1)
     healthy = add(service, (f"h{number}" for number in range(200)), sessions=1)
     for key in throttled:
@@ -430,7 +434,7 @@ async def test_a_throttled_fleet_holds_up_nobody(service: LocalService) -> None:
 
 
 async def test_two_thousand_workspaces_with_faults_lose_nothing() -> None:
-    """3 % throttled, 2 % failing, 1 % cut off: every session once, never more than 50 in flight, tasks bounded."""
+    """3 % throttled, 2 % failing, 1 % cut off: each session comes once, at most 50 are in flight, tasks are bounded."""
     async with LocalService(record_limit=0) as service:
         keys = add(service, (f"w{number}" for number in range(2000)), sessions=1)
         for number, key in enumerate(keys):
@@ -454,7 +458,7 @@ async def test_two_thousand_workspaces_with_faults_lose_nothing() -> None:
 
 
 @pytest.mark.parametrize("pages", [1, 2, 3])
-async def test_a_page_that_fails_in_the_middle_fails_the_workspace_whole(pages: int) -> None:
+async def test_a_page_that_fails_makes_the_whole_workspace_fail(pages: int) -> None:
     async with LocalService(session_page_size=2) as service:
         add(service, ["w"], sessions=8)
         service.fail("w", *[Fault()] * pages, Fault(status=404))
@@ -465,7 +469,7 @@ async def test_a_page_that_fails_in_the_middle_fails_the_workspace_whole(pages: 
             assert ids(await client.sessions("w").collect()) == [f"w-{number}" for number in range(8)]
 
 
-async def test_a_page_that_fails_for_a_moment_is_asked_again() -> None:
+async def test_a_page_that_fails_once_is_retried() -> None:
     async with LocalService(session_page_size=3) as service:
         add(service, ["w"], sessions=7)
         service.fail("w", Fault(), Fault(status=500), Fault(), Fault(cut="before_headers"))
@@ -494,7 +498,7 @@ async def test_a_refused_signature_fails_each_workspace_with_its_own_error(servi
 
 
 async def test_several_platforms_share_one_pool() -> None:
-    """One client each, made with `with_options`; the streams run side by side."""
+    """Each has a client made with `with_options`; the streams run at the same time."""
     other = "ocid1.aidataplatform.oc1.phx.another"
     async with LocalService() as here, LocalService(platform_id=other) as there:
         add(here, ["a"], sessions=1)

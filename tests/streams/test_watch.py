@@ -1,4 +1,4 @@
-"""`SessionStream.watch`: rounds under a clock that the test holds, against a real server."""
+"""`SessionStream.watch`, under a clock that the test controls, against a real server."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 class StopWatchingError(Exception):
-    """Raised by the clock when there is nothing left to do."""
+    """Raised by the clock after the last round."""
 
 
 class Director:
-    """Holds the clock of a watch: performs an act between two rounds, and ends it after the last."""
+    """Controls the clock of a watch: runs a function between two rounds, and ends the watch after the last."""
 
     def __init__(self, *acts: Callable[[], object]) -> None:
         self.acts = list(acts)
@@ -83,7 +83,7 @@ def nothing() -> None:
     pass
 
 
-async def test_rounds_tell_what_appeared_changed_and_vanished(service: LocalService) -> None:
+async def test_a_round_reports_what_appeared_changed_and_vanished(service: LocalService) -> None:
     a, b, busy, c = session("a"), session("b"), session("a", "busy"), session("c")
     service.add_workspace("w", [a, b])
     director = Director(nothing, lambda: service.set_sessions("w", [busy, c]), lambda: service.set_sessions("w", []))
@@ -99,8 +99,8 @@ async def test_rounds_tell_what_appeared_changed_and_vanished(service: LocalServ
     ]
 
 
-async def test_a_session_enters_and_leaves_the_selection(service: LocalService) -> None:
-    """Idle, then busy, then idle again: what the filter hides vanishes, and comes back as new."""
+async def test_a_session_that_the_filter_no_longer_selects_vanishes(service: LocalService) -> None:
+    """Idle, then busy, then idle again: it vanishes, and appears again."""
     idle, busy = session("a"), session("a", "busy")
     service.add_workspace("w", [idle])
     director = Director(lambda: service.set_sessions("w", [busy]), lambda: service.set_sessions("w", [idle]))
@@ -111,8 +111,8 @@ async def test_a_session_enters_and_leaves_the_selection(service: LocalService) 
     assert rounds == [[appeared(idle)], [vanished(idle)], [appeared(idle)]]
 
 
-async def test_time_that_passes_lets_a_session_appear_without_a_new_answer(service: LocalService) -> None:
-    """The selection is judged anew although the service says that nothing has changed."""
+async def test_a_filter_is_applied_again_to_an_unchanged_answer(service: LocalService) -> None:
+    """The service answers that nothing has changed, and the session still appears."""
     fresh = attrs.evolve(
         session("a"),
         kernel=KernelSummary(name="python3", execution_state="idle", last_activity=datetime.now(UTC)),
@@ -150,7 +150,7 @@ async def test_unchanged_answers_are_asked_for_conditionally(service: LocalServi
 
 
 async def test_an_answer_of_several_pages_is_never_taken_for_unchanged() -> None:
-    """An etag of its first page says nothing of the others."""
+    """The etag of the first page does not cover the others."""
     a, b, later = session("a"), session("b"), session("b", "busy")
     async with LocalService(session_page_size=1) as service:
         service.add_workspace("w", [a, b])
@@ -179,7 +179,7 @@ async def test_an_outage_makes_nothing_vanish_and_is_reported_once(
     assert told == [("WARNING", True), ("INFO", True)]
 
 
-async def test_a_failed_discovery_keeps_everything_and_a_deleted_workspace_takes_its_sessions_along(
+async def test_a_failed_discovery_keeps_all_sessions_and_those_of_a_deleted_workspace_vanish(
     service: LocalService, caplog: pytest.LogCaptureFixture
 ) -> None:
     a = session("a")
@@ -207,7 +207,7 @@ async def test_a_first_round_that_cannot_list_the_workspaces_is_an_error(service
             await anext(client.sessions().watch())
 
 
-async def test_the_mode_raise_ends_the_watch_with_the_first_failure(service: LocalService) -> None:
+async def test_on_error_raise_ends_the_watch_with_the_first_failure(service: LocalService) -> None:
     service.add_workspace("w", [session("a")])
     director = Director(lambda: service.fail("w", Fault(status=404)))
 
@@ -219,8 +219,8 @@ async def test_the_mode_raise_ends_the_watch_with_the_first_failure(service: Loc
     assert director.rounds == [[appeared(session("a"))], []]
 
 
-async def test_watches_started_together_drift_apart_and_then_keep_the_period(service: LocalService) -> None:
-    """The first round begins within a second, the second after a random part of the period, here half of each."""
+async def test_watches_that_start_together_spread_over_time_and_then_keep_the_period(service: LocalService) -> None:
+    """The first round begins within a second, the second after a random part of the period; here both are a half."""
     service.add_workspace("w")
     for every, head_start in ((timedelta(minutes=5), 0.5), (timedelta(seconds=0.4), 0.2)):
         director = Director(nothing, nothing)
@@ -232,7 +232,7 @@ async def test_watches_started_together_drift_apart_and_then_keep_the_period(ser
         assert all(0 <= pause <= period for pause in director.sleeps[2:])
 
 
-async def test_a_watch_that_cannot_work_is_refused_at_once(service: LocalService) -> None:
+async def test_wrong_arguments_of_a_watch_are_refused_at_once(service: LocalService) -> None:
     async with service.client() as client:
         for period in (timedelta(0), timedelta(seconds=-1)):
             with pytest.raises(ValueError, match="positive timedelta"):
@@ -243,7 +243,7 @@ async def test_a_watch_that_cannot_work_is_refused_at_once(service: LocalService
     assert service.request_count == 0
 
 
-async def test_sessions_without_an_id_are_known_by_their_path(service: LocalService) -> None:
+async def test_sessions_without_an_id_are_identified_by_their_path(service: LocalService) -> None:
     before, after = session(None, path="a.ipynb"), session(None, "busy", path="a.ipynb")
     service.add_workspace("w", [before])
     director = Director(lambda: service.set_sessions("w", [after]))
@@ -260,10 +260,10 @@ worlds = st.dictionaries(
 
 
 @given(worlds=st.lists(worlds, max_size=6))
-def test_the_changes_replayed_give_each_round_s_world(
+def test_applying_the_changes_to_an_empty_set_gives_the_sessions_of_each_round(
     worlds: list[dict[str, dict[str, str]]],
 ) -> None:
-    """Whoever applies every change to an empty set holds, after each round, exactly what that round showed."""
+    """All changes so far, applied in order, give exactly the sessions of the last round."""
     watch = Watch()
     held: dict[tuple[str | None, str | None], SessionSummary] = {}
     for world in worlds:
