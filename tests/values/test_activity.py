@@ -1,4 +1,4 @@
-"""Idle means what the documentation says, to the microsecond, and whatever is missing or unknown is never idle."""
+"""Idle means what the documentation says, to the microsecond; with a missing or unknown value nothing is idle."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def session(state: str | None = "idle", last: datetime | None = T, connections: 
 
 
 def test_there_are_eight_documented_states_and_each_is_in_the_table() -> None:
-    """A state that is added to the vocabulary must be given a meaning here."""
+    """A state that is added to `ExecutionState` needs an activity here."""
     assert set(STATES) == {str(state) for state in ExecutionState}
     assert len(STATES) == 8
 
@@ -56,13 +56,13 @@ def test_each_documented_state_is_one_activity(state: str, activity: Activity) -
 
 @pytest.mark.parametrize("state", [None, "", "hibernating", "IDLE", "Idle", " idle", "idle\n"])
 def test_a_state_that_is_not_documented_is_unknown_and_not_idle(state: str | None) -> None:
-    """Spelling counts: nothing is taken for idle that the documentation does not call so."""
+    """Only the documented spelling of ``idle`` is idle."""
     assert activity_of(session(state)) is Activity.UNKNOWN
     assert not is_idle_since(session(state), T)
 
 
-def test_a_session_without_a_kernel_has_none() -> None:
-    """A cluster that warms up is not idle."""
+def test_the_activity_of_a_session_without_a_kernel_is_no_kernel() -> None:
+    """A session whose cluster is starting is not idle."""
     warming = SessionSummary(id="s")
 
     assert activity_of(warming) is Activity.NO_KERNEL
@@ -70,7 +70,7 @@ def test_a_session_without_a_kernel_has_none() -> None:
     assert idle_for(warming, T) is None
 
 
-def test_idle_without_a_timestamp_is_its_own_reason() -> None:
+def test_the_activity_of_an_idle_kernel_without_a_timestamp_is_no_timestamp() -> None:
     """Idle since an unknown time is not idle since T."""
     assert activity_of(session(last=None)) is Activity.NO_TIMESTAMP
     assert not is_idle_since(session(last=None), T)
@@ -88,15 +88,15 @@ def test_idle_without_a_timestamp_is_its_own_reason() -> None:
         MODERN - TICK,
     ],
 )
-def test_a_timestamp_before_the_year_2000_is_no_timestamp(zero: datetime) -> None:
-    """The zero values of several systems mean "never", so the kernel is not idle since any moment."""
+def test_a_timestamp_before_the_year_2000_counts_as_missing(zero: datetime) -> None:
+    """Several systems send their zero value for "never"; the kernel is then idle since no time."""
     assert activity_of(session(last=zero)) is Activity.NO_TIMESTAMP
     assert not is_idle_since(session(last=zero), T)
     assert not is_idle_since(session(last=zero), timedelta(0), connected=False)
     assert idle_for(session(last=zero), T) is None
 
 
-def test_the_first_moment_of_the_year_2000_is_a_timestamp() -> None:
+def test_the_beginning_of_the_year_2000_is_a_timestamp() -> None:
     assert activity_of(session(last=MODERN)) is Activity.IDLE
     assert is_idle_since(session(last=MODERN), MODERN)
     assert idle_for(session(last=MODERN), T) == T - MODERN
@@ -119,8 +119,8 @@ def test_only_idle_needs_the_timestamp() -> None:
 
 @brief
 @given(st.none() | states, st.none() | moments, st.none() | st.integers())
-def test_activity_is_known_for_any_session(state: str | None, last: datetime | None, connections: int | None) -> None:
-    """A total function, and idle exactly when some moment makes the session idle since it."""
+def test_every_session_has_an_activity(state: str | None, last: datetime | None, connections: int | None) -> None:
+    """It is idle exactly if the session is idle since some time."""
     some = session(state, last, connections)
 
     assert (activity_of(some) is Activity.IDLE) is is_idle_since(some, datetime.max.replace(tzinfo=UTC))
@@ -130,15 +130,15 @@ def test_activity_is_known_for_any_session(state: str | None, last: datetime | N
     ("last", "idle"),
     [(T - HOUR, True), (T - TICK, True), (T, True), (T + TICK, False), (T + HOUR, False)],
 )
-def test_idle_since_includes_the_moment_itself(last: datetime, idle: bool) -> None:
+def test_idle_since_includes_the_time_itself(last: datetime, idle: bool) -> None:
     """last_activity <= T, in whatever zone T is given."""
     assert is_idle_since(session(last=last), T) is idle
     assert is_idle_since(session(last=last), T.astimezone(timezone(timedelta(hours=-8)))) is idle
 
 
 @pytest.mark.parametrize("state", [state for state in ExecutionState if state is not ExecutionState.IDLE])
-def test_no_other_state_is_ever_idle(state: ExecutionState) -> None:
-    """However long ago the last activity was."""
+def test_no_other_state_is_idle(state: ExecutionState) -> None:
+    """Not even with a last activity long ago."""
     assert not is_idle_since(session(state, T - 1000 * HOUR), T)
     assert idle_for(session(state, T - 1000 * HOUR), T) is None
 
@@ -160,12 +160,12 @@ def test_no_other_state_is_ever_idle(state: ExecutionState) -> None:
 def test_an_unknown_number_of_connections_matches_neither(
     connections: int | None, connected: bool | None, idle: bool
 ) -> None:
-    """connected=None asks nothing, False wants none, True wants some."""
+    """``connected=None`` accepts any number, ``False`` only zero, ``True`` only more."""
     assert is_idle_since(session(connections=connections), T, connected=connected) is idle
 
 
 def test_a_timedelta_counts_back_from_now() -> None:
-    """An hour is enough for what was used two hours ago, and too much for what was used half an hour ago."""
+    """With one hour, a kernel used two hours ago is idle, and one used half an hour ago is not."""
     now = datetime.now(UTC)
 
     assert is_idle_since(session(last=now - 2 * HOUR), HOUR)
@@ -174,8 +174,8 @@ def test_a_timedelta_counts_back_from_now() -> None:
     assert not is_idle_since(session(last=now + HOUR), timedelta(0))
 
 
-def test_a_predicate_fixes_now_once() -> None:
-    """Made before the activity, it does not find it idle however much later it is asked."""
+def test_a_predicate_computes_now_once() -> None:
+    """A predicate made before the activity never finds it idle, even if it is called much later."""
     holds = idle_predicate(timedelta(0))
     used_since = session(last=datetime.now(UTC) + TICK)
 
@@ -184,7 +184,7 @@ def test_a_predicate_fixes_now_once() -> None:
 
 @pytest.mark.parametrize("connected", [None, True, False])
 def test_a_naive_moment_is_refused(connected: bool | None) -> None:
-    """The error shows the value and the way out."""
+    """The error shows the value and the remedy."""
     naive = datetime(2026, 11, 23, 12, 0)  # noqa: DTZ001  # on purpose
     message = r"^since=datetime\.datetime\(2026, 11, 23, 12, 0\) has no time zone; add one"
     with pytest.raises(ValueError, match=message):
@@ -193,8 +193,8 @@ def test_a_naive_moment_is_refused(connected: bool | None) -> None:
         idle_for(session(), naive)
 
 
-def test_a_moment_whose_zone_has_no_offset_is_naive_too() -> None:
-    """A tzinfo that answers None names no moment."""
+def test_a_time_whose_zone_has_no_offset_is_naive_too() -> None:
+    """A tzinfo may return None as its offset."""
 
     class Nowhere(tzinfo):
         def utcoffset(self, dt: datetime | None, /) -> None:
@@ -214,7 +214,7 @@ def test_a_negative_timedelta_is_refused() -> None:
 
 @pytest.mark.parametrize("ago", [timedelta.max, timedelta(days=800_000)])
 def test_a_timedelta_before_the_calendar_began_is_refused_or_matches_nothing(ago: timedelta) -> None:
-    """Misuse is a ValueError; an OverflowError from inside would be neither documented nor caught."""
+    """The error is a ValueError, never an OverflowError."""
     try:
         found = is_idle_since(session(), ago)
     except ValueError as error:
@@ -235,7 +235,7 @@ def test_anything_else_is_a_type_error(since: Any) -> None:  # on purpose
 @brief
 @given(timestamps, moments)
 def test_idle_for_is_the_time_since_the_last_activity(last: datetime, now: datetime) -> None:
-    """Never negative: an activity in the future, by a clock's skew, counts as just now."""
+    """Never negative: an activity in the future, because clocks differ, counts as zero."""
     assert idle_for(session(last=last), now) == max(now - last, timedelta(0))
 
 
@@ -252,7 +252,7 @@ def test_idle_for_counts_to_the_present_by_default() -> None:
 @brief
 @given(timestamps, timestamps)
 def test_idle_for_and_idle_since_agree(last: datetime, now: datetime) -> None:
-    """A kernel is idle since the moment that lies its idle time before now."""
+    """A kernel is idle since now minus its idle time."""
     idle = idle_for(session(last=last), now)
 
     assert idle is not None

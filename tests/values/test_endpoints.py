@@ -1,4 +1,4 @@
-"""The URL of the service follows from endpoint, region and OCID in that order; what cannot be one is refused."""
+"""The URL of the service comes from endpoint, region and OCID, in that order; invalid values are refused."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class TestPrecedence:
 
 
 class TestUnknownRegion:
-    def test_it_is_taken_to_lie_in_the_realm_of_the_ocid(self) -> None:
+    def test_a_region_that_is_not_in_the_table_gets_the_realm_of_the_ocid(self) -> None:
         url = base_url("ocid1.aidataplatform.oc19.eu-madrid-9.aaaa")
 
         assert url == "https://aidp.eu-madrid-9.oci.oraclecloud.eu"
@@ -104,7 +104,7 @@ class TestUnknownRegion:
         ],
         ids=["unknown realm", "unknown code"],
     )
-    def test_without_a_domain_the_way_out_is_named(self, platform_id: str, region: str, realm: str) -> None:
+    def test_without_a_domain_the_error_names_the_remedy(self, platform_id: str, region: str, realm: str) -> None:
         with pytest.raises(ConfigError) as caught:
             base_url(platform_id)
 
@@ -112,7 +112,7 @@ class TestUnknownRegion:
             f"region {region!r} of realm {realm!r} is not known; describe it in OCI_REGION_METADATA, or pass endpoint="
         )
 
-    def test_no_region_at_all_names_the_ways_out(self) -> None:
+    def test_without_any_region_the_error_names_the_remedies(self) -> None:
         with pytest.raises(ConfigError) as caught:
             base_url(NOWHERE)
 
@@ -130,7 +130,7 @@ def test_a_region_with_odd_characters_is_refused(region: str) -> None:
         check_region(region)
 
 
-def test_a_region_in_odd_case_is_lowered() -> None:
+def test_a_region_is_converted_to_lower_case() -> None:
     assert check_region(" US-Ashburn-1 ") == "us-ashburn-1"
 
 
@@ -242,7 +242,7 @@ def test_an_endpoint_is_returned_as_it_is_signed_and_sent(endpoint: str, expecte
         ("https://u:canary@h:port", "must not contain a user name or password"),
     ],
 )
-def test_what_is_not_a_plain_url_of_a_host_is_refused(endpoint: str, problem: str) -> None:
+def test_an_endpoint_that_is_not_the_url_of_a_host_is_refused(endpoint: str, problem: str) -> None:
     with pytest.raises(ValueError) as caught:
         check_endpoint(endpoint)
 
@@ -258,9 +258,7 @@ hosts = st.one_of(
 
 
 @given(host=hosts, port=st.one_of(st.none(), st.integers(1, 65535)), path=st.from_regex(r"(/[\w.~%]{0,4}){0,3}"))
-def test_an_accepted_endpoint_is_what_goes_over_the_wire_and_is_accepted_unchanged(
-    host: str, port: int | None, path: str
-) -> None:
+def test_an_accepted_endpoint_is_sent_unchanged_and_accepted_again(host: str, port: int | None, path: str) -> None:
     try:
         endpoint = check_endpoint(f"https://{host}{'' if port is None else f':{port}'}{path}")
     except ValueError:
@@ -272,7 +270,7 @@ def test_an_accepted_endpoint_is_what_goes_over_the_wire_and_is_accepted_unchang
 
 
 @given(text=st.text())
-def test_no_text_but_a_url_is_accepted_as_an_endpoint(text: str) -> None:
+def test_only_a_url_is_accepted_as_an_endpoint(text: str) -> None:
     with pytest.raises(ValueError, match=r"^endpoint "):
         check_endpoint(f"https://{text}?")
 

@@ -1,4 +1,4 @@
-"""Errors are data: the tree is the documented one, attributes survive a pickle, and every text says where and what."""
+"""Errors have the documented classes, attributes that survive a pickle, and a text that says where and what."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ def filled(cls: type[AidpError], key: str = "analytics") -> AidpError:
     return error
 
 
-def test_the_tree_is_exactly_the_documented_one() -> None:
-    """Each class has the one documented parent, and the module defines no class beside them."""
+def test_the_classes_are_exactly_the_documented_ones() -> None:
+    """Each class has its documented parent, and the module defines no other class."""
     defined = {value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, AidpError)} | {
         FanOutError
     }
@@ -95,7 +95,7 @@ def test_the_tree_is_exactly_the_documented_one() -> None:
 
 @pytest.mark.parametrize("cls", TREE, ids=lambda cls: cls.__name__)
 def test_every_class_is_public(cls: type[AidpError]) -> None:
-    """What may be raised can be imported from the package itself."""
+    """Every error that may be raised can be imported from the package."""
     assert getattr(aidp_sessions, cls.__name__) is cls
     assert cls.__name__ in aidp_sessions.__all__
 
@@ -112,7 +112,7 @@ def test_four_statuses_have_a_class_of_their_own() -> None:
 
 @pytest.mark.parametrize("cls", LEAVES, ids=lambda cls: cls.__name__)
 def test_a_new_error_has_every_attribute(cls: type[AidpError]) -> None:
-    """Code that reports errors needs no hasattr: what does not apply is empty."""
+    """Attributes that do not apply are empty."""
     error = cls("why")
 
     assert {name: getattr(error, name) for name in DEFAULTS} == DEFAULTS
@@ -121,7 +121,7 @@ def test_a_new_error_has_every_attribute(cls: type[AidpError]) -> None:
 
 
 def test_a_new_fan_out_error_has_every_attribute() -> None:
-    """The group answers the same questions as its members."""
+    """The group has the same attributes as its members."""
     error = FanOutError("why", [NotFoundError("a")])
 
     assert {name: getattr(error, name) for name in DEFAULTS} == DEFAULTS
@@ -131,7 +131,7 @@ def test_a_new_fan_out_error_has_every_attribute() -> None:
 @pytest.mark.parametrize("cls", LEAVES, ids=lambda cls: cls.__name__)
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
 def test_a_pickled_error_comes_back_whole(cls: type[AidpError], protocol: int) -> None:
-    """A worker process can send any error home: class, message, text and every attribute."""
+    """Class, message, text and every attribute survive."""
     error = filled(cls)
     back = pickle.loads(pickle.dumps(error, protocol))  # noqa: S301  # our own
 
@@ -149,7 +149,7 @@ def test_a_copied_error_comes_back_whole(cls: type[AidpError]) -> None:
 
 
 def test_a_pickled_fan_out_error_keeps_its_members_and_sessions() -> None:
-    """The group, each member with its attributes, and the gathered sessions survive."""
+    """The group, the attributes of each member, and the collected sessions survive."""
     error = FanOutError.of([filled(NotFoundError, "a"), filled(ResponseDecodeError, "b")])
     error.sessions = (SESSION,)
     back = pickle.loads(pickle.dumps(error))  # noqa: S301  # our own
@@ -166,7 +166,7 @@ def test_except_star_splits_a_fan_out_error_by_class() -> None:
     missing, throttled, broken = filled(NotFoundError, "a"), filled(TooManyRequestsError, "b"), ConfigError("c")
     caught: dict[str, object] = {}
 
-    with pytest.raises(FanOutError) as rest:  # what is left is raised by the handlers
+    with pytest.raises(FanOutError) as rest:  # the handlers raise the rest
         try:
             raise FanOutError.of([missing, throttled, broken])
         except* NotFoundError as group:
@@ -178,8 +178,8 @@ def test_except_star_splits_a_fan_out_error_by_class() -> None:
     assert rest.value.exceptions == (broken,)
 
 
-def test_the_parts_of_a_split_fan_out_error_keep_the_gathered_sessions() -> None:
-    """Whoever handles one class of failure with except* still gets what the healthy workspaces delivered."""
+def test_the_parts_of_a_split_fan_out_error_keep_the_collected_sessions() -> None:
+    """Code that handles one class of failure with except* still gets the sessions of the healthy workspaces."""
     error = FanOutError.of([filled(NotFoundError, "a"), filled(TooManyRequestsError, "b")])
     error.sessions = (SESSION,)
     matched, rest = error.split(NotFoundError)
@@ -212,20 +212,20 @@ def test_a_fan_out_error_names_the_first_five_workspaces(keys: list[str], messag
 
 
 def test_a_fan_out_error_needs_a_failure() -> None:
-    """A group of nothing is a mistake of the code that makes it."""
+    """An empty group is a ValueError."""
     with pytest.raises(ValueError, match="empty"):
         FanOutError.of([])
 
 
 def test_the_text_tells_operation_workspace_status_code_message_and_ids() -> None:
-    """One line has all that a support case asks for."""
+    """One line has everything that a support case needs."""
     assert str(filled(NotFoundError)) == (
         "list_sessions of workspace 'analytics': 418 Teapot: went wrong (opc-request-id ID-2, 2 attempts)"
     )
 
 
 def test_the_text_of_a_decode_error_ends_with_the_path() -> None:
-    """The place in the document stands beside the reason."""
+    """The text has the reason and the place in the document."""
     error = ResponseDecodeError("expected a string, not null", "$.items[0].kernel.name")
     error.operation = "list_sessions"
 
@@ -265,7 +265,7 @@ def test_a_failed_answer_keeps_its_headers_in_lower_case_without_credentials() -
 
 
 def test_annotate_prefers_the_id_of_the_service() -> None:
-    """The id to quote is the service's own; the ids we sent stand beside it."""
+    """`opc_request_id` is the service's own; `request_ids` are those that we sent."""
     error = NotFoundError("gone")
     error.headers = {"opc-request-id": "THEIRS"}
     attach_call(error, "list_sessions", "a", ["OURS", "OURS-2"])
@@ -275,8 +275,8 @@ def test_annotate_prefers_the_id_of_the_service() -> None:
 
 
 @pytest.mark.parametrize(("sent", "quoted"), [(["OURS", "OURS-2"], "OURS-2"), ([], None)])
-def test_annotate_falls_back_to_the_id_we_sent_last(sent: list[str], quoted: str | None) -> None:
-    """Even a timeout has an id to look for, if a request went out at all."""
+def test_annotate_falls_back_to_the_last_id_that_was_sent(sent: list[str], quoted: str | None) -> None:
+    """So a timeout has an id too, if a request was sent."""
     error = RequestTimeoutError("silence")
     attach_call(error, "list_workspaces", None, sent)
 

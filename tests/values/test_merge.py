@@ -1,4 +1,4 @@
-"""The merge of many sources: bounds, order, failures and early exits, under schedules that hypothesis makes up."""
+"""Merging many sources: bounds, order, failures and early exits, under schedules that hypothesis generates."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class KeysFailedError(Exception):
 
 @attrs.frozen
 class Script:
-    """What a source does: before each item, how many loop turns it lets pass, and whether it pauses; then its end."""
+    """What a source does before each item: wait some iterations of the loop, and perhaps pause; then how it ends."""
 
     steps: list[tuple[int, bool]]
     fails: bool
@@ -38,7 +38,7 @@ class Script:
 
 @attrs.define
 class Record:
-    """What was seen to happen."""
+    """The events that were observed."""
 
     scripts: list[Script]
     started: Counter[int] = attrs.field(factory=Counter)
@@ -127,7 +127,7 @@ scripts = st.lists(
 def test_any_schedule_keeps_the_bounds_and_closes_what_it_opened(
     scripts: list[Script], limit: int, leave_after: int | None, keys_fail_at: int | None, consumer_waits: int
 ) -> None:
-    """Sources start once and close once, never more than limit run, nothing comes twice, and nothing is left over."""
+    """Sources start once and close once, at most *limit* run, nothing comes twice, and no task is left."""
     record = Record(scripts)
     seen: list[tuple[int, int]] = []
 
@@ -189,7 +189,7 @@ async def test_results_come_in_the_order_of_completion() -> None:
     assert seen == [2, 1, 0]
 
 
-async def test_endless_keys_are_taken_as_needed() -> None:
+async def test_endless_keys_are_read_as_needed() -> None:
     taken = []
 
     async def endless() -> AsyncGenerator[int]:
@@ -208,7 +208,7 @@ async def test_endless_keys_are_taken_as_needed() -> None:
     assert len(taken) <= 10 + 4 + 4 + 1
 
 
-async def test_what_was_started_is_delivered_before_the_failure_of_the_keys() -> None:
+async def test_sources_that_were_started_deliver_before_the_failure_of_the_keys_is_raised() -> None:
     async def keys() -> AsyncGenerator[int]:
         yield 1
         yield 2
@@ -226,8 +226,8 @@ async def test_what_was_started_is_delivered_before_the_failure_of_the_keys() ->
     assert seen == [1, 2]
 
 
-async def test_paused_sources_let_the_others_pass() -> None:
-    """With one slot, sources that pause for long come after those that do not."""
+async def test_a_paused_source_gives_its_slot_to_another() -> None:
+    """With one slot, sources that pause for a long time end after those that do not."""
     wakeup = asyncio.Event()
 
     async def sleep(_: float) -> None:
@@ -249,7 +249,7 @@ async def test_paused_sources_let_the_others_pass() -> None:
     assert seen == [*range(pausing, pausing + 5), *range(pausing)]
 
 
-async def test_no_key_is_taken_while_too_many_pause() -> None:
+async def test_no_key_is_read_while_too_many_sources_pause() -> None:
     taken = []
     wakeup = asyncio.Event()
 
@@ -272,11 +272,11 @@ async def test_no_key_is_taken_while_too_many_pause() -> None:
         wakeup.set()
         await first
 
-    # those who pause, those who found no more room to pause and kept their slots, and one key in the driver's hand
+    # the sources that pause, those that found no room to pause and kept their slots, and one key read ahead
     assert 2 * PARKED_PER_SLOT < most <= 2 * PARKED_PER_SLOT + 2 + 1
 
 
-async def test_cancelling_the_consumer_at_any_turn_leaves_nothing_behind() -> None:
+async def test_cancelling_the_consumer_in_any_iteration_leaves_nothing_behind() -> None:
     for turn in count():
         record = Record([Script([(1, True), (0, False)], fails=False) for _ in range(5)])
 
@@ -297,7 +297,7 @@ async def test_cancelling_the_consumer_at_any_turn_leaves_nothing_behind() -> No
             break
 
 
-async def test_no_more_tasks_live_than_sources_run_at_once() -> None:
+async def test_at_most_one_task_lives_per_running_source() -> None:
     most = 0
 
     async def source(key: int, slot: Slot[int]) -> None:
@@ -312,8 +312,8 @@ async def test_no_more_tasks_live_than_sources_run_at_once() -> None:
     assert most <= 4 + 1 + 1  # with the driver and the consumer
 
 
-async def test_a_pause_that_a_source_cuts_short_itself_leaves_the_bound_as_it_was() -> None:
-    """As a time limit inside the source does: the source goes on, and its slot is given back once."""
+async def test_a_source_that_cancels_its_own_pause_leaves_the_limit_unchanged() -> None:
+    """A time limit inside the source cancels its pause: the source continues, and releases its slot once."""
     running = most = 0
 
     async def sleep(_: float) -> None:
@@ -337,7 +337,7 @@ async def test_a_pause_that_a_source_cuts_short_itself_leaves_the_bound_as_it_wa
 
 
 async def test_a_slow_consumer_stops_the_sources() -> None:
-    """Beside the limit, one result for each source lies ready: what it waits to have taken before it goes on."""
+    """Up to *limit* results are buffered, and each source holds one more until there is room."""
     emitted = 0
 
     async def source(key: int, slot: Slot[int]) -> None:

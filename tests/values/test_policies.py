@@ -1,4 +1,4 @@
-"""Waits keep their bounds whatever the numbers; settings that cannot be meant are refused; few errors are retried."""
+"""Pauses stay within their bounds, invalid settings are refused, and only some errors are retried."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def untrusted() -> AidpError:
     return error
 
 
-def test_the_defaults_are_the_documented_ones() -> None:
-    """What a user gets without asking, whole."""
+def test_the_default_policies_are_the_documented_ones() -> None:
+    """Every field of every default policy."""
     assert attrs.asdict(Timeout()) == {"connect": 10.0, "read": 60.0, "total": 300.0}
     assert attrs.asdict(RetryPolicy()) == {
         "attempts": 6,
@@ -76,7 +76,7 @@ def test_policies_do_not_change() -> None:
 def test_a_pause_is_drawn_between_zero_and_a_bound_that_doubles_up_to_the_cap(
     base: float, cap: float, attempt: int, draw: float
 ) -> None:
-    """Full jitter: the draw times the bound, and never a number that overflows."""
+    """Full jitter: a random share of the bound, which never overflows."""
     policy = RetryPolicy(attempts=5000, base=base, cap=cap)
     delay = policy.delay(throttled(), attempt, lambda: draw)
     bound = min(cap, base * 2.0 ** min(attempt - 1, 500))
@@ -87,7 +87,7 @@ def test_a_pause_is_drawn_between_zero_and_a_bound_that_doubles_up_to_the_cap(
 
 
 def test_the_bounds_of_the_default_pauses() -> None:
-    """Half a second, doubled each time: 15.5 s in all with the least lucky draws."""
+    """Half a second, doubled each time: at most 15.5 s in all."""
     policy = RetryPolicy()
     longest = [policy.delay(throttled(), attempt, lambda: 1.0) for attempt in range(1, 6)]
     shortest = [policy.delay(throttled(), attempt, lambda: 0.0) for attempt in range(1, 6)]
@@ -101,7 +101,7 @@ def test_the_bounds_of_the_default_pauses() -> None:
     seconds, st.builds(RetryPolicy, attempts=st.just(200), base=seconds, cap=seconds, retry_after_cap=seconds), draws
 )
 def test_retry_after_is_a_floor_with_the_jitter_on_top(asked: float, policy: RetryPolicy, draw: float) -> None:
-    """Never earlier than the service asked; beyond the limit, not at all."""
+    """The pause is never shorter than the service asked for; beyond the limit there is no retry."""
     delay = policy.delay(throttled(asked), 3, lambda: draw)
     jitter = policy.delay(throttled(), 3, lambda: draw)
 
@@ -110,7 +110,7 @@ def test_retry_after_is_a_floor_with_the_jitter_on_top(asked: float, policy: Ret
 
 
 def test_the_limit_of_retry_after_is_inclusive() -> None:
-    """Exactly the limit is waited for, the next number is not."""
+    """A Retry-After of exactly the limit is waited for, a longer one is not."""
     policy = RetryPolicy(base=0.0, retry_after_cap=60.0)
 
     assert policy.delay(throttled(60.0), 1, lambda: 0.9) == 60.0
@@ -122,14 +122,14 @@ def test_the_limit_of_retry_after_is_inclusive() -> None:
 @brief
 @given(st.integers(1, 50), st.integers(1, 100))
 def test_there_are_as_many_attempts_as_asked_for(attempts: int, attempt: int) -> None:
-    """After attempt number N of N there is no other."""
+    """No attempt follows attempt N of N."""
     delay = RetryPolicy(attempts=attempts).delay(throttled(), attempt, lambda: 0.0)
 
     assert delay == (0.0 if attempt < attempts else None)
 
 
-def test_none_never_tries_again() -> None:
-    """Not even when the service says when."""
+def test_the_policy_none_never_retries() -> None:
+    """Not even with a Retry-After."""
     assert RetryPolicy.none().delay(throttled(0.0), 1, lambda: 0.0) is None
 
 
@@ -170,14 +170,14 @@ def test_none_never_tries_again() -> None:
     ],
     ids=lambda value: f"{type(value).__name__} {value.status} {value.code}" if isinstance(value, AidpError) else None,
 )
-def test_only_what_may_pass_is_tried_again(error: AidpError, again: bool) -> None:
+def test_only_transient_failures_are_retried(error: AidpError, again: bool) -> None:
     """Broken connections, timeouts, throttling, failures of the service and two kinds of conflict; nothing else."""
     assert RetryPolicy().applies_to(error) is again
     assert (RetryPolicy().delay(error, 1, lambda: 0.0) is not None) is again
 
 
-def test_the_statuses_to_try_again_can_be_chosen() -> None:
-    """The set replaces the default one; conflicts that pass are tried anyway."""
+def test_the_statuses_to_retry_can_be_chosen() -> None:
+    """The set replaces the default one; transient conflicts are retried with any set."""
     options: dict[str, Any] = {"statuses": [404]}
     policy = RetryPolicy(**options)
 
@@ -239,9 +239,7 @@ def test_a_timeout_can_be_switched_off_or_set(name: str) -> None:
         (True, TypeError, "must be a number of seconds, not True"),
     ],
 )
-def test_a_timeout_that_cannot_be_meant_is_refused(
-    name: str, value: object, kind: type[Exception], message: str
-) -> None:
+def test_an_invalid_timeout_is_refused(name: str, value: object, kind: type[Exception], message: str) -> None:
     """Zero is ambiguous, since some libraries read it as "for ever"."""
     options: dict[str, Any] = {name: value}
     with pytest.raises(kind) as caught:

@@ -1,4 +1,4 @@
-"""Answers are at hand as they came, with results and with errors, but for credentials."""
+"""Results and errors keep the answers as they came, without credentials."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aidp_sessions.testing import Fault, LocalService
 from ..transport.test_events import FAST
 
 
-async def test_a_listing_keeps_its_answers_if_told_to() -> None:
+async def test_a_listing_keeps_its_answers_if_asked_to() -> None:
     async with LocalService(session_page_size=1) as service:
         service.add_workspace("a", [{"id": "1"}, {"id": "2"}])
         service.fail("a", Fault(status=503))
@@ -85,16 +85,16 @@ class TestResponse:
         )
         assert (list(headers), len(headers), headers.get("x", "-")) == (["etag"], 1, "-")
 
-    def test_nothing_of_it_can_be_changed(self) -> None:
+    def test_it_cannot_be_changed(self) -> None:
         with pytest.raises(TypeError):
             self.RESPONSE.headers["etag"] = "x"  # type: ignore[index]  # on purpose
         with pytest.raises(attrs.exceptions.FrozenInstanceError):
             self.RESPONSE.status = 1  # type: ignore[misc]  # on purpose
 
-    def test_it_shows_neither_values_nor_body(self) -> None:
+    def test_its_repr_shows_neither_header_values_nor_body(self) -> None:
         assert repr(self.RESPONSE) == "Response(status=200, headers=<headers etag>)"
 
-    def test_it_pickles_and_compares(self) -> None:
+    def test_it_can_be_pickled_and_compared(self) -> None:
         copy = pickle.loads(pickle.dumps(self.RESPONSE))  # noqa: S301  # our own
 
         assert copy == self.RESPONSE
