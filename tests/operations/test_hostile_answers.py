@@ -1,4 +1,4 @@
-"""Answers that no honest service gives: each is a correct result or a typed error with its evidence, at once."""
+"""Unusual, wrong and broken answers: each is a correct result or an error of its class, with its evidence."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def chunked(*chunks: bytes, end: bytes = b"0\r\n\r\n", **headers: str) -> bytes:
 
 
 def since_aiohttp_3_14(cases: dict[str, Step | bytes]) -> dict[str, Step | bytes]:
-    """Leave out what aiohttp 3.13 reads in another way, with a typed error or a result as well."""
+    """Omit cases that aiohttp 3.13 reads in another way, also as a result or a typed error."""
     return cases if tuple(map(int, aiohttp.__version__.split(".")[:2])) >= (3, 14) else {}
 
 
@@ -98,7 +98,7 @@ FINE: Final[dict[str, Step | bytes]] = {
 
 
 @pytest.mark.parametrize("step", FINE.values(), ids=FINE.keys())
-async def test_what_is_odd_but_plain_is_a_result(step: Step | bytes) -> None:
+async def test_an_unusual_but_valid_answer_is_a_result(step: Step | bytes) -> None:
     async with RawServer(step) as server, server.client(retry=ONCE) as client:
         collection = await client.list_sessions("k")
 
@@ -152,10 +152,10 @@ UNDECODABLE: Final[dict[str, tuple[bytes, str, str]]] = {
 
 
 @pytest.mark.parametrize(("body", "path", "says"), UNDECODABLE.values(), ids=UNDECODABLE.keys())
-async def test_a_body_that_is_not_the_documented_one_is_a_decode_error_with_place_and_evidence(
+async def test_an_undocumented_body_is_a_decode_error_with_its_path_and_evidence(
     body: bytes, path: str, says: str
 ) -> None:
-    """Sent once: what cannot be read now cannot be read the next time either."""
+    """The request is sent once: a retry would not help."""
     async with RawServer(named(body)) as server, server.client() as client:
         with pytest.raises(ResponseDecodeError) as caught:
             await client.list_sessions("k", opc_request_id="ours")
@@ -168,7 +168,7 @@ async def test_a_body_that_is_not_the_documented_one_is_a_decode_error_with_plac
 
 
 @pytest.mark.parametrize("number", [2**31, 2**64, 10**400 - 1], ids=["32 bits", "64 bits", "400 digits"])
-async def test_a_whole_number_is_itself_however_large(number: int) -> None:
+async def test_a_whole_number_of_any_size_is_decoded_exactly(number: int) -> None:
     async with RawServer(named(kernel(b"%d" % number))) as server, server.client() as client:
         (session,) = await client.list_sessions("k")
 
@@ -183,20 +183,20 @@ DUPLICATES: Final[dict[str, tuple[bytes, tuple[str, ...]]]] = {
 
 
 @pytest.mark.parametrize(("body", "ids"), DUPLICATES.values(), ids=DUPLICATES.keys())
-async def test_of_a_name_that_comes_twice_the_last_counts(body: bytes, ids: tuple[str, ...]) -> None:
-    """As in every JSON decoder that does not refuse them (RFC 8259, Objects)."""
+async def test_the_last_of_two_equal_names_counts(body: bytes, ids: tuple[str, ...]) -> None:
+    """Most JSON decoders behave like this (RFC 8259, Objects)."""
     async with RawServer(named(body)) as server, server.client() as client:
         assert tuple(session.id for session in await client.list_sessions("k")) == ids
 
 
 REFUSED: Final[dict[str, tuple[bytes, type[AidpError], int, str]]] = {
     "205": (named(b"", 205), ResponseDecodeError, 205, "''"),
-    "a status nobody knows": (named(b"", 999), ServiceError, 999, "the body is empty"),
+    "an unknown status": (named(b"", 999), ServiceError, 999, "the body is empty"),
 }
 
 
 @pytest.mark.parametrize(("reply", "kind", "status", "says"), REFUSED.values(), ids=REFUSED.keys())
-async def test_a_status_that_was_not_asked_for_is_an_error_with_its_evidence(
+async def test_an_undocumented_status_is_an_error_with_its_evidence(
     reply: bytes, kind: type[AidpError], status: int, says: str
 ) -> None:
     async with RawServer(reply) as server, server.client(retry=ONCE) as client:
@@ -245,7 +245,7 @@ BROKEN: Final[dict[str, Step | bytes]] = {
 
 @pytest.mark.parametrize("step", BROKEN.values(), ids=BROKEN.keys())
 async def test_a_broken_message_is_a_failed_connection(step: Step | bytes) -> None:
-    """With the id that we sent, for there is no other, and in one short line."""
+    """The error has the id that we sent, and one short line of text."""
     async with RawServer(step) as server, server.client(retry=ONCE) as client:
         with pytest.raises(AidpError) as caught:
             await client.list_sessions("k", opc_request_id="ours")
@@ -279,7 +279,7 @@ async def test_no_error_of_a_call_holds_the_signature_or_an_exception_of_aiohttp
 
 @pytest.mark.parametrize("status", ["101 Switching Protocols", "100 Continue", "199 Whatever"])
 async def test_an_interim_answer_and_then_nothing_is_an_error_within_the_limits(status: str) -> None:
-    """Of the whole call, for aiohttp stops its clock for silence at the first interim answer."""
+    """The limit of the whole call, because aiohttp stops the read timeout at the first interim answer."""
     timeout = Timeout(connect=5.0, read=0.05, total=0.1)
     async with RawServer(raw("upgrade: x", "connection: upgrade", status=status)) as server:
         async with server.client(retry=ONCE, timeout=timeout) as client:
@@ -287,7 +287,7 @@ async def test_an_interim_answer_and_then_nothing_is_an_error_within_the_limits(
                 await client.list_sessions("k")
 
 
-async def test_hints_for_ever_are_bounded_by_the_total_of_the_call() -> None:
+async def test_endless_interim_answers_end_with_the_total_of_the_call() -> None:
     def hint(transport: asyncio.Transport) -> None:
         if not transport.is_closing():
             transport.write(b"HTTP/1.1 103 Early Hints\r\n\r\n")
@@ -301,8 +301,8 @@ async def test_hints_for_ever_are_bounded_by_the_total_of_the_call() -> None:
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-async def test_a_bomb_goes_off_at_the_limit(layers: int) -> None:
-    """Compressed once or twice: counted as it is unpacked, and never unpacked whole."""
+async def test_a_compressed_body_is_limited_by_its_decompressed_size(layers: int) -> None:
+    """Compressed once or twice, it is counted while it is decompressed, and never decompressed whole."""
     bomb = bytes(50_000_000)
     for _ in range(layers):
         bomb = gzip.compress(bomb, 1)
@@ -316,15 +316,15 @@ async def test_a_bomb_goes_off_at_the_limit(layers: int) -> None:
     assert "max_response_bytes=100000" in caught.value.message or layers == 2
 
 
-async def test_what_is_left_on_a_kept_connection_is_not_taken_for_the_next_answer() -> None:
-    """A second answer that nobody asked for could be another caller's sessions."""
+async def test_data_behind_an_answer_is_not_taken_for_the_next_answer() -> None:
+    """An unrequested second answer could hold another caller's sessions."""
     foreign = named(b'{"items": [{"id": "foreign"}]}')
     async with RawServer(named(ONE) + foreign, named(ONE)) as server, server.client(retry=ONCE) as client:
         for _ in range(3):
             assert [session.id for session in await client.list_sessions("k")] == ["s1"]
 
 
-async def test_a_late_second_answer_is_not_taken_for_the_next_one_either() -> None:
+async def test_an_unrequested_late_answer_is_not_taken_for_the_next_one() -> None:
     foreign = named(b'{"items": [{"id": "foreign"}]}')
     async with RawServer(named(ONE)) as server, server.client(retry=ONCE) as client:
         await client.list_sessions("k")
@@ -334,7 +334,7 @@ async def test_a_late_second_answer_is_not_taken_for_the_next_one_either() -> No
         assert [session.id for session in await client.list_sessions("k")] == ["s1"]
 
 
-async def test_a_token_of_the_next_page_that_leads_in_circles_ends() -> None:
+async def test_a_repeated_page_token_is_an_error() -> None:
     async with RawServer(named(ONE, opc_next_page="a"), named(ONE, opc_next_page="b"), send(b"")) as server:
         server._steps[2] = server._steps[0]
         async with server.client() as client:

@@ -1,4 +1,4 @@
-"""Requests are encoded beyond doubt; every answer, however odd, is a value or one named error. No loop, no socket."""
+"""Requests are encoded exactly, and every answer is a value or one error of its class; no loop, no socket."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_path_segment_decodes_to_what_it_was(value: str) -> None:
 
 @pytest.mark.parametrize("value", ["", " ", "\t", "\u3000", ".", "..", *(f"a{control}b" for control in CONTROLS)])
 def test_a_segment_that_would_change_the_path_is_refused(value: str) -> None:
-    """Blank, dotted and control-character keys never reach a URL; the error names argument, value and rule."""
+    """Blank keys, dots and control characters never reach a URL; the error names argument, value and rule."""
     with pytest.raises(ValueError) as caught:
         path_segment(value, "workspace_key")
 
@@ -104,13 +104,13 @@ def test_dots_and_spaces_inside_a_segment_are_data() -> None:
 
 @pytest.mark.parametrize("value", [None, 5, b"key", ["key"]])
 def test_a_segment_must_be_a_string(value: object) -> None:
-    """A number is not quietly turned into a key."""
+    """A number is not converted."""
     with pytest.raises(TypeError, match=f"^workspace_key must be a string, not {type(value).__name__}$"):
         path_segment(value, "workspace_key")
 
 
 def test_a_lone_surrogate_is_refused() -> None:
-    """Half a character cannot be sent as UTF-8."""
+    """It cannot be encoded as UTF-8."""
     with pytest.raises(ValueError, match=r"^workspace_key='\\ud800' contains a lone surrogate"):
         path_segment("\ud800", "workspace_key")
     with pytest.raises(ValueError, match=r"^path='\\udfff' contains a lone surrogate"):
@@ -120,7 +120,7 @@ def test_a_lone_surrogate_is_refused() -> None:
 @brief
 @given(st.dictionaries(st.sampled_from(["cluster_id", "path", "agentFlowKey"]), st.none() | text))
 def test_a_query_decodes_to_what_it_was(parameters: dict[str, str | None]) -> None:
-    """Given values survive in order, absent ones are left out, and no reserved character is left inside a value."""
+    """Values keep their order, absent ones are omitted, and no value contains a reserved character."""
     query = query_string(parameters)
     given_values = [(name, value) for name, value in parameters.items() if value is not None]
 
@@ -132,7 +132,7 @@ def test_a_query_decodes_to_what_it_was(parameters: dict[str, str | None]) -> No
 
 
 def test_a_space_is_never_a_plus() -> None:
-    """Space, plus, slash, comma and percent sign each have the one spelling that is signed and sent."""
+    """Space, plus, slash, comma and percent sign are always escaped in the same way."""
     assert query_string({"path": "a b+c/d,e%2F", "cluster_id": ""}) == "path=a%20b%2Bc%2Fd%2Ce%252F&cluster_id="
 
 
@@ -170,7 +170,7 @@ def test_a_page_token_is_added_to_equal_parameters() -> None:
     ],
 )
 def test_the_version_decides_the_name_of_the_collection(base: str, version: str, path: str) -> None:
-    """Before 20260430 a platform was a data lake; a base path that ends in the version is not given it twice."""
+    """Before 20260430 a platform was a data lake; a base path that ends in the version is not extended with it."""
     assert workspaces_path(base, version, OCID) == path
 
 
@@ -193,8 +193,8 @@ def test_a_valid_request_id_is_sent_as_it_is(value: str) -> None:
 
 @brief
 @given(st.text() | st.sampled_from(["", " ", "a b", "a/b", "a\n", "é", "٣", "a.b", "a,b"]))
-def test_a_request_id_is_valid_or_refused_by_name(value: str) -> None:
-    """Whatever holds another character, or none at all, is a ValueError that shows it."""
+def test_an_invalid_request_id_is_refused(value: str) -> None:
+    """An empty id or one with another character is a ValueError that shows it."""
     if value and all(character.isascii() and (character.isalnum() or character in "_-") for character in value):
         assert request_id(value) == value
         return
@@ -207,13 +207,13 @@ def test_a_request_id_is_valid_or_refused_by_name(value: str) -> None:
 
 
 def test_a_request_id_must_be_a_string() -> None:
-    """None of the UUID types is converted behind the caller's back."""
+    """Numbers are not converted."""
     with pytest.raises(TypeError, match=r"^opc_request_id must be a string, not int$"):
         request_id(5)
 
 
-def test_a_page_of_sessions_has_everything_the_answer_said() -> None:
-    """Headers are found regardless of case; what is absent is None."""
+def test_a_page_of_sessions_has_all_fields_of_the_answer() -> None:
+    """Headers are found regardless of case; absent ones are None."""
     body = b'{"items": [{"id": "s"}], "total": 1}'
     session = SessionSummary(id="s", workspace_key="w")
 
@@ -233,8 +233,8 @@ def test_a_page_of_workspaces_is_never_a_bare_array() -> None:
         decode_workspaces(answer(200, b"[]"))
 
 
-def test_a_page_token_passes_once() -> None:
-    """A token that comes again would lead in circles: it is a decode error, however many lie between."""
+def test_a_page_token_is_accepted_once() -> None:
+    """A repeated token would mean endless pages: it is a decode error, even after others."""
     seen: set[str] = set()
 
     assert [next_page_token(token, seen) for token in ("a", "b", None, "c")] == ["a", "b", None, "c"]
@@ -244,7 +244,7 @@ def test_a_page_token_passes_once() -> None:
 
 
 def test_only_a_200_is_no_failure() -> None:
-    """Whatever its body holds: decoding is a second step."""
+    """Whatever its body; it is decoded later."""
     assert error_for(answer(200, b"<html>"), now=NOW) is None
 
 
@@ -260,7 +260,7 @@ def test_another_success_is_a_decode_error(status: int) -> None:
 
 @pytest.mark.parametrize("status", range(400, 600))
 def test_every_error_status_has_its_class(status: int) -> None:
-    """401, 404, 429 and 500 have one of their own, all others are ServiceError itself; the words are the service's."""
+    """401, 404, 429 and 500 have their own, all others are ServiceError; the message is the service's."""
     error = refused(answer(status, error_body("SomeCode", "Some words."), Date=formatdate(NOW, usegmt=True)))
 
     assert type(error) is SERVICE_ERRORS.get(status, ServiceError)
@@ -285,7 +285,7 @@ def test_every_error_status_has_its_class(status: int) -> None:
 )
 @pytest.mark.parametrize("status", [401, 404, 429, 500, 502])
 def test_an_undocumented_error_body_is_quoted_not_decoded(status: int, body: bytes, message: str) -> None:
-    """The status still decides the class; there is no code to be had."""
+    """The class follows from the status; the code is None."""
     error = refused(answer(status, body))
 
     assert type(error) is SERVICE_ERRORS.get(status, ServiceError)
@@ -304,7 +304,7 @@ def test_an_undocumented_error_body_is_quoted_not_decoded(status: int, body: byt
     ],
 )
 def test_a_redirect_is_an_error_that_names_its_host(status: int, location: str, place: str) -> None:
-    """It is never followed: the signature would not hold there."""
+    """It is not followed, because the signature is valid for one host only."""
     error = refused(answer(status, b"moved", Location=location))
 
     assert (type(error), error.status, error.code) == (ServiceError, status, None)
@@ -314,16 +314,16 @@ def test_a_redirect_is_an_error_that_names_its_host(status: int, location: str, 
 
 
 @pytest.mark.parametrize("status", [300, 301, 304, 305, 399])
-def test_a_redirect_without_a_place_is_the_service_error(status: int) -> None:
-    """No Location and no body leave the status, which is enough to name the class."""
+def test_a_redirect_without_a_location_is_a_service_error(status: int) -> None:
+    """Location and body may be absent."""
     error = refused(answer(status))
 
     assert (type(error), error.status, error.code, error.headers) == (ServiceError, status, None, {})
 
 
 @pytest.mark.parametrize("location", ["http://[", "http://[::1", "https://[x]/", "http://\u2100.example/"])
-def test_a_redirect_to_nonsense_is_still_the_service_error(location: str) -> None:
-    """A malformed Location is the server's mistake, never a ValueError of the caller's."""
+def test_a_redirect_with_a_malformed_location_is_a_service_error(location: str) -> None:
+    """It is never a ValueError."""
     assert type(refused(answer(302, Location=location))) is ServiceError
 
 
@@ -350,26 +350,25 @@ def test_a_redirect_to_nonsense_is_still_the_service_error(location: str) -> Non
     ],
 )
 def test_retry_after_in_seconds(value: str, seconds: float | None) -> None:
-    """Plain decimal seconds, or nothing at all."""
+    """Anything but decimal seconds is ignored."""
     assert retry_after({"retry-after": value}, NOW) == seconds
 
 
 def test_no_retry_after_is_none() -> None:
-    """Silence is not zero."""
     assert retry_after({}, NOW) is None
 
 
 @brief
 @given(st.integers(0, 4_000_000_000), st.integers(-100_000, 100_000))
 def test_a_retry_after_date_counts_from_the_date_of_the_answer(sent: int, wait: int) -> None:
-    """Our own clock, which may be wrong, does not enter; a date that has passed is zero seconds."""
+    """Our own clock, which may be wrong, does not matter; a past date is zero seconds."""
     headers = {"date": formatdate(sent, usegmt=True), "retry-after": formatdate(sent + wait, usegmt=True)}
 
     assert retry_after(headers, NOW) == max(0.0, wait)
 
 
-def test_a_retry_after_date_counts_from_our_clock_without_a_better_one() -> None:
-    """An answer without a Date, or with one that is none, leaves only our own."""
+def test_a_retry_after_date_counts_from_our_clock_if_the_answer_has_no_date() -> None:
+    """An unreadable Date counts as absent."""
     headers = {"retry-after": formatdate(NOW + 30, usegmt=True)}
 
     assert retry_after(headers, NOW) == 30.0
@@ -381,8 +380,8 @@ def test_a_retry_after_date_counts_from_our_clock_without_a_better_one() -> None
 @given(st.text() | st.from_regex(r"[0-9]+(\.[0-9]*)?") | http_dates, st.text() | http_dates, st.floats(0, 1e10))
 @example("9" * 400, "", 0.0)
 @example("Wed, 3 Apr 2002 12.34.56.78+0800", " ", 0.0)
-def test_a_wait_is_never_negative_nor_nan(value: str, date: str, now: float) -> None:
-    """Whatever the two headers hold: a number of seconds from zero up, or None."""
+def test_retry_after_is_never_negative_nor_nan(value: str, date: str, now: float) -> None:
+    """With any text in the two headers it is a number of seconds from zero, or None."""
     seconds = retry_after({"retry-after": value, "date": date}, now)
 
     assert seconds is None or seconds >= 0.0
@@ -435,8 +434,8 @@ def test_the_words_of_the_service_stay_on_one_line_and_steer_no_terminal(sent: s
         (86_400, "; this machine's clock is 86400 s behind the service's"),
     ],
 )
-def test_a_401_says_when_the_clocks_disagree(ahead: int, said: str) -> None:
-    """Beyond the five minutes that a signature may be off, the likely cause stands in the message."""
+def test_a_401_mentions_a_difference_of_the_clocks(ahead: int, said: str) -> None:
+    """A difference of more than five minutes, the limit for signatures, is in the message."""
     date = formatdate(NOW + ahead, usegmt=True)
     error = refused(answer(401, error_body("NotAuthenticated", "No."), Date=date))
 
@@ -445,8 +444,7 @@ def test_a_401_says_when_the_clocks_disagree(ahead: int, said: str) -> None:
     assert refused(answer(404, error_body("NotFound", "No."), Date=date)).message == "No."
 
 
-def test_a_401_without_a_date_blames_no_clock() -> None:
-    """No Date, no statement about clocks."""
+def test_a_401_without_a_date_does_not_mention_clocks() -> None:
     assert refused(answer(401, error_body("NotAuthenticated", "No."))).message == "No."
     assert clock_skew({}, NOW) is None
     assert clock_skew({"date": "today"}, NOW) is None
