@@ -1,1 +1,1 @@
-"""Real TCP that breaks on purpose: a proxy in front of a service, the faults it plays, and what each one leads to."""
+"""A proxy that breaks real TCP connections in many ways, and the outcome of each fault."""

@@ -1,4 +1,4 @@
-"""The faults by name, and plans that hand them out. Nothing here touches a socket."""
+"""The faults by name, and plans that choose the next one."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def _in_pieces(wire: Wire) -> None:
 
 
 def refusal(status: int, code: str = "Code", **headers: str) -> Fault:
-    """An error in the service's shape, with the date and request id of the answer that was due."""
+    """An error as the service sends it, with the date and request id of the original answer."""
 
     def change(wire: Wire) -> bytes:
         kept = [line for line in wire.head.split(b"\r\n") if line.lower().startswith((b"date:", b"opc-request-id:"))]
@@ -114,11 +114,11 @@ PASSING: Final = [
     *(refusal(409, code) for code in ("IncorrectState", "LockConflict")),
     *(refusal(status) for status in (429, 500, 502, 503, 504)),
 ]
-"""Those after which the same request may well succeed, and which cost no time: what a long run is mixed of."""
+"""The faults that a retry can repair and that cost no time; long runs use a mixture of them."""
 
 
 def first(fault: Fault, times: float) -> Callable[[bytes], Fault | None]:
-    """A plan: *fault* for the first so many requests (or connections, if it greets), then nothing."""
+    """A plan: *fault* for the first *times* requests (connections, if it greets), then none."""
     met = 0
 
     def plan(request: bytes) -> Fault | None:
@@ -144,7 +144,7 @@ class Seeded:
         self._random = Random(self.seed)  # noqa: S311  # chance, not secrecy
 
     def __call__(self, request: bytes) -> Fault | None:
-        """For a new connection (no *request*) nothing is drawn: faults that greet are met by the request instead."""
+        """Without *request*, for a new connection, there is none; faults that greet are played at a request."""
         if not request or self._random.random() >= self.rate:
             return None
         return self._random.choice(self.faults)

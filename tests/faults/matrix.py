@@ -1,4 +1,4 @@
-"""Which fault leads to what: runs each one against a real client. `python -m tests.faults.matrix` writes the table."""
+"""Runs each fault against a real client; `python -m tests.faults.matrix` writes the table of outcomes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A proxy that passes requests on and breaks the answers, byte for byte as told. It never decides what to break."""
+"""A proxy that forwards requests and breaks the answers; a plan decides which and how."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SETTLE_S: Final = 0.005
 
 @attrs.define
 class Wire:
-    """The answer that is due, and the connection to the caller that waits for it."""
+    """The service's answer, and the connection to the client that waits for it."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -42,7 +42,7 @@ class Wire:
             await asyncio.sleep(0)
 
     async def reset(self) -> None:
-        """Break the connection with a TCP reset, once the caller has had time to read what was sent."""
+        """Break the connection with a TCP reset, after the client has had time to read what was sent."""
         await asyncio.sleep(_SETTLE_S)
         self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
         self.writer.transport.abort()
@@ -51,12 +51,12 @@ class Wire:
         self.writer.close()
 
     async def half_close(self) -> None:
-        """Say nothing more, but go on listening until the caller leaves."""
+        """Close the sending side, and read until the client closes."""
         self.writer.write_eof()
         await self.stall()
 
     async def stall(self) -> None:
-        """Hold the connection, silently, until the caller leaves."""
+        """Send nothing, and read until the client closes."""
         while await self.reader.read(65_536):
             pass
 
@@ -66,7 +66,7 @@ Play = Callable[[Wire], Awaitable[None]]
 
 @attrs.frozen
 class Fault:
-    """Something that goes wrong: *play* sends what is sent in place of the answer.
+    """A fault: *play* sends something in place of the answer.
 
     Attributes:
         greets: play it when a connection is made, before any request.
@@ -80,7 +80,7 @@ class Fault:
 
 
 class FaultProxy:
-    """Listens on loopback; *plan* is asked for each request (its head is given) which fault it meets, if any."""
+    """Listens on loopback; *plan* gets the head of each request, and returns a fault or None."""
 
     def __init__(self, port: int, plan: Callable[[bytes], Fault | None]) -> None:
         self.requests = 0
@@ -97,7 +97,7 @@ class FaultProxy:
 
     @property
     def connections(self) -> int:
-        """How many are open just now."""
+        """The number of open connections."""
         return len(self._tasks)
 
     async def __aenter__(self) -> Self:
@@ -115,7 +115,7 @@ class FaultProxy:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """Refuse connections from now on, and break those that are open."""
+        """Refuse new connections, and break the open ones."""
         if self._server is not None:
             self._server.close()
         for task in self._tasks:

@@ -1,4 +1,4 @@
-"""A long run through a proxy that breaks 8 % of all answers: is anything lost, doubled or left behind? At what cost?
+"""A long run through a proxy that breaks 8 % of all answers: is anything lost, repeated or left behind? At what cost?
 
     python -m tests.faults.soak [--quick]
 
@@ -39,7 +39,7 @@ SESSIONS: Final = 5
 CONCURRENCY: Final = 32
 READ_S: Final = 1.0
 LONG: Final = 50_000
-"""From so many answers on, the first tenth is more than warming up, so growth over it means something."""
+"""With this many answers, the first tenth is more than warming up, so growth of memory over it matters."""
 SILENT: Final = [fault for fault in ALL if fault.name in ("silence in the headers", "silence in the body")]
 STATM: Final = Path("/proc/self/statm")
 DESCRIPTORS: Final = Path("/proc/self/fd")
@@ -50,7 +50,7 @@ def expected(key: str) -> list[str]:
 
 
 async def serve(options: argparse.Namespace) -> None:
-    """Be the other process: print where everything is, then answer each line of input with the counts so far."""
+    """Run service and proxy: print their addresses, then answer each line of input with the counts so far."""
     async with LocalService(compress=False, record_limit=1) as service:
         for number in range(options.workspaces):
             key = f"w{number}"
@@ -69,7 +69,7 @@ def say(document: object) -> None:
 
 @attrs.frozen
 class Server:
-    """The other process, as seen from here."""
+    """The process that runs service and proxy."""
 
     process: asyncio.subprocess.Process
     url: str
@@ -124,7 +124,7 @@ class Memory:
 
 @attrs.define(kw_only=True)
 class Result:
-    """What a run of either client came to."""
+    """The figures of one client's run."""
 
     client: str
     needed: int
@@ -152,7 +152,7 @@ class Result:
 
 
 class Meter:
-    """Fills in what a run cost, from its beginning to its end."""
+    """Measures the cost of a run."""
 
     def __init__(self, there: Server, result: Result) -> None:
         self._there = there
@@ -186,7 +186,7 @@ async def ours(there: Server, keys: list[str], rounds: int) -> Result:
         timeout=Timeout(connect=10.0, read=READ_S, total=300.0),
     )
     async with client:
-        await client.sessions(keys, on_error="skip").collect()  # the first connections and imports are no growth
+        await client.sessions(keys, on_error="skip").collect()  # before measuring: the first connections and imports
         async with Meter(there, result):
             found = await one_stream(client, keys * rounds, result)
         result.leaked["slots"] = client._transport.limiter.in_use
@@ -221,7 +221,7 @@ async def numbered(stream: SessionStream) -> AsyncIterator[tuple[int, SessionSum
 
 
 async def official(there: Server, keys: list[str], requests: int) -> Result:
-    """The official client as it comes: default retries and circuit breaker, in as many threads as we have slots."""
+    """The official client with its default retries and circuit breaker, in as many threads as we have slots."""
     result = Result(client="official", needed=requests)
     ask = official_call(there)
     with ThreadPoolExecutor(CONCURRENCY) as threads:
@@ -240,7 +240,7 @@ async def official(there: Server, keys: list[str], requests: int) -> Result:
 
 
 def official_call(there: Server) -> Callable[[str], tuple[list[str], str]]:
-    import oci  # noqa: PLC0415  # half a second and 70 MB, which are not ours
+    import oci  # noqa: PLC0415  # half a second and 70 MB
     from aidp_python_client.aidataplatform_dp import NotebookClient  # noqa: PLC0415  # as slow to import
 
     notebooks = NotebookClient(oci.config.from_file(there.config), service_endpoint=there.url, timeout=(10, READ_S))
@@ -249,7 +249,7 @@ def official_call(there: Server) -> Callable[[str], tuple[list[str], str]]:
         try:
             answer = notebooks.list_sessions(there.platform, key)
             return [session.id for session in answer.data.items or ()], ""
-        except Exception as error:  # noqa: BLE001  # whatever it raises is what its users get
+        except Exception as error:  # noqa: BLE001  # any exception counts as a failure
             return [], type(error).__name__
 
     return ask

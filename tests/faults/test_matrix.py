@@ -44,8 +44,8 @@ def test_the_matrix_has_a_row_for_every_case_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_among_many_faults_every_session_comes_exactly_once(seed: int) -> None:
-    """A third of all answers is broken, none of 100 workspaces is lost, and none is doubled."""
+async def test_with_many_faults_every_session_comes_exactly_once(seed: int) -> None:
+    """A third of all answers is broken; none of 100 workspaces is lost or repeated."""
     times = Times()
     async with LocalService(clock=lambda: times.now, compress=False) as service:
         keys = [f"w{number}" for number in range(WORKSPACES)]
