@@ -25,6 +25,7 @@ from aidp_sessions import (
     TooManyRequestsError,
     UnauthorizedError,
 )
+from aidp_sessions.policies import load_backoff
 from aidp_sessions.testing._service import identity as _identity
 
 from ..helpers.raw_server import (
@@ -85,6 +86,7 @@ async def test_a_retried_call_uses_nothing_that_python_3_14_deprecates(monkeypat
 
     for module in [name for name in sys.modules if name.partition(".")[0] == "backoff"]:
         monkeypatch.delitem(sys.modules, module)
+    load_backoff.cache_clear()
     monkeypatch.setattr(asyncio, "iscoroutinefunction", deprecated)
     times = Times()
     async with RawServer(refusal(503), answer()) as server, server.client(clock=times.clock) as client:
