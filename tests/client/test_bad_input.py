@@ -1,4 +1,4 @@
-"""What cannot be meant is refused by name before anything is sent."""
+"""Invalid arguments are refused by name before anything is sent."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def frozen() -> AsyncIterator[Frozen]:
 
 @pytest.mark.parametrize("key", ["", " ", "\t", ".", "..", "a\nb", "\x00", "a\x7f", "\x85", "\ud800"])
 async def test_a_bad_workspace_key_is_refused_before_any_request(frozen: Frozen, key: str) -> None:
-    """Blank, dotted, with control characters or half a character: a ValueError that shows it."""
+    """Blank, dots, control characters or a lone surrogate: a ValueError that shows the key."""
     with pytest.raises(ValueError, match=re.escape(f"workspace_key={key!r}")):
         await frozen.client.list_sessions(key)
     with pytest.raises(ValueError, match=re.escape(f"workspace_key={key!r}")):
@@ -37,7 +37,7 @@ async def test_a_bad_workspace_key_is_refused_before_any_request(frozen: Frozen,
 
 @pytest.mark.parametrize("identifier", ["", " ", "a b", "a.b", "é", "a\r\nx: y", "a/b"])
 async def test_an_invalid_request_id_is_refused_before_any_request(frozen: Frozen, identifier: str) -> None:
-    """The documented characters only, so no header can be smuggled in."""
+    """Only the documented characters are accepted, so no header can be injected."""
     with pytest.raises(ValueError, match=re.escape(f"opc_request_id={identifier!r} may hold only letters")):
         await frozen.client.list_sessions("analytics", opc_request_id=identifier)
     assert frozen.service.request_count == 0
@@ -48,7 +48,7 @@ async def test_an_invalid_request_id_is_refused_before_any_request(frozen: Froze
 async def test_an_argument_that_is_not_a_string_is_refused_before_any_request(
     frozen: Frozen, name: str, value: object
 ) -> None:
-    """A TypeError with the name of the argument, as it is sent."""
+    """A TypeError with the name of the argument."""
     arguments: dict[str, Any] = {"workspace_key": "analytics", name: value}
     with pytest.raises(TypeError, match=f"^{WIRE_NAMES.get(name, name)} must be a string, not"):
         await frozen.client.list_sessions(**arguments)
@@ -56,7 +56,7 @@ async def test_an_argument_that_is_not_a_string_is_refused_before_any_request(
 
 
 async def test_no_workspace_key_is_refused_before_any_request(frozen: Frozen) -> None:
-    """None is not a key; of `sessions` it means every workspace, of `list_sessions` nothing."""
+    """None means every workspace for `sessions`, and is no key for `list_sessions`."""
     with pytest.raises(TypeError, match=r"^workspace_key must be a string, not NoneType$"):
         await frozen.client.list_sessions(None)  # type: ignore[arg-type]  # on purpose
     assert frozen.service.request_count == 0
@@ -78,7 +78,7 @@ async def test_no_workspace_key_is_refused_before_any_request(frozen: Frozen) ->
 async def test_a_bad_option_of_a_stream_is_refused_before_any_request(
     frozen: Frozen, options: dict[str, Any], kind: type[Exception], message: str
 ) -> None:
-    """At the call that gave it, not when the stream is read."""
+    """The call raises, not the iteration."""
     with pytest.raises(kind) as caught:
         frozen.client.sessions(["analytics"], **options)
 
@@ -86,7 +86,7 @@ async def test_a_bad_option_of_a_stream_is_refused_before_any_request(
 
 
 async def test_a_naive_moment_is_refused_before_any_request(frozen: Frozen) -> None:
-    """idle_since() itself raises; nothing has to be iterated."""
+    """`idle_since` raises, not the iteration."""
     with pytest.raises(ValueError, match="has no time zone; add one"):
         frozen.client.sessions(["analytics"]).idle_since(datetime(2026, 11, 23))  # noqa: DTZ001  # on purpose
     assert frozen.service.request_count == 0
@@ -113,10 +113,8 @@ async def test_a_naive_moment_is_refused_before_any_request(frozen: Frozen) -> N
         ({"retry": None}, TypeError, "retry"),
     ],
 )
-def test_a_client_that_cannot_be_right_is_never_built(
-    options: dict[str, Any], kind: type[Exception], says: str
-) -> None:
-    """Outside any loop, and each message names the value."""
+def test_a_client_with_wrong_options_is_refused(options: dict[str, Any], kind: type[Exception], says: str) -> None:
+    """Each message names the value; no loop is needed."""
     fine: dict[str, Any] = {
         "platform_id": "ocid1.aidataplatform.oc1.iad.amaaaa",
         "signer": LocalService().signer,

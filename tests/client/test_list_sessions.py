@@ -1,4 +1,4 @@
-"""The operation "Get available sessions", row by row of its documentation: real sockets, real signatures."""
+"""The operation "Get available sessions", row by row of its documentation, over real sockets."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def frozen() -> AsyncIterator[Frozen]:
 
 @pytest.mark.parametrize("given", list(product([False, True], repeat=3)))
 async def test_each_combination_of_filters_is_sent_and_obeyed(frozen: Frozen, given: tuple[bool, bool, bool]) -> None:
-    """The request line is the expected one to the byte, and exactly the sessions that match come back."""
+    """The request line is as expected, byte for byte, and exactly the matching sessions are returned."""
     every: list[dict[str, Any]] = [
         dict(zip(FILTERS, values, strict=True)) for values in product((CLUSTER, "c"), (PATH, "p"), (FLOW, "f"))
     ]
@@ -75,7 +75,7 @@ async def test_each_combination_of_filters_is_sent_and_obeyed(frozen: Frozen, gi
     "key", ["analytics", "a b", "a/b", "a%2Fb", "é日😀", "a?b#c", "+", "~a.b_c-d", "...", ":@!$&'()*,;="]
 )
 async def test_any_workspace_key_arrives_as_one_segment(frozen: Frozen, key: str) -> None:
-    """The signature holds for what was sent, and the service reads the very key that was given."""
+    """The signature is valid, and the service reads the key that was given."""
     if key != "analytics":
         frozen.service.add_workspace(key, [{"id": key}])
     found = await frozen.client.list_sessions(key)
@@ -86,21 +86,20 @@ async def test_any_workspace_key_arrives_as_one_segment(frozen: Frozen, key: str
 
 
 async def test_an_empty_filter_is_a_filter(frozen: Frozen) -> None:
-    """Sessions of no path in particular are not all sessions."""
+    """It is sent, and not treated as absent."""
     assert (await frozen.client.list_sessions("analytics", path="")).items == ()
     assert frozen.service.requests[-1].target == target(frozen.service, query="path=")
 
 
-async def test_the_request_id_that_is_given_is_sent_and_comes_back(frozen: Frozen) -> None:
-    """In both directions, unchanged, on a success."""
+async def test_a_given_request_id_is_sent_and_returned(frozen: Frozen) -> None:
     found = await frozen.client.list_sessions("analytics", opc_request_id="My_Id-1")
 
     assert frozen.service.requests[-1].headers["opc-request-id"] == "My_Id-1"
     assert found.opc_request_id == "My_Id-1"
 
 
-async def test_a_request_id_is_made_up_where_none_is_given(frozen: Frozen) -> None:
-    """Each call has its own, so that even a timeout can be traced."""
+async def test_each_call_without_a_request_id_gets_its_own(frozen: Frozen) -> None:
+    """So a timeout can be traced too."""
     first = await frozen.client.list_sessions("analytics")
     second = await frozen.client.list_sessions("analytics")
     sent = [request.headers["opc-request-id"] for request in frozen.service.requests]
@@ -110,8 +109,8 @@ async def test_a_request_id_is_made_up_where_none_is_given(frozen: Frozen) -> No
     assert sent[0] != sent[1]
 
 
-async def test_the_request_id_of_the_service_wins(frozen: Frozen) -> None:
-    """Oracle's own id is the one to quote, on success and on failure."""
+async def test_the_request_id_of_the_service_replaces_ours(frozen: Frozen) -> None:
+    """Oracle's support needs that one, after success and after failure."""
     frozen.service.fail("analytics", Fault(headers={"OPC-Request-ID": "ORACLE-1"}))
     found = await frozen.client.list_sessions("analytics", opc_request_id="mine")
     frozen.service.fail("analytics", Fault(status=404, headers={"OPC-Request-ID": "ORACLE-2"}))
@@ -122,7 +121,7 @@ async def test_the_request_id_of_the_service_wins(frozen: Frozen) -> None:
 
 
 async def test_an_answer_is_decoded_whole(frozen: Frozen) -> None:
-    """All thirteen fields, both headers, and nothing beside them."""
+    """All thirteen fields and both headers, and nothing else."""
     found = await frozen.client.list_sessions("analytics", opc_request_id="R")
 
     assert found == SessionCollection(items=(SESSION_MODEL,), etag=found.etag, opc_request_id="R")
@@ -132,14 +131,13 @@ async def test_an_answer_is_decoded_whole(frozen: Frozen) -> None:
 
 
 async def test_the_etag_is_that_of_the_service(frozen: Frozen) -> None:
-    """Quotes and weakness mark included, as they came."""
+    """Unchanged, with quotes and weakness mark."""
     frozen.service.fail("analytics", Fault(headers={"ETag": 'W/"x"'}))
 
     assert (await frozen.client.list_sessions("analytics")).etag == 'W/"x"'
 
 
 async def test_a_workspace_without_sessions_is_an_empty_collection(frozen: Frozen) -> None:
-    """An empty array is an answer."""
     frozen.service.set_sessions("analytics", [])
     found = await frozen.client.list_sessions("analytics")
 
@@ -149,7 +147,7 @@ async def test_a_workspace_without_sessions_is_an_empty_collection(frozen: Froze
 @pytest.mark.parametrize("field", SESSION_FIELDS)
 @pytest.mark.parametrize("null", [True, False], ids=["null", "absent"])
 async def test_a_session_field_may_be_null_or_absent(frozen: Frozen, field: str, null: bool) -> None:
-    """The service requires none of the eight; each missing one is None and leaves the others alone."""
+    """None of the eight is required; a missing one is None, and the others stay."""
     item = {**SESSION, field: None} if null else {name: SESSION[name] for name in SESSION if name != field}
     frozen.service.set_sessions("analytics", [item])
     missing: dict[str, Any] = {PYTHON_NAMES.get(field, field): None}
@@ -174,7 +172,7 @@ async def test_a_kernel_field_may_be_null_or_absent(frozen: Frozen, field: str, 
     ("kernel", "message"), [({"name": None}, "expected a string, not null"), ({}, "required field missing")]
 )
 async def test_the_name_of_a_kernel_is_required(frozen: Frozen, kernel: dict[str, object], message: str) -> None:
-    """Its absence is an error of the answer, with the place where it is missing and the call that met it."""
+    """Without it the answer is a decode error with its path and its call."""
     frozen.service.set_sessions("analytics", [SESSION, {**SESSION, "kernel": kernel}])
     error = await failed(frozen.client, opc_request_id="R")
 
@@ -186,7 +184,6 @@ async def test_the_name_of_a_kernel_is_required(frozen: Frozen, kernel: dict[str
 
 
 async def test_unknown_fields_and_states_are_kept(frozen: Frozen) -> None:
-    """The service may grow without breaking anyone."""
     kernel = {**KERNEL, "execution_state": "hibernating", "reason": {"since": None}}
     body = json.dumps({"items": [{**SESSION, "kernel": kernel, "tags": [1]}], "total": 1}).encode()
     frozen.service.fail("analytics", Fault(body=body))
@@ -211,7 +208,7 @@ async def test_unknown_fields_and_states_are_kept(frozen: Frozen) -> None:
     ids=lambda value: value.decode() if isinstance(value, bytes) else "",
 )
 async def test_an_undocumented_body_is_never_no_sessions(frozen: Frozen, body: bytes, path: str, message: str) -> None:
-    """It is a decode error with its path, raised at once: asking again would not help."""
+    """It is a decode error with its path, and is not retried."""
     frozen.service.fail("analytics", Fault(body=body, times=None))
     error = await failed(frozen.client)
 
@@ -238,7 +235,7 @@ async def test_a_body_that_is_not_json_is_a_decode_error(frozen: Frozen, body: b
 
 
 async def test_a_bare_array_is_accepted(frozen: Frozen) -> None:
-    """As the older version of the service sends it."""
+    """The older version of the service sends it."""
     frozen.service.fail("analytics", Fault(body=json.dumps([SESSION]).encode()))
 
     assert (await frozen.client.list_sessions("analytics")).items == (SESSION_MODEL,)
@@ -254,7 +251,7 @@ async def test_the_older_version_is_asked_by_its_own_path(frozen: Frozen) -> Non
 
 
 async def test_pages_are_followed_with_equal_parameters() -> None:
-    """Callers never see a page, and a token that needs escaping arrives as it was given."""
+    """All pages are one result, and a token that needs escaping is sent back unchanged."""
     async with LocalService(session_page_size=2) as service, service.client() as client:
         service.add_workspace("analytics", [{"id": str(number), "path": "a b"} for number in range(5)])
         found = await client.list_sessions("analytics", path="a b", opc_request_id="R")

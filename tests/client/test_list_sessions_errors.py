@@ -1,4 +1,4 @@
-"""A refusal is one typed error with all its evidence: the error rows of "Get available sessions"."""
+"""Each error status is one error of its class with all its evidence: the error rows of "Get available sessions"."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def frozen() -> AsyncIterator[Frozen]:
 async def test_each_documented_error_carries_all_its_evidence(
     frozen: Frozen, status: int, cls: type[ServiceError]
 ) -> None:
-    """Class, status, the service's own words, headers, ids and Retry-After; 400, 403, 418 and 503 stand for default."""
+    """Class, status, code, message, headers, ids and Retry-After; 400, 403, 418 and 503 represent "default"."""
     fault = Fault(status=status, code="SomeCode", message="Some words.", retry_after=7, headers={"X-Extra": "Kept"})
     frozen.service.fail("analytics", fault)
     error = await failed(frozen.client.with_options(retry=RetryPolicy.none()), opc_request_id="R")
@@ -73,7 +73,7 @@ async def test_each_documented_error_carries_all_its_evidence(
 
 @pytest.mark.parametrize(("status", "attempts"), [(401, 1), (403, 1), (404, 1), (418, 1), (429, 6), (500, 6), (503, 6)])
 async def test_an_error_lists_the_id_of_every_attempt(frozen: Frozen, status: int, attempts: int) -> None:
-    """Each attempt has its own id, oldest first; the one to quote is the last."""
+    """Each attempt has its own id, oldest first; `opc_request_id` is the last."""
     frozen.service.fail("analytics", Fault(status=status, times=None))
     error = await failed(frozen.client, opc_request_id="R")
 
@@ -83,8 +83,7 @@ async def test_an_error_lists_the_id_of_every_attempt(frozen: Frozen, status: in
     assert frozen.pauses == [0.25, 0.5, 1.0, 2.0, 4.0][: attempts - 1]
 
 
-async def test_a_workspace_that_is_not_there_is_not_found(frozen: Frozen) -> None:
-    """In the service's own words."""
+async def test_an_unknown_workspace_is_a_not_found_error(frozen: Frozen) -> None:
     with pytest.raises(NotFoundError) as caught:
         await frozen.client.list_sessions("nowhere")
 
@@ -92,8 +91,8 @@ async def test_a_workspace_that_is_not_there_is_not_found(frozen: Frozen) -> Non
 
 
 @pytest.mark.parametrize("status", [401, 404, 429, 500, 503])
-async def test_an_error_of_a_call_pickles_whole_and_tells_no_secret(frozen: Frozen, status: int) -> None:
-    """It can leave the process, and neither its text nor its pickle holds the signature that was sent."""
+async def test_an_error_of_a_call_survives_a_pickle_and_holds_no_secret(frozen: Frozen, status: int) -> None:
+    """Neither its text nor its pickle holds the signature that was sent."""
     frozen.service.fail("analytics", Fault(status=status, retry_after=1, times=None))
     error = await failed(frozen.client)
     pickled = pickle.dumps(error)

@@ -1,4 +1,4 @@
-"""Decoding and mapping alone: answers that a healthy server cannot be made to give, with the network replaced."""
+"""Decoding alone, with a mocked network: answers that the local service cannot give."""
 
 from __future__ import annotations
 
@@ -50,8 +50,7 @@ async def test_an_answer_without_its_headers_has_neither_id_nor_etag(
     assert await client.list_sessions("analytics") == SessionCollection(items=(SESSION_MODEL,))
 
 
-async def test_an_error_without_an_id_quotes_ours(responses: aioresponses, client: SessionsClient) -> None:
-    """Something to look for is better than nothing."""
+async def test_an_error_without_an_id_has_the_id_that_we_sent(responses: aioresponses, client: SessionsClient) -> None:
     responses.get(URL, status=404, payload={"code": "NotFound", "message": "No."})
     error = await failed(client, opc_request_id="OURS")
 
@@ -60,7 +59,6 @@ async def test_an_error_without_an_id_quotes_ours(responses: aioresponses, clien
 
 
 async def test_a_body_larger_than_one_buffer_is_read_whole(responses: aioresponses, client: SessionsClient) -> None:
-    """Three thousand sessions in one answer."""
     items = [{**SESSION, "id": f"session-{number}", "name": "x" * 200} for number in range(3000)]
     responses.get(URL, payload={"items": items})
     found = await client.list_sessions("analytics")
@@ -69,7 +67,7 @@ async def test_a_body_larger_than_one_buffer_is_read_whole(responses: aiorespons
 
 
 async def test_pages_become_one_collection(responses: aioresponses, client: SessionsClient) -> None:
-    """An empty page in the middle is fine; the id is that of the last page; the pages have no etag in common."""
+    """An empty page is accepted; the id is that of the last page; there is no etag."""
     pages = [
         ([{"id": "1"}], {"opc-next-page": "a", "etag": "E1", "opc-request-id": "R1"}),
         ([], {"opc-next-page": "b", "etag": "E2", "opc-request-id": "R2"}),
@@ -83,7 +81,6 @@ async def test_pages_become_one_collection(responses: aioresponses, client: Sess
 
 
 async def test_a_repeated_page_token_is_an_error(responses: aioresponses, client: SessionsClient) -> None:
-    """A listing that leads in circles ends, with an error."""
     responses.get(ANY_PAGE, payload={"items": []}, headers={"opc-next-page": "a"}, repeat=True)
     error = await failed(client, opc_request_id="R")
 

@@ -1,4 +1,4 @@
-"""The official client takes the local service for the real one, so what ours is tested against is no invention."""
+"""The official client works with the local service, and decodes the same as ours."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ wire_sessions = st.fixed_dictionaries(
 
 
 class Official:
-    """The official clients, synchronous as they are, beside a service on a loop of its own."""
+    """The official, synchronous clients, and a service in a thread with its own loop."""
 
     def __init__(self, runner: asyncio.Runner, service: LocalService) -> None:
         self.service = service
@@ -129,14 +129,14 @@ def workspaces(official: Official) -> None:
         official.service.add_workspace(key, display_name=f"Workspace {key}")
 
 
-def _wire(session: Any) -> dict[str, Any]:  # as above
+def _wire(session: Any) -> dict[str, Any]:  # the SDK has no types
     """A decoded session in wire names, with every documented field."""
     wire = {name: getattr(session, attribute) for name, attribute in SESSION_FIELDS.items()}
     return wire | {"kernel": session.kernel and {name: getattr(session.kernel, name) for name in KERNEL_FIELDS}}
 
 
-def _decoded(item: Any) -> SessionSummary:  # as above
-    """What the official client decoded, as one of our values: only its timestamps are still text."""
+def _decoded(item: Any) -> SessionSummary:  # the SDK has no types
+    """The official client's values as one of ours; its timestamps are text."""
     kernel = item.kernel and {name: getattr(item.kernel, name) for name in KERNEL_FIELDS}
     if kernel and kernel["last_activity"] is not None:
         kernel["last_activity"] = datetime.fromisoformat(kernel["last_activity"])
@@ -148,7 +148,7 @@ def _decoded(item: Any) -> SessionSummary:  # as above
 
 
 def _completed(session: dict[str, Any]) -> dict[str, Any]:
-    """A session as given, with every documented field."""
+    """The given session with every documented field."""
     kernel = session.get("kernel")
     wire = {name: session.get(name) for name in SESSION_FIELDS}
     return wire | {"kernel": kernel and {name: kernel.get(name) for name in KERNEL_FIELDS}}
@@ -156,10 +156,10 @@ def _completed(session: dict[str, Any]) -> dict[str, Any]:
 
 @settings(deadline=None)
 @given(sessions=st.lists(wire_sessions, max_size=4))
-def test_the_official_client_decodes_every_field_that_was_put_in(
+def test_the_official_client_decodes_every_field_of_the_local_service(
     official: Official, sessions: list[dict[str, Any]]
 ) -> None:
-    """Present, null or absent, in any combination: signature accepted, all thirteen fields equal."""
+    """With fields present, null or absent in any combination, all thirteen are equal."""
     official.service.set_sessions("w", sessions)
 
     response = official.list_sessions("w")
@@ -170,9 +170,7 @@ def test_the_official_client_decodes_every_field_that_was_put_in(
 
 @settings(deadline=None)
 @given(sessions=st.lists(wire_sessions, max_size=4))
-def test_every_field_the_official_client_decodes_equals_ours(
-    official: Official, sessions: list[dict[str, Any]]
-) -> None:
+def test_both_clients_decode_equal_values(official: Official, sessions: list[dict[str, Any]]) -> None:
     official.service.set_sessions("w", sessions)
 
     ours = official.ours("w")
@@ -182,8 +180,8 @@ def test_every_field_the_official_client_decodes_equals_ours(
 
 
 @pytest.mark.parametrize("body", [b'[{"id": "1", "note": "kept"}]', b'{"items": [{"id": "1", "note": "kept"}]}'])
-def test_what_the_official_client_loses_ours_keeps(official: Official, body: bytes) -> None:
-    """A bare array becomes no items at all there, and an unknown field disappears."""
+def test_our_client_keeps_what_the_official_one_loses(official: Official, body: bytes) -> None:
+    """There, a bare array becomes ``items=None``, and an unknown field is dropped."""
     official.service.fail("w", *[Fault(body=body)] * 2)
 
     theirs = official.list_sessions("w").data
@@ -194,7 +192,7 @@ def test_what_the_official_client_loses_ours_keeps(official: Official, body: byt
 
 
 def test_the_official_client_s_filters_key_and_request_id_arrive(official: Official) -> None:
-    """With characters that it escapes in its own way."""
+    """With characters that it escapes differently."""
     found = {"id": "found", "path": "b c/ü+~.ipynb", "cluster_id": "c:1", "agentFlowKey": "f,1"}
     others = [{**found, name: "other"} for name in ("path", "cluster_id", "agentFlowKey")]
     official.service.set_sessions("a/b ü", [found, *others])
@@ -210,7 +208,7 @@ def test_the_official_client_s_filters_key_and_request_id_arrive(official: Offic
 
 
 def test_the_official_pagination_finds_every_workspace(official: Official) -> None:
-    """In pages of two, with times it can read."""
+    """In pages of two, with times that it can parse."""
     response = official.list_workspaces(sort_by="displayName")
 
     assert [each.key for each in response.data] == ["a/b ü", "c", "d", "e", "w"]
@@ -219,7 +217,7 @@ def test_the_official_pagination_finds_every_workspace(official: Official) -> No
 
 @pytest.mark.parametrize("status", [401, 404, 429, 500, 503])
 def test_the_official_client_understands_the_errors(official: Official, status: int) -> None:
-    """Status, code, message and request id are where it looks for them."""
+    """It finds status, code, message and request id."""
     official.service.fail("w", Fault(status=status, code="Code", message="said so"))
 
     with pytest.raises(oci.exceptions.ServiceError) as caught:
@@ -229,8 +227,8 @@ def test_the_official_client_understands_the_errors(official: Official, status: 
     assert (error.status, error.code, error.message, error.request_id) == (status, "Code", "said so", "mine-2")
 
 
-def test_a_foreign_key_is_refused(official: Official) -> None:
-    """The official client's signature counts only with the key that the service knows."""
+def test_a_signature_with_an_unknown_key_is_refused(official: Official) -> None:
+    """The service accepts the official client's signature only with a key that it knows."""
     config = {**official.service.oci_config(), "user": "ocid1.user.oc1..aaaaaaaasomebodyelse"}
     stranger = NotebookClient(config, service_endpoint=official.service.url, **OPTIONS)
 
@@ -241,7 +239,7 @@ def test_a_foreign_key_is_refused(official: Official) -> None:
 
 
 def test_the_written_config_is_valid_to_the_official_sdk(tmp_path: Path) -> None:
-    """Under the profile that was asked for, with no complaint about permissions."""
+    """With the requested profile, and without a warning about permissions."""
     service = LocalService()
     config = oci.config.from_file(str(service.write_config(tmp_path, "TEST")), "TEST")
     expected = service.oci_config()

@@ -1,4 +1,4 @@
-"""Spans and metrics follow the semantic conventions for HTTP clients, as the real SDK exports them."""
+"""Spans and metrics that the real SDK exports follow the semantic conventions for HTTP clients."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NAME: Final = f"GET {ROUTE}"
 
 
 class Order(SpanProcessor):
-    """Notes which spans start."""
+    """Records the spans that start."""
 
     def __init__(self) -> None:
         self.started: list[int] = []
@@ -48,7 +48,7 @@ class Order(SpanProcessor):
 
 @attrs.frozen
 class Telemetry:
-    """What the SDK has collected."""
+    """The spans and metrics that the SDK has collected."""
 
     listener: OpenTelemetry
     tracers: TracerProvider
@@ -174,7 +174,7 @@ async def test_a_further_page_is_no_resend(telemetry: Telemetry) -> None:
     assert resends == [None, 1, 2, None, 1]
 
 
-async def test_a_failed_call_says_why(service: LocalService, telemetry: Telemetry) -> None:
+async def test_the_span_of_a_failed_call_has_its_error(service: LocalService, telemetry: Telemetry) -> None:
     async with client_of(service, telemetry) as client:
         with pytest.raises(NotFoundError) as caught:
             await client.list_sessions("gone")

@@ -1,4 +1,4 @@
-"""Who opens what, who closes it, and on which loop: nothing outlives its owner, nothing is shared by accident."""
+"""A client closes what it opened and nothing else, on one loop at a time, and shares nothing unless it is a copy."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def test_closing_the_client_closes_what_it_opened(server: RawServer) -> No
     await eventually(lambda: not server.open)
 
 
-async def test_a_session_that_was_handed_in_stays_open_and_usable(server: RawServer) -> None:
+async def test_a_given_session_stays_open_and_usable(server: RawServer) -> None:
     async with aiohttp.ClientSession() as http:
         async with server.client(http_session=http) as client:
             await client.list_sessions("k")
@@ -61,7 +61,7 @@ async def test_a_session_that_was_handed_in_stays_open_and_usable(server: RawSer
 
 
 @pytest.mark.parametrize("status", [302, 404])
-async def test_the_defaults_of_a_session_that_was_handed_in_change_nothing(server: RawServer, status: int) -> None:
+async def test_the_defaults_of_a_given_session_change_nothing(server: RawServer, status: int) -> None:
     body = b'{"code": "Theirs", "message": "no"}'
     async with RawServer(answer(body, status, location=server.url)) as refusing:
         hasty = aiohttp.ClientTimeout(total=1e-6)
@@ -73,7 +73,7 @@ async def test_the_defaults_of_a_session_that_was_handed_in_change_nothing(serve
 
 
 @pytest.mark.parametrize("handed_in", [False, True])
-async def test_a_closed_client_says_so(server: RawServer, handed_in: bool) -> None:
+async def test_a_closed_client_raises_an_error_that_says_so(server: RawServer, handed_in: bool) -> None:
     async with aiohttp.ClientSession() as http:
         client = server.client(http_session=http if handed_in else None)
         await client.list_sessions("k")
@@ -106,7 +106,7 @@ async def test_a_hundred_first_calls_at_once_open_one_session() -> None:
         await asyncio.gather(*calls)
 
 
-async def test_as_many_requests_are_in_flight_as_were_allowed_and_no_limit_of_the_library_intervenes() -> None:
+async def test_as_many_requests_are_in_flight_as_max_concurrency_allows() -> None:
     async with RawServer(send(b"")) as server, server.client(max_concurrency=105) as client:
         calls = [asyncio.create_task(client.list_sessions("k")) for _ in range(110)]
         await eventually(lambda: len(server.received) == 105)
@@ -118,8 +118,8 @@ async def test_as_many_requests_are_in_flight_as_were_allowed_and_no_limit_of_th
         await asyncio.wait(calls)
 
 
-async def test_requests_do_not_time_out_in_the_queue_of_a_small_pool_that_was_handed_in() -> None:
-    """The connect timeout is for connecting: a call that merely waits its turn must not run into it."""
+async def test_requests_do_not_time_out_in_the_queue_of_a_small_given_pool() -> None:
+    """The connect timeout does not include the wait for a connection of the pool."""
     timeout = Timeout(connect=0.15, read=5.0, total=5.0)
     async with RawServer(send(b""), answer()) as server:
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as http:
@@ -182,7 +182,7 @@ async def test_two_clients_share_nothing() -> None:
 
 
 def tasks_of_the_client() -> list[str]:
-    """The server makes no tasks but those with which asyncio accepts connections, so all others are the client's."""
+    """All tasks but those with which asyncio accepts connections; the server makes no others."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
     names = [getattr(task.get_coro(), "__qualname__", "") for task in others]
     return [name for name in names if not name.endswith("._accept_connection2")]
@@ -198,8 +198,10 @@ def tasks_of_the_client() -> list[str]:
     ],
     ids=["one answer", "a retry", "two pages", "a cut"],
 )
-async def test_a_call_can_be_cancelled_at_any_turn_and_leaves_slot_connection_and_no_task(steps: list[Step]) -> None:
-    """One slot, one connection: whatever is left behind would block the call that follows."""
+async def test_a_call_cancelled_in_any_iteration_frees_slot_and_connection_and_leaves_no_task(
+    steps: list[Step],
+) -> None:
+    """There is one slot and one connection, so one that is not released would block the next call."""
     turns = 0
     while True:
         async with RawServer(*steps, answer()) as server, RawServer(answer()) as healthy:
@@ -221,7 +223,7 @@ async def test_a_call_can_be_cancelled_at_any_turn_and_leaves_slot_connection_an
     assert len(call.result()) == 0
 
 
-async def test_leaving_a_stream_early_leaves_slots_connections_and_no_task() -> None:
+async def test_leaving_a_stream_early_frees_slots_and_connections_and_leaves_no_task() -> None:
     async with LocalService() as service:
         for number in range(20):
             service.add_workspace(f"w{number}", [{"id": f"s{number}"}])
@@ -237,7 +239,7 @@ async def test_leaving_a_stream_early_leaves_slots_connections_and_no_task() -> 
     assert [len(answer) for answer in answers] == [1] * 8
 
 
-def test_a_client_is_built_outside_a_loop_and_used_on_one_loop_after_the_other() -> None:
+def test_a_client_built_outside_a_loop_works_on_one_loop_after_another() -> None:
     async def twice(client: SessionsClient) -> list[str | None]:
         return [(await client.list_sessions("a")).items[0].id for _ in range(2)]
 
@@ -257,7 +259,7 @@ def test_a_client_is_built_outside_a_loop_and_used_on_one_loop_after_the_other()
 
 
 @pytest.mark.parametrize("handed_in", [False, True])
-async def test_a_second_loop_at_the_same_time_is_refused_in_clear_words(server: RawServer, handed_in: bool) -> None:
+async def test_a_second_loop_at_the_same_time_is_refused(server: RawServer, handed_in: bool) -> None:
     async with aiohttp.ClientSession() as http:
         async with server.client(http_session=http if handed_in else None) as client:
             await client.list_sessions("k")

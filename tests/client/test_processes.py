@@ -102,7 +102,7 @@ REFUSAL: Final = "this_SessionsClient_was_in_use_when_the_process_forked;_create
         ("no longer in use", ["1", "1", "1"], 3),
     ],
 )
-async def test_a_forked_child_gets_a_clear_answer_and_leaves_the_parent_its_connection(
+async def test_a_forked_child_gets_an_error_or_its_own_connection_and_the_parent_keeps_its_own(
     tmp_path: Path, script: str, said: list[str], connections: int
 ) -> None:
     service = LocalService()
@@ -110,7 +110,7 @@ async def test_a_forked_child_gets_a_clear_answer_and_leaves_the_parent_its_conn
     async with RawServer(answer(b'{"items": [{}]}')) as server:
         preamble = FORK_PREAMBLE.format(platform=service.platform_id, config=config, endpoint=server.url)
         process = await asyncio.create_subprocess_exec(
-            # Not in debug mode, in which asyncio would report how slow this machine is.
+            # Not in debug mode, because asyncio would report slow callbacks.
             *(sys.executable, "-W", "error", "-c", preamble + FORK_SCRIPTS[script]),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -167,14 +167,14 @@ async def test_a_forked_child_signs_with_a_signer_that_its_parent_has_used_in_th
 
 
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
-def test_pickling_a_client_is_refused_in_clear_words(protocol: int) -> None:
+def test_a_client_cannot_be_pickled(protocol: int) -> None:
     client = RawServer().client(endpoint="https://aidp.example.com")
     with pytest.raises(TypeError, match=r"^a SessionsClient is not pickled: .* build one per process$"):
         pickle.dumps(client, protocol)
 
 
-def test_a_spawned_process_does_not_get_a_client_by_accident() -> None:
-    """What multiprocessing says when an argument of a worker holds a client is what we say."""
+def test_a_client_cannot_be_an_argument_of_a_spawned_process() -> None:
+    """The error is the one of pickling a client."""
     client = RawServer().client(endpoint="https://aidp.example.com")
     context = multiprocessing.get_context("spawn")
     with pytest.raises(TypeError, match="a SessionsClient is not pickled"):
@@ -217,10 +217,10 @@ async def main():
 run(main())
 """,
 }
-IN_ANY_TURN: Final = """
+CANCELLED_HANDSHAKES: Final = """
 import time
 
-class Slow(asyncio.SelectorEventLoop):  # whatever the service has to say in a turn has arrived by then
+class Slow(asyncio.SelectorEventLoop):  # what the service sends has arrived before the next iteration
     def _run_once(self):
         time.sleep(0.002)
         super()._run_once()
@@ -262,12 +262,12 @@ async def test_a_program_that_never_closes_its_client_ends_without_a_warning(
 ) -> None:
     context, trust = certified(tmp_path)
     async with RawServer(answer(), tls=context if secure else None) as server:
-        ended = await run_to_its_end(SCRIPTS[script], tmp_path, server.url, trust if secure else "True")
+        ended = await run_program(SCRIPTS[script], tmp_path, server.url, trust if secure else "True")
 
     assert ended == (0, ["()", "()"], "")
 
 
-async def test_a_call_given_up_in_any_turn_of_a_handshake_leaves_no_socket_to_a_service_that_says_no_goodbye(
+async def test_a_call_cancelled_in_any_iteration_of_a_handshake_leaves_no_socket_open(
     tmp_path: Path,
 ) -> None:
     context, trust = certified(tmp_path)
@@ -280,7 +280,7 @@ async def test_a_call_given_up_in_any_turn_of_a_handshake_leaves_no_socket_to_a_
     server = await asyncio.start_server(hold, "127.0.0.1", 0, ssl=context)
     try:
         url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        ended = await run_to_its_end(IN_ANY_TURN, tmp_path, url, trust)
+        ended = await run_program(CANCELLED_HANDSHAKES, tmp_path, url, trust)
     finally:
         server.close()
         for writer in held:
@@ -291,15 +291,15 @@ async def test_a_call_given_up_in_any_turn_of_a_handshake_leaves_no_socket_to_a_
 
 
 def certified(tmp_path: Path) -> tuple[ssl.SSLContext, str]:
-    """The context of a server, and the source of one that trusts it."""
+    """The TLS context of a server, and the source code of a context that trusts it."""
     authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     authority.cert_pem.write_to_path(tmp_path / "authority.pem")
     return context, f"ssl.create_default_context(cafile={str(tmp_path / 'authority.pem')!r})"
 
 
-async def run_to_its_end(script: str, tmp_path: Path, url: str, trust: str) -> tuple[int | None, list[str], str]:
-    """Exit status, words printed and complaints of a program that finds a client for *url* ready made."""
+async def run_program(script: str, tmp_path: Path, url: str, trust: str) -> tuple[int | None, list[str], str]:
+    """Run a program that has a client for *url*; return its exit status, printed words and standard error."""
     service = LocalService()
     config = str(service.write_config(tmp_path))
     preamble = PREAMBLE.format(platform=service.platform_id, config=config, endpoint=url, ssl=trust)

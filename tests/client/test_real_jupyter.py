@@ -1,4 +1,4 @@
-"""Real kernels of a real Jupyter server, asked through the client: what each activity looks like when it is true."""
+"""Real kernels of a real Jupyter server, listed by the client, have the activity that they should have."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ async def idle_paths(client: SessionsClient, since: datetime | timedelta) -> lis
     return [session.path async for session in client.sessions(["lab"]).idle_since(since)]
 
 
-async def test_exactly_the_idle_kernel_is_found_before_and_after_it_is_used_again(
+async def test_only_the_idle_kernel_is_found_before_and_after_it_is_used_again(
     service: LocalService, jupyter: JupyterProcess
 ) -> None:
-    """One kernel left idle, one running a long cell, one that nobody ever connected to."""
+    """One kernel is idle, one runs a long cell, and one never had a client connected."""
     service.add_jupyter("lab", url=jupyter.url, token=jupyter.token)
     left, running, untouched = [
         await jupyter.start_session(path) for path in ("left.ipynb", "running.ipynb", "untouched.ipynb")
@@ -63,8 +63,8 @@ async def test_exactly_the_idle_kernel_is_found_before_and_after_it_is_used_agai
         assert await activities(client) == {"left.ipynb": Activity.IDLE, "running.ipynb": Activity.BUSY}
 
 
-async def test_a_kernel_that_dies_takes_its_session_along(service: LocalService, jupyter: JupyterProcess) -> None:
-    """A Jupyter server that gives a kernel up forgets it; a watch sees its session vanish."""
+async def test_the_session_of_a_kernel_that_dies_vanishes(service: LocalService, jupyter: JupyterProcess) -> None:
+    """A Jupyter server deletes a kernel that it cannot restart; a watch reports its session as vanished."""
     service.add_jupyter("lab", url=jupyter.url, token=jupyter.token)
     doomed = await jupyter.start_session("doomed.ipynb")
     await jupyter.execute(doomed["kernel"]["id"], "None")
@@ -84,10 +84,10 @@ async def test_a_kernel_that_dies_takes_its_session_along(service: LocalService,
     assert await jupyter.sessions() == []
 
 
-async def test_everything_a_real_server_says_survives_the_round_trip(
+async def test_a_session_of_a_real_server_survives_decoding_and_encoding(
     service: LocalService, jupyter: JupyterProcess
 ) -> None:
-    """Model and back: equal JSON, with Jupyter's own fields, which AIDP does not document, in ``extra``."""
+    """The JSON is equal; Jupyter's own fields, which AIDP does not document, are in ``extra``."""
     service.add_jupyter("lab", url=jupyter.url, token=jupyter.token)
     await jupyter.start_session("a/b c.ipynb")
 

@@ -1,4 +1,4 @@
-"""A request for any operation says exactly what it was told to, and is sent again only where that is safe."""
+"""A request for any operation is sent as given, and is repeated only where that is safe."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ KNOWN_TOKEN: Final = {"opc-retry-token": "t"}
 
 @pytest.fixture
 def platform(service: LocalService) -> LocalService:
-    """One workspace, ``a``, at whose sessions every method is answered."""
+    """One workspace, ``a``; its collection of sessions answers every method."""
     service.add_workspace("a", [{"id": "1"}])
     for method in METHODS:
         service.answer(method, SESSIONS.format(workspaceKey="a"), status=201, json={"id": "new"})
@@ -52,7 +52,7 @@ def path_of(service: LocalService, rest: str) -> str:
     return f"/20260430/aiDataPlatforms/{service.platform_id}/{rest}"
 
 
-async def test_what_is_sent_and_what_comes_back(platform: LocalService) -> None:
+async def test_method_path_query_headers_and_body_are_sent_and_the_answer_is_returned(platform: LocalService) -> None:
     async with platform.client() as client:
         response = await client.request(
             "POST",
@@ -74,7 +74,7 @@ async def test_what_is_sent_and_what_comes_back(platform: LocalService) -> None:
 
 
 @pytest.mark.parametrize("path", [SESSIONS, "/20260430/aiDataPlatforms/{platform}/" + SESSIONS])
-async def test_a_path_counts_from_the_platform_or_from_the_host(platform: LocalService, path: str) -> None:
+async def test_a_path_is_relative_to_the_platform_or_to_the_host(platform: LocalService, path: str) -> None:
     segments = {**KEY, "platform": platform.platform_id} if path.startswith("/") else KEY
     async with platform.client() as client:
         await client.request("GET", path, segments)
@@ -83,13 +83,13 @@ async def test_a_path_counts_from_the_platform_or_from_the_host(platform: LocalS
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
-async def test_every_success_is_an_answer(service: LocalService, status: int) -> None:
+async def test_every_success_status_is_returned(service: LocalService, status: int) -> None:
     service.answer("DELETE", "x", status=status)
     async with service.client() as client:
         assert (await client.request("DELETE", "x")).status == status
 
 
-async def test_an_unchanged_resource_is_an_answer_to_a_condition_only(platform: LocalService) -> None:
+async def test_a_304_is_returned_only_for_a_conditional_request(platform: LocalService) -> None:
     platform.answer("GET", "x", status=304)
     async with platform.client() as client:
         assert (await client.request("GET", "x", headers={"if-none-match": '"e"'})).status == 304
@@ -134,7 +134,7 @@ async def test_a_body_of_any_size_is_sent_as_it_is(service: LocalService, size: 
     assert (request.body == b"\xff" * size, request.headers["content-type"]) == (True, "text/plain")
 
 
-async def test_a_binary_answer_comes_whole(service: LocalService) -> None:
+async def test_a_binary_answer_is_returned_unchanged(service: LocalService) -> None:
     body = bytes(range(256)) * 5000
     service.answer("GET", "x", body=body, headers={"content-type": "application/octet-stream"})
     async with service.client() as client:
@@ -143,7 +143,7 @@ async def test_a_binary_answer_comes_whole(service: LocalService) -> None:
             await client.with_options(max_response_bytes=1000).request("GET", "x")
 
 
-async def test_the_deadline_and_the_limit_on_requests_hold_here_too(platform: LocalService) -> None:
+async def test_the_deadline_and_the_limit_on_requests_apply_to_requests(platform: LocalService) -> None:
     platform.fail("a", Fault(delay=60.0, times=None))
     async with platform.client(max_concurrency=1, timeout=Timeout(total=0.1)) as client:
         calls = (client.request("POST", SESSIONS, KEY), client.request("GET", SESSIONS, KEY))
@@ -153,7 +153,7 @@ async def test_the_deadline_and_the_limit_on_requests_hold_here_too(platform: Lo
     assert platform.peak_in_flight <= 1
 
 
-async def test_an_answer_replaces_what_the_service_knows(platform: LocalService) -> None:
+async def test_a_stubbed_answer_replaces_the_service_s_own(platform: LocalService) -> None:
     platform.answer("GET", SESSIONS.format(workspaceKey="a"), json=[])
     events: list[Event] = []
     async with platform.client(on_event=events.append) as client:
@@ -176,10 +176,10 @@ MAYBE_DONE: Final = [Fault(cut="in_body"), Fault(cut="before_headers"), Fault(st
 NOT_DONE: Final = [Fault(status=429), Fault(status=409, code="IncorrectState"), Fault(status=409, code="LockConflict")]
 
 
-@pytest.mark.parametrize("method", [method for method in METHODS if method != "HEAD"])  # its answers hold no code
+@pytest.mark.parametrize("method", [method for method in METHODS if method != "HEAD"])  # its answers have no code
 @pytest.mark.parametrize("headers", [{}, KNOWN_TOKEN], ids=["plain", "retry token"])
 @pytest.mark.parametrize("fault", [*MAYBE_DONE, *NOT_DONE], ids=lambda fault: fault.cut or fault.code or fault.status)
-async def test_what_may_have_been_done_is_not_done_again(
+async def test_a_request_that_may_have_taken_effect_is_not_repeated(
     platform: LocalService, method: str, headers: dict[str, str], fault: Fault
 ) -> None:
     platform.fail("a", attrs.evolve(fault, times=2))
@@ -191,13 +191,13 @@ async def test_what_may_have_been_done_is_not_done_again(
     assert {request.headers.get("opc-retry-token") for request in platform.requests} == {headers.get("opc-retry-token")}
 
 
-async def test_a_read_timeout_leaves_a_post_undecided(platform: LocalService) -> None:
+async def test_a_post_is_not_repeated_after_a_read_timeout(platform: LocalService) -> None:
     platform.fail("a", Fault(delay=60.0))
     async with platform.client(clock=FAST, timeout=Timeout(read=0.05)) as client:
         assert await attempts_of(client, "POST", {}) == (1, RequestTimeoutError)
 
 
-async def test_without_a_connection_nothing_was_sent_so_all_is_tried_again() -> None:
+async def test_a_post_is_retried_if_no_connection_was_made() -> None:
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.1", 0))
         endpoint = f"http://127.0.0.1:{unheard.getsockname()[1]}"
@@ -208,7 +208,7 @@ async def test_without_a_connection_nothing_was_sent_so_all_is_tried_again() -> 
             assert await attempts_of(client, "POST", {}) == (RetryPolicy().attempts, ConnectionFailedError)
 
 
-async def test_a_refused_signature_did_nothing_so_the_clock_is_corrected(platform: LocalService) -> None:
+async def test_a_post_is_repeated_after_a_401_with_the_corrected_clock(platform: LocalService) -> None:
     async with platform.client(clock=Clock(time=lambda: time.time() + 3600.0)) as client:
         assert await attempts_of(client, "POST", {}) == (0, None)
 

@@ -1,4 +1,4 @@
-"""Whatever a request holds, what is sent is what was signed; the service and the official SDK agree on it."""
+"""Every request is sent as it was signed, and the local service and the official SDK agree on its signature."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @attrs.define
 class Place:
-    """A service on a loop of its own, and a user of the official SDK whom it knows."""
+    """A service in a thread with its own loop, and a signer of the official SDK with a key that it knows."""
 
     runner: asyncio.Runner
     service: LocalService
@@ -66,10 +66,10 @@ texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1).filt
 @settings(max_examples=20, deadline=None)
 @given(st.sampled_from(METHODS), texts, st.dictionaries(texts, texts, max_size=2), st.binary(max_size=100))
 @pytest.mark.parametrize("ours", [True, False], ids=["our signer", "the SDK's signer"])
-def test_whatever_is_sent_is_what_was_signed(  # noqa: PLR0917  # generated
+def test_every_request_is_sent_as_it_was_signed(  # noqa: PLR0917  # generated
     ours: bool, place: Place, method: str, segment: str, query: dict[str, str], body: bytes
 ) -> None:
-    """The service verifies what it received, and admits it only if line, headers and body are those signed."""
+    """The service verifies line, headers and body as it received them."""
     service = place.service
     service.answer(method, f"x/{quote(segment, safe='')}")
     signer = service.signer if ours else from_oci_signer(place.sdk)
@@ -81,7 +81,7 @@ def test_whatever_is_sent_is_what_was_signed(  # noqa: PLR0917  # generated
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_service_admits_what_the_official_sdk_signs(place: Place, method: str) -> None:
+def test_the_service_accepts_requests_signed_by_the_official_sdk(place: Place, method: str) -> None:
     place.service.answer(method, "/x")
     options: dict[str, Any] = {"data": b'{"a": 1}', "headers": {"content-type": "application/json"}}
 
@@ -110,7 +110,7 @@ def test_the_service_refuses_a_body_that_was_not_signed() -> None:
     assert why(b"{}", method="GET") == "The body does not match the hash that was signed."
 
 
-def test_the_service_wants_a_body_signed() -> None:
+def test_the_service_requires_a_signed_body() -> None:
     headers = signed_headers(attrs.evolve(SIGNED, method="GET"), _identity.private_key(), "me")
     digest = b64encode(hashlib.sha256(b"{}").digest()).decode()
     keys = {"me": _identity.private_key()}
