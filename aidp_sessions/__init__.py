@@ -69,7 +69,8 @@ Everything is logged to the logger `aidp_sessions`, which has no level and no ha
 - `DEBUG`: each attempt with its outcome, milliseconds and request id; each planned retry;
 - `INFO`: which credentials were chosen, and why; a workspace that answers `SessionStream.watch` again;
 - `WARNING`: a workspace that was skipped, or that `SessionStream.watch` could not reach; a token that cannot be
-  refreshed; a clock that is off; a key file that others can read.
+  refreshed; a clock that is off; a key file that others can read; a new session that `SessionsClient.open_session`
+  could not delete after an exception.
 """
 
 from ._convert.codec import to_wire
@@ -81,10 +82,12 @@ from .errors import (
     AidpError,
     ClientClosedError,
     ConfigError,
+    ConflictError,
     ConnectionFailedError,
     CredentialsError,
     InternalServerError,
     NotFoundError,
+    PreconditionFailedError,
     RequestTimeoutError,
     ResponseDecodeError,
     ServiceError,
@@ -93,7 +96,15 @@ from .errors import (
     UnauthorizedError,
 )
 from .events import AttemptEnded, AttemptStarted, CallEnded, CallInfo, CallStarted, Event, RetryScheduled
-from .models import ExecutionState, KernelSummary, SessionSummary, WorkspaceSummary
+from .models import (
+    AttachedSession,
+    ClusterSummary,
+    ExecutionState,
+    KernelSummary,
+    Session,
+    SessionSummary,
+    WorkspaceSummary,
+)
 from .policies import Clock, RetryPolicy, Timeout
 from .principals.api_key import ApiKeySigner
 from .principals.delegation import DelegationTokenSigner
@@ -109,6 +120,7 @@ __all__ = [
     "Activity",
     "AidpError",
     "ApiKeySigner",
+    "AttachedSession",
     "AttemptEnded",
     "AttemptStarted",
     "CallEnded",
@@ -116,7 +128,9 @@ __all__ = [
     "CallStarted",
     "ClientClosedError",
     "Clock",
+    "ClusterSummary",
     "ConfigError",
+    "ConflictError",
     "ConnectionFailedError",
     "CredentialsError",
     "DelegationTokenSigner",
@@ -128,6 +142,7 @@ __all__ = [
     "KernelSummary",
     "NotFoundError",
     "OkeWorkloadIdentitySigner",
+    "PreconditionFailedError",
     "RequestTimeoutError",
     "ResourcePrincipalSigner",
     "Response",
@@ -135,6 +150,7 @@ __all__ = [
     "RetryPolicy",
     "RetryScheduled",
     "ServiceError",
+    "Session",
     "SessionChange",
     "SessionCollection",
     "SessionStream",

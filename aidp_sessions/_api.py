@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, TypeVar, Unpack, cast
 
 import attrs
 
 from ._iteration import Iteration, Progress
 from ._operations.buffering import SessionBuffer
 from ._operations.failures import raw_response
+from ._operations.lifecycle import (
+    clusters_target,
+    create_request,
+    decode_clusters,
+    delete_request,
+    patch_request,
+    session_decoder,
+    session_target,
+)
 from ._operations.listings import (
     decode_workspaces,
     next_page_token,
@@ -21,19 +30,24 @@ from ._operations.listings import (
 )
 from ._operations.messages import Request, clock_skew
 from ._transport.call import Call
-from .errors import ResponseDecodeError
+from .errors import NotFoundError, ResponseDecodeError
 from .results import SessionCollection
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable
+    from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 
     from ._operations.buffering import Emit, SessionPage
+    from ._operations.listings import Page
     from ._operations.messages import RawResponse
+    from ._options import CreateOptions
     from ._transport.exchange import Transport
-    from .models import SessionSummary, WorkspaceSummary
+    from .models import ClusterSummary, Session, SessionSummary, WorkspaceSummary
     from .policies import Sleep
     from .results import Response
 
+Keyed = TypeVar("Keyed", "WorkspaceSummary", "ClusterSummary")
+
+_NO_FILTERS: Final[Mapping[str, str | None]] = {}
 _WITHOUT_SESSIONS: Final = frozenset({"CREATING", "DELETING", "DELETED", "FAILED"})
 
 
@@ -113,23 +127,37 @@ class Api:
 
     def list_workspaces(self, queries: Iterable[str]) -> AsyncGenerator[WorkspaceSummary]:
         """The workspaces that any of *queries* finds, each once."""
-        return Iteration(partial(self._workspaces, queries))
+        targets = [f"{self.workspaces_path}?{query}" for query in queries]
+        return Iteration(partial(self._listed, "list_workspaces", None, targets, decode_workspaces))
 
-    async def _workspaces(self, queries: Iterable[str], progress: Progress) -> AsyncGenerator[WorkspaceSummary]:
+    def list_clusters(
+        self, workspace_key: str, filters: Mapping[str, str | None] = _NO_FILTERS
+    ) -> AsyncGenerator[ClusterSummary]:
+        """The clusters of a workspace that match *filters*, each once."""
+        targets = [clusters_target(self.workspaces_path, workspace_key, filters)]
+        return Iteration(partial(self._listed, "list_clusters", workspace_key, targets, decode_clusters))
+
+    async def _listed(
+        self,
+        operation: str,
+        workspace_key: str | None,
+        targets: Iterable[str],
+        decode: Callable[[RawResponse], Page[Keyed]],
+        progress: Progress,
+    ) -> AsyncGenerator[Keyed]:
         known: set[str] = set()
         with progress:
-            for query in queries:
-                target = f"{self.workspaces_path}?{query}"
+            for target in targets:
                 token: str | None = None
                 seen: set[str] = set()
                 while True:
-                    async with Call(self.transport, "list_workspaces") as call:
-                        page = await call.send(Request(with_page(target, token)), decode_workspaces)
+                    async with Call(self.transport, operation, workspace_key) as call:
+                        page = await call.send(Request(with_page(target, token)), decode)
                         token = next_page_token(page.next_page, seen)
-                    for workspace in page.workspaces:
-                        if workspace.key not in known:  # pages shift while workspaces come and go
-                            known.add(workspace.key)
-                            yield workspace
+                    for item in page.items:
+                        if item.key not in known:  # pages shift while items come and go
+                            known.add(item.key)
+                            yield item
                     if token is None:
                         break
 
@@ -138,6 +166,50 @@ class Api:
         async for workspace in self.list_workspaces(workspaces_queries({})):
             if can_hold_sessions(workspace):
                 yield workspace.key
+
+    async def get_session(self, workspace_key: str, session_id: str, *, opc_request_id: str | None = None) -> Session:
+        request = Request(session_target(self.workspaces_path, workspace_key, session_id))
+        return await self._send("get_session", workspace_key, request, opc_request_id)
+
+    async def create_session(
+        self, workspace_key: str, path: str, *, opc_request_id: str | None = None, **options: Unpack[CreateOptions]
+    ) -> Session:
+        request = create_request(sessions_target(self.workspaces_path, workspace_key, ""), path, **options)
+        return await self._send("create_session", workspace_key, request, opc_request_id)
+
+    async def patch_session(
+        self,
+        workspace_key: str,
+        session_id: str,
+        texts: Mapping[str, str | None],
+        *,
+        must_refresh_context: bool | None,
+        if_match: str | None,
+        opc_request_id: str | None,
+    ) -> Session:
+        target = session_target(self.workspaces_path, workspace_key, session_id)
+        request = patch_request(target, texts, must_refresh_context=must_refresh_context, if_match=if_match)
+        return await self._send("patch_session", workspace_key, request, opc_request_id)
+
+    async def _send(self, operation: str, workspace_key: str, request: Request, opc_request_id: str | None) -> Session:
+        async with Call(
+            self.transport, operation, workspace_key, opc_request_id=opc_request_id, method=request.method
+        ) as call:
+            return await call.send(request, session_decoder(workspace_key))
+
+    async def delete_session(
+        self, workspace_key: str, session_id: str, *, if_match: str | None = None, opc_request_id: str | None = None
+    ) -> None:
+        """Delete a session. A 404 is a success after an attempt whose response was lost."""
+        request = delete_request(session_target(self.workspaces_path, workspace_key, session_id), if_match)
+        async with Call(
+            self.transport, "delete_session", workspace_key, opc_request_id=opc_request_id, method=request.method
+        ) as call:
+            try:
+                await call.send(request, _nothing)
+            except NotFoundError:
+                if not call.may_have_acted:
+                    raise
 
     async def clock_skew(self) -> timedelta | None:
         async with Call(self.transport, "list_workspaces") as call:
@@ -171,6 +243,10 @@ async def _follow_pages(
     while token := await buffer.add_page(page):
         page = await call.send(Request(with_page(first.target, token), consumer=first.consumer), decode)
     return page
+
+
+def _nothing(_: RawResponse) -> None:
+    """An answer without content."""
 
 
 def _recording(responses: list[Response], buffer: SessionBuffer) -> Callable[[RawResponse], SessionPage]:

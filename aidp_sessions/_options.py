@@ -1,4 +1,7 @@
-"""The options of `SessionsClient`, for signatures that pass them on. Types only; never imported when anything runs."""
+"""The options of `SessionsClient` and its methods, for signatures that pass them on.
+
+Types only; never imported when anything runs.
+"""
 
 from __future__ import annotations
 
@@ -39,3 +42,20 @@ class CopyOptions(Options, total=False):
     signer: Signer
     endpoint: str | None
     region: str | None
+
+
+class CreateOptions(TypedDict, total=False):
+    """What `SessionsClient.create_session` takes beside workspace, path and request id."""
+
+    name: str | None
+    type: str | None
+    kernel_name: str | None
+    cluster_id: str | None
+    agent_flow_key: str | None
+    opc_retry_token: str | None
+
+
+class OpenOptions(CreateOptions, total=False):
+    """What `SessionsClient.open_session` passes on to `SessionsClient.create_session`."""
+
+    opc_request_id: str | None

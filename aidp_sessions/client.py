@@ -1,10 +1,11 @@
-"""`SessionsClient`: the listings, and the door to streams."""
+"""`SessionsClient`: the operations on sessions, workspaces and clusters, and the door to streams."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
-from ._checks import check_count
+from ._checks import check_count, check_timeout
+from ._opening import open_session
 from ._operations.encoding import path_segment, query_string
 from ._operations.listings import workspaces_queries
 from ._platform import PlatformClient
@@ -13,8 +14,10 @@ from .streams.stream import SessionStream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Iterable
+    from contextlib import AbstractAsyncContextManager
 
-    from .models import WorkspaceSummary
+    from ._options import OpenOptions
+    from .models import ClusterSummary, Session, WorkspaceSummary
     from .results import SessionCollection
     from .streams.stream import OnError
 
@@ -136,3 +139,150 @@ class SessionsClient(PlatformClient):
             "type": type,
         }
         return self._api.list_workspaces(workspaces_queries(filters, private=is_private_network_enabled))
+
+    def clusters(
+        self,
+        workspace_key: str,
+        *,
+        display_name: str | None = None,
+        display_name_contains: str | None = None,
+        state: str | None = None,
+        type: str | None = None,  # noqa: A002  # the service's name for it
+    ) -> AsyncIterator[ClusterSummary]:
+        """The clusters of a workspace and the sessions attached to them, page by page ("List clusters").
+
+        Args:
+            workspace_key: key of the workspace.
+            display_name: exactly this name.
+            display_name_contains: names that contain this.
+            state: such as ``ACTIVE`` or ``STOPPED``.
+            type: ``USER`` or ``AI_COMPUTE``.
+        """
+        filters = {"displayName": display_name, "displayNameContains": display_name_contains}
+        return self._api.list_clusters(workspace_key, {**filters, "state": state, "type": type})
+
+    async def get_session(self, workspace_key: str, session_id: str, *, opc_request_id: str | None = None) -> Session:
+        """One session ("Get session"). Raises `NotFoundError` and what `list_sessions` raises."""
+        return await self._api.get_session(workspace_key, session_id, opc_request_id=opc_request_id)
+
+    async def create_session(
+        self,
+        workspace_key: str,
+        path: str,
+        *,
+        name: str | None = None,
+        type: str | None = "notebook",  # noqa: A002  # the service's name for it
+        kernel_name: str | None = "notebook",
+        cluster_id: str | None = None,
+        agent_flow_key: str | None = None,
+        opc_retry_token: str | None = None,
+        opc_request_id: str | None = None,
+    ) -> Session:
+        """Create a session, or get the existing session of *path*: the answer does not tell which ("Create session").
+
+        An existing session keeps its cluster and kernel, so compare them with what was asked for. A new session may
+        have no kernel yet; `open_session` waits for it.
+
+        Args:
+            workspace_key: key of the workspace.
+            path: path of the notebook, such as ``Workspace/test.ipynb``.
+            name: by default the last part of *path*.
+            type: ``notebook``, ``file`` or ``agentflow``.
+            kernel_name: of the kernel specification.
+            cluster_id: key of the cluster to attach the session to.
+            agent_flow_key: the agent flow to attach the session to.
+            opc_retry_token: at most 64 characters; made up if missing. With it the service creates one session, however
+                often it receives the request, so the request is retried.
+            opc_request_id: to trace the request by; made up if missing.
+
+        Raises `ConflictError` and what `list_sessions` raises.
+        """
+        return await self._api.create_session(
+            workspace_key,
+            path,
+            name=name,
+            type=type,
+            kernel_name=kernel_name,
+            cluster_id=cluster_id,
+            agent_flow_key=agent_flow_key,
+            opc_retry_token=opc_retry_token,
+            opc_request_id=opc_request_id,
+        )
+
+    async def patch_session(
+        self,
+        workspace_key: str,
+        session_id: str,
+        *,
+        name: str | None = None,
+        path: str | None = None,
+        cluster_id: str | None = None,
+        must_refresh_context: bool | None = None,
+        if_match: str | None = None,
+        opc_request_id: str | None = None,
+    ) -> Session:
+        """Change what is given, and nothing else ("Update session").
+
+        It is sent again only if the service cannot have acted on it.
+
+        Args:
+            workspace_key: key of the workspace.
+            session_id: id of the session.
+            name: the new name.
+            path: the new path of the notebook.
+            cluster_id: attach the session to this cluster; the kernel may lose its state.
+            must_refresh_context: ``True`` asks for a new execution context; the kernel may lose its state.
+            if_match: change the session only if its `Session.etag` is still this.
+            opc_request_id: to trace the request by; made up if missing.
+
+        Raises `NotFoundError`, `ConflictError`, `PreconditionFailedError` and what `list_sessions` raises.
+        """
+        texts = {"name": name, "path": path, "cluster_id": cluster_id}
+        return await self._api.patch_session(
+            workspace_key,
+            session_id,
+            texts,
+            must_refresh_context=must_refresh_context,
+            if_match=if_match,
+            opc_request_id=opc_request_id,
+        )
+
+    async def delete_session(
+        self, workspace_key: str, session_id: str, *, if_match: str | None = None, opc_request_id: str | None = None
+    ) -> None:
+        """Delete a session and shut its kernel down, even if other sessions use that kernel ("Delete session").
+
+        A 404 that follows an attempt whose response was lost is a success.
+
+        Args:
+            workspace_key: key of the workspace.
+            session_id: id of the session.
+            if_match: delete the session only if its `Session.etag` is still this.
+            opc_request_id: to trace the request by; made up if missing.
+
+        Raises `NotFoundError`, `ConflictError`, `PreconditionFailedError` and what `list_sessions` raises.
+        """
+        await self._api.delete_session(workspace_key, session_id, if_match=if_match, opc_request_id=opc_request_id)
+
+    def open_session(
+        self, workspace_key: str, path: str, *, timeout: float = 180.0, **create_options: Unpack[OpenOptions]
+    ) -> AbstractAsyncContextManager[Session]:
+        """The session of *path*, ready for use; a session that did not exist before is deleted at the end.
+
+        ```python
+        async with SessionsClient.from_config() as client:
+            async with client.open_session("analytics", "Workspace/report.ipynb", cluster_id="c1") as session:
+                print(session.id, session.kernel)
+        ```
+
+        Args:
+            workspace_key: key of the workspace.
+            path: path of the notebook.
+            timeout: seconds to wait until the session is ``ACTIVE`` and has a kernel.
+            create_options: those of `create_session`.
+
+        Entering raises `RequestTimeoutError`, which says what was missing, `ServiceError` for a session that is
+        ``FAILED``, and what `create_session` raises.
+        """
+        check_timeout(timeout)
+        return open_session(self._api, workspace_key, path, timeout, create_options)

@@ -12,6 +12,8 @@ AidpError
 ├── ServiceError                the service said no
 │   ├── UnauthorizedError       401
 │   ├── NotFoundError           404
+│   ├── ConflictError           409
+│   ├── PreconditionFailedError 412
 │   ├── TooManyRequestsError    429
 │   └── InternalServerError     500
 └── FanOutError                 several workspaces failed (also an ExceptionGroup)
@@ -149,6 +151,17 @@ class NotFoundError(ServiceError):
     """404: no such workspace, or no permission to see it (OCI does not tell them apart), or not ready yet."""
 
 
+class ConflictError(ServiceError):
+    """409: the present state does not permit it; `code` says more.
+
+    ``IncorrectState`` and ``LockConflict`` are transient: retries did not help.
+    """
+
+
+class PreconditionFailedError(ServiceError):
+    """412: the session is no longer the one that *if_match* names; it was not changed."""
+
+
 class TooManyRequestsError(ServiceError):
     """429: throttled; `retry_after` holds the wait the service asked for, if it named one."""
 
@@ -160,6 +173,8 @@ class InternalServerError(ServiceError):
 SERVICE_ERRORS: Mapping[int, type[ServiceError]] = {
     401: UnauthorizedError,
     404: NotFoundError,
+    409: ConflictError,
+    412: PreconditionFailedError,
     429: TooManyRequestsError,
     500: InternalServerError,
 }

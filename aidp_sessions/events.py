@@ -47,7 +47,7 @@ class CallInfo:
     """The call that an event is about. All events of a call share one; it can be the key of a dictionary.
 
     Attributes:
-        operation: ``"list_sessions"``, ``"list_workspaces"`` or ``"request"``.
+        operation: such as ``"list_sessions"``, ``"delete_session"``, ``"list_workspaces"`` or ``"request"``.
         workspace_key: the workspace that is asked, if the operation concerns one.
         method: of the HTTP requests.
         route: the path with names in place of its values, such as

@@ -3,8 +3,8 @@
 Field names are Python's; `_convert` knows the mixed spelling of the JSON (``cluster_id`` beside ``agentFlowKey``).
 States and types are open strings, and unknown fields are kept in ``extra``, because the service may add to them. A
 lone surrogate, which JSON allows but UTF-8 does not, is decoded as U+FFFD.
-Source of every field: the operations "Get available sessions" and "List workspaces" of the AI Data Platform
-REST reference, version 20260430.
+Source of every field: the operations on sessions, "List workspaces" and "List clusters" of the AI Data Platform REST
+reference, version 20260430.
 """
 
 from __future__ import annotations
@@ -97,6 +97,21 @@ class SessionSummary:
     extra: Mapping[str, object] = attrs.field(default=NO_FIELDS, hash=False)
 
 
+@attrs.frozen(kw_only=True, weakref_slot=False)
+class Session(SessionSummary):
+    """One session, as the service answers the operations on it (schema ``Session``).
+
+    Attributes:
+        id: UUID of the session; the one field that is required.
+        etag: of this state of the session, for *if_match*. ``None`` if the service sent none, or one that is not ASCII.
+        opc_request_id: of the answer.
+    """
+
+    id: str  # pyright: ignore[reportGeneralTypeIssues]  # without a default, which attrs permits
+    etag: str | None = None
+    opc_request_id: str | None = None
+
+
 @attrs.frozen(kw_only=True)
 class WorkspaceSummary:
     """A workspace of the platform (schema ``WorkspaceSummary``). Times are aware and in UTC.
@@ -145,4 +160,34 @@ class AttachedSession:
     path: str | None = None
     state: str | None = None
     last_command_run: str | None = None
+    extra: Mapping[str, object] = attrs.field(default=NO_FIELDS, hash=False)
+
+
+@attrs.frozen(kw_only=True)
+class ClusterSummary:
+    """A cluster of a workspace (schema ``ClusterSummary``). Times are aware and in UTC.
+
+    Attributes:
+        key: what the ``cluster_id`` of sessions refers to.
+        type: ``USER``, ``AI_COMPUTE`` or another string.
+        state: ``ACTIVE``, ``STOPPED`` or another string.
+        stopped_by: who stopped the cluster; ``SYSTEM`` after it was idle for too long.
+        attached_notebooks: their paths.
+        attached_agent_count: number of agents, which have no session but keep the cluster in use.
+        active_cluster_resources: such as ``activeCores``, in the form of the wire.
+        extra: fields of the answer that this version does not know.
+    """
+
+    key: str
+    display_name: str | None = None
+    type: str | None = None
+    state: str | None = None
+    time_created: datetime | None = None
+    time_updated: datetime | None = None
+    stopped_by: str | None = None
+    stopped_by_name: str | None = None
+    attached_sessions: tuple[AttachedSession, ...] = ()
+    attached_notebooks: tuple[str, ...] = ()
+    attached_agent_count: int | None = None
+    active_cluster_resources: Mapping[str, object] | None = attrs.field(default=None, hash=False)
     extra: Mapping[str, object] = attrs.field(default=NO_FIELDS, hash=False)

@@ -11,9 +11,10 @@ from .wire_format import json_name
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from ..models import KernelSummary, SessionSummary, WorkspaceSummary
+    from ..models import ClusterSummary, Session, SessionSummary, WorkspaceSummary
     from . import documents, fast, strict
     from .fast import ErrorBody
+    from .strict import Model
 else:
 
     class _LazyModule:
@@ -68,6 +69,17 @@ def decode_workspaces(body: bytes) -> tuple[WorkspaceSummary, ...]:
     return strict.structure_workspaces(items, path)
 
 
+def decode_session(body: bytes, workspace_key: str) -> Session:
+    """The session in *body*, the answer to an operation on one session."""
+    return strict.structure_session(decode_json(body), workspace_key)
+
+
+def decode_clusters(body: bytes) -> tuple[ClusterSummary, ...]:
+    """The clusters in *body*, an object with ``items`` or, in version 20240831, perhaps a bare array."""
+    items, path, _ = envelope(decode_json(body), bare_array=True)
+    return strict.structure_clusters(items, path)
+
+
 def decode_error(body: bytes) -> ErrorBody | None:
     """The documented error body, or ``None`` if *body* is anything else, such as a gateway's HTML page."""
     return fast.decode_error(body)
@@ -106,10 +118,11 @@ def envelope(document: object, *, bare_array: bool = False) -> tuple[list[object
     return cast("list[object]", items), "$.items", extra
 
 
-def to_wire(model: KernelSummary | SessionSummary | WorkspaceSummary) -> dict[str, object]:
+def to_wire(model: Model) -> dict[str, object]:
     """Turn *model* back into the service's JSON object: wire names, unknown fields included, absent values left out.
 
-    ``workspace_key`` is left out too, because the service does not send it. Timestamps end in ``Z``.
+    What the service does not send there is left out too: ``workspace_key``, ``etag`` and ``opc_request_id``. Timestamps
+    end in ``Z``.
     """
     return strict.unstructure(model)
 

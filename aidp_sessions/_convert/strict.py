@@ -12,20 +12,25 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import attrs
-from cattrs import ClassValidationError, Converter
+from cattrs import BaseConverter, ClassValidationError, Converter, IterableValidationError
+from cattrs.cols import list_structure_factory
+from cattrs.errors import IterableValidationNote
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 from ..errors import ResponseDecodeError
-from ..models import KernelSummary, SessionSummary, WorkspaceSummary
+from ..models import AttachedSession, ClusterSummary, KernelSummary, Session, SessionSummary, WorkspaceSummary
 from .wire_format import NOT_ON_THE_WIRE, format_timestamp, json_name, parse_timestamp, wire_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-T = TypeVar("T")
-Model = KernelSummary | SessionSummary | WorkspaceSummary
+    from cattrs.dispatch import StructureHook
 
-_WIRE_CLASSES: Final = (KernelSummary, SessionSummary, WorkspaceSummary)
+T = TypeVar("T")
+ValidationError = ClassValidationError | IterableValidationError
+Model = KernelSummary | SessionSummary | WorkspaceSummary | AttachedSession | ClusterSummary
+
+_WIRE_CLASSES: Final = (KernelSummary, SessionSummary, Session, WorkspaceSummary, AttachedSession, ClusterSummary)
 _NOT_TAGS: Final = "expected an object of objects: namespace, key, value"
 _WIRE_NAMES: Final[Mapping[type, dict[str, str]]] = {
     cls: {name: wire_name(name) for name in attrs.fields_dict(cls) if name not in NOT_ON_THE_WIRE}
@@ -63,6 +68,23 @@ def _tags(value: object, _: object) -> Mapping[str, Mapping[str, object]] | None
     return namespaces
 
 
+_HOOKS: Final[Mapping[str, StructureHook]] = {
+    "system_tags": _tags,
+    "active_cluster_resources": strict_hook("an object", dict, type(None)),
+}
+"""The fields whose annotations do not say enough."""
+
+
+def _is_array(cls: object) -> bool:
+    return getattr(cls, "__origin__", None) is tuple
+
+
+def _array_hook(cls: Any, converter: BaseConverter) -> StructureHook:  # noqa: ANN401  # a generic alias, not a class
+    """Strings and objects can be iterated too, but are no arrays; null is an empty one."""
+    array_or_none, structure = strict_hook("an array", list, type(None)), list_structure_factory(cls, converter)
+    return lambda value, _: tuple(structure(array_or_none(value, _) or [], _))
+
+
 @cache
 def _converter(*, detailed: bool) -> Converter:
     converter = Converter(detailed_validation=detailed, omit_if_default=True)
@@ -73,6 +95,7 @@ def _converter(*, detailed: bool) -> Converter:
     converter.register_structure_hook(datetime, timestamp_hook)
     converter.register_structure_hook(datetime | None, _timestamp_or_none)
     converter.register_unstructure_hook(datetime, format_timestamp)
+    converter.register_structure_hook_factory(_is_array, _array_hook)
     for cls in _WIRE_CLASSES:
         _register(converter, cls)
     return converter
@@ -84,8 +107,8 @@ def _register(converter: Converter, cls: type[Model]) -> None:
         field: override(rename=names[field]) if field in names else override(omit=True)
         for field in attrs.fields_dict(cls)
     }
-    if "system_tags" in names:
-        overrides["system_tags"] = override(rename=names["system_tags"], struct_hook=_tags)
+    for field in _HOOKS.keys() & names.keys():
+        overrides[field] = override(rename=names[field], struct_hook=_HOOKS[field])
     build = make_dict_structure_fn(cls, converter, **overrides)
     flatten = make_dict_unstructure_fn(cls, converter, _cattrs_omit_if_default=True, **overrides)
     known = frozenset(names.values())
@@ -124,6 +147,29 @@ def structure_workspaces(items: Iterable[object], path: str) -> tuple[WorkspaceS
     return _structure_all(items, WorkspaceSummary, path)
 
 
+def structure_session(document: object, workspace_key: str) -> Session:
+    """Convert *document*, the answer to an operation on one session of the workspace *workspace_key*."""
+    session = _structure(document, Session, "$")
+    _set_on_frozen(session, "workspace_key", workspace_key)
+    return session
+
+
+def structure_clusters(items: Iterable[object], path: str) -> tuple[ClusterSummary, ...]:
+    return _structure_all(map(_with_state, items), ClusterSummary, path)
+
+
+def _with_state(item: object) -> object:
+    """Version 20240831 calls the state of a cluster its ``lifecycleState``."""
+    fields = _fields(item)
+    if "state" in fields or "lifecycleState" not in fields:
+        return item
+    return {"state" if name == "lifecycleState" else name: value for name, value in fields.items()}
+
+
+def _fields(value: object) -> dict[str, object]:
+    return cast("dict[str, object]", value) if type(value) is dict else {}
+
+
 def unstructure(model: Model) -> dict[str, object]:
     return cast("dict[str, object]", _converter(detailed=False).unstructure(model))
 
@@ -140,20 +186,27 @@ def _structure_all(items: Iterable[object], cls: type[T], path: str, first: int 
     return tuple(done)
 
 
+def _structure(document: object, cls: type[T], path: str) -> T:
+    try:
+        return _converter(detailed=False).structure(document, cls)
+    except (KeyError, TypeError, ValueError):
+        raise _explain(document, cls, path) from None
+
+
 def _explain(value: object, cls: type[object], path: str) -> ResponseDecodeError:
     try:
         _converter(detailed=True).structure(value, cls)
-    except ClassValidationError as error:
+    except (ClassValidationError, IterableValidationError) as error:
         return _first_error(error, path)
     except TypeError as error:
         return ResponseDecodeError(str(error), path)
     raise AssertionError(f"{cls.__name__} was refused once and accepted once")
 
 
-def _first_error(error: ClassValidationError, path: str) -> ResponseDecodeError:
+def _first_error(error: ValidationError, path: str) -> ResponseDecodeError:
     noted, _ = error.group_exceptions()
     cause, note = noted[0]
-    path = f"{path}.{_WIRE_NAMES[error.cl][note.name]}"
-    if isinstance(cause, type(error)):
+    path += f"[{note.index}]" if isinstance(note, IterableValidationNote) else f".{_WIRE_NAMES[error.cl][note.name]}"
+    if isinstance(cause, ValidationError):
         return _first_error(cause, path)
     return ResponseDecodeError("required field missing" if isinstance(cause, KeyError) else str(cause), path)

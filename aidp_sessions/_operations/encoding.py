@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 _UNRESERVED = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9_.~-]*", re.ASCII)
 _REQUEST_ID = r"[A-Za-z0-9_-]+"
+FIELD_VALUE = r"[!-~](?:[ -~]*[!-~])?"
 _CONTROL = r"[\x00-\x1f\x7f-\x9f]"
 
 
@@ -43,6 +44,15 @@ def request_id(value: object) -> str:
         raise TypeError(f"opc_request_id must be a string, not {type(value).__name__}")
     if not re.fullmatch(_REQUEST_ID, value):
         raise ValueError(f"opc_request_id={value!r} may hold only letters, digits, '_' and '-', and must not be empty")
+    return value
+
+
+def field_value(value: object, name: str) -> str:
+    """Check the value of a header field: printable ASCII, not blank (RFC 9110, 5.5)."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string, not {type(value).__name__}")
+    if not re.fullmatch(FIELD_VALUE, value):
+        raise ValueError(f"{name}={value!r} must be printable ASCII, and not blank")
     return value
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import unquote
 
 from ..auth.signing import BODY_METHODS, METHODS
-from .encoding import path_segment, percent_encode
+from .encoding import FIELD_VALUE, path_segment, percent_encode
 from .messages import Request
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ Query = Mapping[str, str | Sequence[str] | None]
 _NAME: Final = r"\{([A-Za-z_][A-Za-z0-9_]*)\}"
 _SEGMENT: Final = r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+"  # RFC 3986, 3.3
 _FIELD_NAME: Final = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"  # RFC 9110, 5.6.2
-_FIELD_VALUE: Final = r"[!-~](?:[ -~]*[!-~])?"
 _OURS: Final = {
     **dict.fromkeys(("authorization", "date", "x-date", "host"), "signing sets it"),
     **dict.fromkeys(("content-length", "x-content-sha256"), "it follows from the body"),
@@ -118,7 +117,7 @@ def _checked(headers: Mapping[str, str]) -> dict[str, str]:
         lower = name.lower()
         if reason := _OURS.get(lower):
             raise ValueError(f"header {name!r} cannot be given: {reason}")
-        if not re.fullmatch(_FIELD_NAME, name) or not re.fullmatch(_FIELD_VALUE, value):
+        if not re.fullmatch(_FIELD_NAME, name) or not re.fullmatch(FIELD_VALUE, value):
             raise ValueError(f"header {name!r} must be a token with a value of printable ASCII, not blank")
         if lower in checked:
             raise ValueError(f"header {name!r} was given twice")

@@ -7,7 +7,7 @@ the OCI documentation.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from .._convert import codec
@@ -26,12 +26,12 @@ _API_VERSION = r"[0-9]{8}"
 MAX_PAGES: Final = 10_000
 """Pages of one listing; a thousand workspaces or sessions each are more than any platform holds."""
 
-_MAX_PAGE_SIZE = "1000"
+MAX_PAGE_SIZE = "1000"
 _RESOURCE_BEFORE_20260430 = "dataLakes"
 
 
-class WorkspacePage(NamedTuple):
-    workspaces: tuple[WorkspaceSummary, ...]
+class Page(NamedTuple, Generic[T]):
+    items: tuple[T, ...]
     next_page: str | None
 
 
@@ -50,7 +50,7 @@ def workspaces_queries(filters: Mapping[str, str | None], *, private: bool | Non
     Without ``isPrivateNetworkEnabled`` the service lists public workspaces only, so ``private=None`` takes two queries.
     """
     return [
-        query_string({"limit": _MAX_PAGE_SIZE, **filters, "isPrivateNetworkEnabled": "true" if each else "false"})
+        query_string({"limit": MAX_PAGE_SIZE, **filters, "isPrivateNetworkEnabled": "true" if each else "false"})
         for each in ((False, True) if private is None else (private,))
     ]
 
@@ -72,8 +72,8 @@ def or_not_modified(decode: Callable[[RawResponse], T]) -> Callable[[RawResponse
     return lambda response: None if response.status == 304 else decode(response)
 
 
-def decode_workspaces(response: RawResponse) -> WorkspacePage:
-    return WorkspacePage(codec.decode_workspaces(response.body), response.headers.get("opc-next-page") or None)
+def decode_workspaces(response: RawResponse) -> Page[WorkspaceSummary]:
+    return Page(codec.decode_workspaces(response.body), response.headers.get("opc-next-page") or None)
 
 
 def next_page_token(page: str | None, seen: set[str]) -> str | None:

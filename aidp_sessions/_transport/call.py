@@ -50,7 +50,10 @@ class Call:
         opc_request_id: the root of the request ids; made up if missing.
         sleep: replaces the clock's, so that a stream can give up its place while a call waits for a retry.
         method: for events only.
-        route: for events only; known for the listings.
+        route: for events only; known for every operation but ``request``.
+
+    Attributes:
+        may_have_acted: an earlier attempt may have reached the service, but its response was lost.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class Call:
         self._seconds: list[float] = []
         self._clock_corrected = False
         self._refreshed = False
+        self.may_have_acted = False
         self._has_slot = False
         self._loop: asyncio.AbstractEventLoop
         self._timeout: asyncio.Timeout
@@ -119,7 +123,7 @@ class Call:
 
     async def send(self, request: Request, decode: Callable[[RawResponse], T]) -> T:
         """Send *request* until it succeeds, and decode the response; raises the error of the last attempt."""
-        attempt, may_have_acted = 0, False
+        attempt = 0
         while True:
             attempt += 1
             try:
@@ -127,15 +131,20 @@ class Call:
             except AidpError as error:
                 delay = self._schedule_retry(request, error, attempt)
                 if delay is None:
-                    if may_have_acted and request.method == "DELETE" and isinstance(error, NotFoundError):
+                    if self.may_have_acted and request.method == "DELETE" and isinstance(error, NotFoundError):
                         error.args = (f"{error.message}; {_MAY_HAVE_ACTED}",)
                     raise
-                may_have_acted |= _service_may_have_acted(error)
+                self.may_have_acted |= _service_may_have_acted(error)
             else:
                 return self._decode(response, decode)
             if request.consumer is not None:
                 request.consumer.reset()
             await self._sleep(delay)
+
+    @property
+    def request_ids(self) -> tuple[str, ...]:
+        """The ids of the requests so far, oldest first."""
+        return tuple(self._request_ids)
 
     def _decode(self, response: RawResponse, decode: Callable[[RawResponse], T]) -> T:
         try:

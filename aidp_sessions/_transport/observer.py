@@ -12,9 +12,12 @@ from ..events import CallInfo
 if TYPE_CHECKING:
     from ..events import Event, Listener
 
+_SESSIONS: Final = "/workspaces/{workspaceKey}/notebook/api/sessions"
 _ROUTES: Final = {
     "list_workspaces": "/workspaces",
-    "list_sessions": "/workspaces/{workspaceKey}/notebook/api/sessions",
+    **dict.fromkeys(("list_sessions", "create_session"), _SESSIONS),
+    **dict.fromkeys(("get_session", "patch_session", "delete_session"), f"{_SESSIONS}/{{sessionId}}"),
+    "list_clusters": "/workspaces/{workspaceKey}/clusters",
 }
 
 
@@ -35,7 +38,7 @@ class Observer:
     def describe_call(
         self, operation: str, workspace_key: str | None, opc_request_id: str, method: str, route: str | None
     ) -> CallInfo:
-        """Describe a call; *route* is known for the listings."""
+        """Describe a call; *route* is known for every operation but ``request``."""
         return CallInfo(
             operation=operation,
             workspace_key=workspace_key,

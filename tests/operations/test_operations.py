@@ -18,7 +18,7 @@ from aidp_sessions._operations.buffering import SessionBuffer, SessionPage
 from aidp_sessions._operations.encoding import path_segment, query_string, request_id
 from aidp_sessions._operations.failures import attach_call, error_for
 from aidp_sessions._operations.listings import (
-    WorkspacePage,
+    Page,
     decode_workspaces,
     next_page_token,
     sessions_target,
@@ -227,8 +227,8 @@ def test_a_page_of_sessions_has_all_fields_of_the_answer() -> None:
 
 def test_a_page_of_workspaces_is_never_a_bare_array() -> None:
     """No version of the service lists workspaces without an envelope."""
-    assert decode_workspaces(answer(200, b'{"items": []}', opc_next_page="t")) == WorkspacePage((), "t")
-    assert decode_workspaces(answer(200, b'{"items": []}', opc_next_page="")) == WorkspacePage((), None)
+    assert decode_workspaces(answer(200, b'{"items": []}', opc_next_page="t")) == Page((), "t")
+    assert decode_workspaces(answer(200, b'{"items": []}', opc_next_page="")) == Page((), None)
     with pytest.raises(ResponseDecodeError):
         decode_workspaces(answer(200, b"[]"))
 

@@ -49,17 +49,24 @@ def annotated(public: object) -> Iterator[tuple[str, object]]:
     """Yield every annotation that a caller of *public* meets, its public methods and attributes included."""
     module = public.__module__
     yield from hints(public, module).items()
-    for name, member in vars(public).items() if inspect.isclass(public) else ():
+    for name, member in members(public) if inspect.isclass(public) else ():
         function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
         if inspect.isfunction(function) and (not name.startswith("_") or name == "__init__"):
-            yield from ((f"{name}.{key}", hint) for key, hint in hints(function, module).items())
+            yield from ((f"{name}.{key}", hint) for key, hint in hints(function, function.__module__).items())
+
+
+def members(public: type) -> Iterator[tuple[str, object]]:
+    """Yield what *public* and its bases in this package define."""
+    for cls in public.__mro__:
+        if cls.__module__.startswith(aidp_sessions.__name__):
+            yield from vars(cls).items()
 
 
 def parts(hint: object) -> Iterator[object]:
     """Yield *hint* and everything it is made of, what a ``TypedDict`` holds included."""
     yield hint
     inside = get_args(hint)
-    if hint in (_options.Options, _options.CopyOptions):
+    if hint in (_options.Options, _options.CopyOptions, _options.OpenOptions):
         inside = tuple(hints(hint, _options.__name__).values())
     for argument in inside:
         for part in argument if isinstance(argument, list) else [argument]:
@@ -107,9 +114,9 @@ def test_the_readme_lists_every_public_name_once() -> None:
 
 
 def test_options_that_are_passed_on_have_the_types_of_the_constructor() -> None:
-    constructor = hints(SessionsClient.__init__, SessionsClient.__module__)
+    constructor = hints(SessionsClient.__init__, SessionsClient.__init__.__module__)
     parameters = {name: hint for name, hint in constructor.items() if name != "return"}
-    from_config = hints(SessionsClient.from_config, SessionsClient.__module__)
+    from_config = hints(SessionsClient.from_config, SessionsClient.from_config.__module__)
     options = hints(_options.Options, _options.__name__)
 
     assert hints(_options.CopyOptions, _options.__name__) == parameters

@@ -13,7 +13,9 @@ from aidp_sessions import (
     Activity,
     AidpError,
     ApiKeySigner,
+    AttachedSession,
     Clock,
+    ClusterSummary,
     ConfigError,
     ConnectionFailedError,
     CredentialsError,
@@ -30,6 +32,7 @@ from aidp_sessions import (
     ResponseDecodeError,
     RetryPolicy,
     ServiceError,
+    Session,
     SessionChange,
     SessionCollection,
     SessionsClient,
@@ -129,6 +132,15 @@ async def operations(client: SessionsClient) -> None:
     assert_type(list(sessions), list[SessionSummary])
     assert_type(len(sessions), int)
     assert_type(sessions.items, tuple[SessionSummary, ...])
+    created = assert_type(await client.create_session("w", "p", cluster_id="c"), Session)
+    assert_type(await client.get_session("w", created.id), Session)
+    assert_type(await client.patch_session("w", created.id, name="n", if_match=created.etag), Session)
+    assert_type(await client.delete_session("w", created.id, if_match=created.etag), None)
+    async with client.open_session("w", "p", timeout=5, kernel_name="k") as opened:
+        assert_type(opened, Session)
+    client.open_session("w", "p", kernel="k")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    clusters = assert_type(client.clusters("w", state="ACTIVE"), AsyncIterator[ClusterSummary])
+    assert_type([cluster.attached_sessions async for cluster in clusters], list[tuple[AttachedSession, ...]])
     workspaces = assert_type(client.workspaces(type="USER"), AsyncIterator[WorkspaceSummary])
     assert_type([workspace async for workspace in workspaces], list[WorkspaceSummary])
     assert_type(await client.clock_skew(), timedelta | None)

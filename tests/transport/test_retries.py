@@ -13,9 +13,11 @@ import pytest
 
 from aidp_sessions import (
     AidpError,
+    ConflictError,
     CredentialsError,
     InternalServerError,
     NotFoundError,
+    PreconditionFailedError,
     RetryPolicy,
     ServiceError,
     SessionsClient,
@@ -62,7 +64,8 @@ async def test_retry_after_makes_no_other_status_retryable(status: int) -> None:
         async with server.client(clock=times.clock) as client:
             error = await failure_of(client)
 
-    kind = {401: UnauthorizedError, 404: NotFoundError}.get(status, ServiceError)
+    kinds = {401: UnauthorizedError, 404: NotFoundError, 409: ConflictError, 412: PreconditionFailedError}
+    kind = kinds.get(status, ServiceError)
     assert (type(error), error.status, error.retry_after) == (kind, status, 1.0)
     assert (len(server.received), times.sleeps) == (1, [])
 

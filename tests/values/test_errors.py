@@ -18,10 +18,12 @@ from aidp_sessions.errors import (
     AidpError,
     ClientClosedError,
     ConfigError,
+    ConflictError,
     ConnectionFailedError,
     CredentialsError,
     InternalServerError,
     NotFoundError,
+    PreconditionFailedError,
     RequestTimeoutError,
     ResponseDecodeError,
     ServiceError,
@@ -44,6 +46,8 @@ TREE: Final[dict[type[AidpError], type[BaseException]]] = {
     ServiceError: AidpError,
     UnauthorizedError: ServiceError,
     NotFoundError: ServiceError,
+    ConflictError: ServiceError,
+    PreconditionFailedError: ServiceError,
     TooManyRequestsError: ServiceError,
     InternalServerError: ServiceError,
     FanOutError: AidpError,
@@ -100,11 +104,13 @@ def test_every_class_is_public(cls: type[AidpError]) -> None:
     assert cls.__name__ in aidp_sessions.__all__
 
 
-def test_four_statuses_have_a_class_of_their_own() -> None:
-    """401, 404, 429 and 500 are told apart by class; no other status is."""
+def test_six_statuses_have_a_class_of_their_own() -> None:
+    """401, 404, 409, 412, 429 and 500 are told apart by class; no other status is."""
     assert dict(SERVICE_ERRORS) == {
         401: UnauthorizedError,
         404: NotFoundError,
+        409: ConflictError,
+        412: PreconditionFailedError,
         429: TooManyRequestsError,
         500: InternalServerError,
     }
