@@ -30,7 +30,7 @@ from ._operations.listings import (
 )
 from ._operations.messages import Request, clock_skew
 from ._transport.call import Call
-from .errors import NotFoundError, ResponseDecodeError
+from .errors import AidpError, NotFoundError, ResponseDecodeError
 from .results import SessionCollection
 
 if TYPE_CHECKING:
@@ -120,7 +120,15 @@ class Api:
         request = Request(target, consumer=buffer)
         async with Call(self.transport, "list_sessions", workspace_key, sleep=sleep) as call:
             await _follow_pages(call, request, await call.send(request, decode), buffer, decode)
-        return lambda: call.annotating(buffer.remaining)
+
+        def rest() -> tuple[SessionSummary, ...]:
+            try:
+                return buffer.remaining()
+            except AidpError as error:
+                call.annotate(error)
+                raise
+
+        return rest
 
     def reader(self, query: str) -> WorkspaceReader:
         return WorkspaceReader(self, query)
@@ -146,20 +154,20 @@ class Api:
         progress: Progress,
     ) -> AsyncGenerator[Keyed]:
         known: set[str] = set()
-        with progress:
-            for target in targets:
-                token: str | None = None
-                seen: set[str] = set()
-                while True:
-                    async with Call(self.transport, operation, workspace_key) as call:
-                        page = await call.send(Request(with_page(target, token)), decode)
-                        token = next_page_token(page.next_page, seen)
-                    for item in page.items:
-                        if item.key not in known:  # pages shift while items come and go
-                            known.add(item.key)
-                            yield item
-                    if token is None:
-                        break
+        for target in targets:
+            token: str | None = None
+            seen: set[str] = set()
+            while True:
+                async with Call(self.transport, operation, workspace_key) as call:
+                    page = await call.send(Request(with_page(target, token)), decode)
+                    token = next_page_token(page.next_page, seen)
+                for item in page.items:
+                    if item.key not in known:  # pages shift while items come and go
+                        known.add(item.key)
+                        yield item
+                if token is None:
+                    break
+        progress.is_complete = True
 
     async def workspace_keys(self) -> AsyncGenerator[str]:
         """The keys of the workspaces that can hold sessions, those in private networks included."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
-    from types import TracebackType
+    from types import AsyncGeneratorType
 
 T = TypeVar("T")
 
@@ -20,39 +20,31 @@ def is_foreign(error: BaseException) -> bool:
 
 
 class Progress:
-    """What an iteration knows of its generator; the generator must not know the iteration, which would be a cycle."""
+    """How far a generator is. It must not know its `Iteration`, for two that know each other are freed late."""
 
     def __init__(self) -> None:
-        self.cancelled = False
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.cancelled = isinstance(exc, asyncio.CancelledError)
+        self.is_complete = False
 
 
 class Iteration(AsyncGenerator[T]):
-    """An async generator whose next step raises `RuntimeError` after one that was cancelled.
+    """An async generator that raises `RuntimeError` when it is continued after an error or a cancellation.
 
     `asyncio.wait_for` cancels what it waits for. A plain async generator has ended then, and its next step would raise
     `StopAsyncIteration`, as if the data were complete.
 
-    *start* makes the generator, which does its work in ``with`` the `Progress` that it is given.
+    *start* makes the generator, which sets ``is_complete`` on the `Progress` that it is given before it returns.
     """
 
     def __init__(self, start: Callable[[Progress], AsyncGenerator[T]]) -> None:
         self._progress = Progress()
-        self._generator = start(self._progress)
+        self._generator = cast("AsyncGeneratorType[T, None]", start(self._progress))
 
     def __aiter__(self) -> Iteration[T]:
         return self
 
     def __anext__(self) -> Awaitable[T]:  # type: ignore[override]  # without a coroutine of its own for each item
-        if self._progress.cancelled:
-            raise RuntimeError("this iteration was cancelled while it waited for its next item; start a new one")
+        if self._generator.ag_frame is None and not self._progress.is_complete:
+            raise RuntimeError("this iteration ended with an error or was cancelled; start a new one")
         return self._generator.__anext__()
 
     async def asend(self, value: None) -> T:
@@ -62,4 +54,5 @@ class Iteration(AsyncGenerator[T]):
         return await self._generator.athrow(*error)
 
     async def aclose(self) -> None:
+        self._progress.is_complete = True
         await self._generator.aclose()

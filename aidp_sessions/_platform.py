@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, NoReturn, Self, Unpack, cast
 
 import attrs
@@ -201,7 +202,7 @@ class PlatformClient:
         """Scheme, host and port that requests go to."""
         return self._transport.base_url
 
-    @property
+    @cached_property
     def _api(self) -> Api:
         return Api(self._transport, self._workspaces_path)
 

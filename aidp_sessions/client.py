@@ -103,11 +103,10 @@ class SessionsClient(PlatformClient):
         if max_concurrency is not None:
             check_count(max_concurrency, "max_concurrency")
         api = self._api
-        query = query_string({"cluster_id": cluster_id, "path": path, "agentFlowKey": agent_flow_key})
         limit = self._transport.limiter.max_limit
         return SessionStream(
             keys=WorkspaceKeys(api.workspace_keys) if workspaces is None else workspace_keys(workspaces, path_segment),
-            reader=api.reader(query),
+            reader=api.reader(query_string({"cluster_id": cluster_id, "path": path, "agentFlowKey": agent_flow_key})),
             limit=limit if max_concurrency is None else min(limit, max_concurrency),
             clock=self._transport.clock,
             on_error=on_error,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from ..models import NO_FIELDS, KernelSummary, SessionSummary
-from .limits import check_density, check_size
+from .limits import MAX_TINY_OBJECTS, check_density, check_size
 from .wire_format import parse_timestamp, wire_name
 
 if TYPE_CHECKING:
@@ -96,7 +96,8 @@ def decode_sessions(body: bytes, workspace_key: str) -> tuple[tuple[SessionSumma
             found = _decode_array(body) if bare else _decode_collection(body).items
         except msgspec.ValidationError:  # perhaps only an unknown field
             return _decode_with_unknown(body, workspace_key, bare=bare)
-        check_size(len(found), len(body))
+        if len(found) > MAX_TINY_OBJECTS:
+            check_size(len(found), len(body))
         return tuple([_session(wire, workspace_key) for wire in found]), {}
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None

@@ -14,7 +14,7 @@ from ..errors import ResponseDecodeError
 MIN_OBJECT_BYTES: Final = 16
 """The least JSON for an object or array, on average: so objects take at most 25 times the memory of the answer."""
 
-_MAX_TINY_OBJECTS: Final = 1000  # so few do no harm, however small they are
+MAX_TINY_OBJECTS: Final = 1000  # so few do no harm, however small they are
 
 
 def check_density(body: bytes | bytearray) -> None:
@@ -36,4 +36,4 @@ def _count_brackets(body: bytes | bytearray) -> int:
 
 
 def _is_too_many(objects: int, size: int) -> bool:
-    return objects > _MAX_TINY_OBJECTS and objects * MIN_OBJECT_BYTES > size
+    return objects > MAX_TINY_OBJECTS and objects * MIN_OBJECT_BYTES > size

@@ -88,7 +88,8 @@ class Call:
     async def __aenter__(self) -> Self:
         transport = self._transport
         self._loop = transport.pool.bind_to_loop()
-        transport.limiter.bind_to_loop(self._loop)
+        if transport.limiter.loop is not self._loop:
+            transport.limiter.bind_to_loop(self._loop)
         self._timeout = asyncio.timeout(transport.timeout.total)
         self._started = self._loop.time()
         if self._info is not None:
@@ -111,7 +112,7 @@ class Call:
         if pool.closed and isinstance(error, TransportError):
             error = ClientClosedError("the client was closed while this call was under way")
         if isinstance(error, AidpError):
-            self._annotate(error)
+            self.annotate(error)
         if self._info is not None:
             seconds = self._loop.time() - self._started
             self._tell(CallEnded(call=self._info, seconds=seconds, attempts=len(self._request_ids), error=error))
@@ -153,14 +154,6 @@ class Call:
             attach_response(error, response)
             raise
 
-    def annotating(self, work: Callable[[], T]) -> T:
-        """Run *work* after the call has ended and annotate its errors as the call's."""
-        try:
-            return work()
-        except AidpError as error:
-            self._annotate(error)
-            raise
-
     async def wait_for_consumer(self, waiting: Awaitable[T]) -> T:
         """Await *waiting* with the call's timeout suspended, and without the slot of the attempt under way, if any."""
         deadline, suspended, had_slot = self._timeout.when(), self._loop.time(), self._has_slot
@@ -196,10 +189,9 @@ class Call:
         except TooManyRequestsError:
             limiter.decrease(generation)
             raise
-        else:
-            limiter.increase()
         finally:
             self._release_slot()
+        limiter.increase()
         return response
 
     async def _authorize(self, request: Request) -> RawResponse:
@@ -283,7 +275,8 @@ class Call:
             self._tell(RetryScheduled(call=self._info, attempt=number, delay=delay, error=error))
         return delay
 
-    def _annotate(self, error: AidpError) -> None:
+    def annotate(self, error: AidpError) -> None:
+        """Note in *error* which call it ended."""
         attach_call(error, self._operation, self._workspace_key, self._request_ids, self._seconds)
 
     def _tell(self, event: Event) -> None:

@@ -176,7 +176,8 @@ async def read_body(
 
     The body of a 200 that turns out large goes to *consumer*, from its first byte on.
     """
-    content, inflater = response.content, inflater_for(response.headers.get("content-encoding"))
+    content, encoding = response.content, response.headers.get("content-encoding")
+    inflater = None if encoding is None else inflater_for(encoding)
     chunks: list[bytes] = []
     size, large = 0, math.inf
     if consumer is not None and response.status == 200:

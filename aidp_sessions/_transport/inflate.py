@@ -21,9 +21,9 @@ _GZIP: Final = 16 + zlib.MAX_WBITS
 _MAGIC: Final = b"\x1f\x8b"
 
 
-def inflater_for(content_encoding: str | None) -> Inflater | None:
+def inflater_for(content_encoding: str) -> Inflater | None:
     """Decompresses a body with that content encoding; ``None`` for one that was not offered: it is left as it is."""
-    name = (content_encoding or "").strip().lower()
+    name = content_encoding.strip().lower()
     return Inflater(name) if name in ("gzip", "x-gzip", "deflate") else None
 
 

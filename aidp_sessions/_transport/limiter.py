@@ -29,9 +29,8 @@ class AdaptiveLimiter:
 
     def bind_to_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Forget what an earlier loop has left behind: one that was closed abruptly never gives its slots back."""
-        if loop is not self.loop:
-            self.loop, self.in_use = loop, 0
-            self._waiters.clear()
+        self.loop, self.in_use = loop, 0
+        self._waiters.clear()
 
     def try_acquire(self) -> bool:
         """Take a slot if one is free and no call waits for it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from base64 import b64decode, b64encode
+from typing import Final
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -31,11 +32,12 @@ from .secrets import NotPicklable
 class PrivateKey(NotPicklable):
     """An RSA private key, which neither ``repr`` nor pickle gives away."""
 
-    __slots__ = ("_key", "_scheme")
+    __slots__ = ("_key", "_scheme", "bits")
 
     def __init__(self, key: RSAPrivateKey) -> None:
         self._key = key
         self._scheme = PKCS1v15(), SHA256()
+        self.bits: Final = key.key_size
 
     @classmethod
     def load(
@@ -97,10 +99,6 @@ class PrivateKey(NotPicklable):
     def fingerprint(self) -> str:
         """The fingerprint that OCI shows: MD5 of the DER public key, lower-case hex pairs joined by colons."""
         return hashlib.md5(b64decode(self.public_key_base64), usedforsecurity=False).digest().hex(":")
-
-    @property
-    def bits(self) -> int:
-        return self._key.key_size
 
     @property
     def public_key_base64(self) -> str:

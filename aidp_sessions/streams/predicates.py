@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import NoReturn
 
 from ..errors import AidpError
 from ..models import SessionSummary
@@ -23,19 +23,11 @@ class PredicateFailedError(Exception):
         super().__init__(error)
         self.error = error
 
-
-@contextmanager
-def unwrapping() -> Generator[None]:
-    """Raise what a predicate has raised; exceptions that steer iterations and tasks become a `RuntimeError`."""
-    try:
-        yield
-    except PredicateFailedError as failed:
-        error = failed.error
-    else:
-        return
-    if isinstance(error, AidpError):
-        raise error from error.__cause__
-    raise RuntimeError(f"the predicate raised {type(error).__name__}") from error
+    def reraise(self) -> NoReturn:
+        """Raise what the predicate has raised; exceptions that steer iterations and tasks become a `RuntimeError`."""
+        if isinstance(self.error, AidpError):
+            raise self.error from self.error.__cause__
+        raise RuntimeError(f"the predicate raised {type(self.error).__name__}") from self.error
 
 
 def guarded(predicate: Predicate) -> Predicate:

@@ -19,7 +19,7 @@ from ..errors import AidpError, ClientClosedError
 from ..models import SessionSummary
 from ..results import FanOutError, SessionChange, SessionCollection, WorkspaceOutcome
 from .changes import Watch
-from .predicates import Predicate, guarded, unwrapping
+from .predicates import Predicate, PredicateFailedError, guarded
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -95,23 +95,25 @@ class SessionStream:
 
     async def _sessions(self, progress: Progress) -> AsyncGenerator[SessionSummary]:
         failures: list[AidpError] = []
-        with progress, unwrapping():
-            async with aclosing(self._merged(self._read_parts())) as parts:
-                try:
-                    async for part in parts:
-                        try:
-                            sessions = part()
-                        except AidpError as error:
-                            self._note(error, failures)
-                            continue
-                        for session in sessions:
-                            yield session
-                except AidpError as error:
-                    if self._on_error != "defer" or isinstance(error, ClientClosedError):
-                        raise
-                    failures.append(error)
+        async with aclosing(self._merged(self._read_parts())) as parts:
+            try:
+                async for part in parts:
+                    try:
+                        sessions = part()
+                    except AidpError as error:
+                        self._note(error, failures)
+                        continue
+                    for session in sessions:
+                        yield session
+            except PredicateFailedError as failed:
+                failed.reraise()
+            except AidpError as error:
+                if self._on_error != "defer" or isinstance(error, ClientClosedError):
+                    raise
+                failures.append(error)
         if failures:
             raise FanOutError.of(failures)
+        progress.is_complete = True
 
     def _read_parts(self) -> Source[str, Part]:
         matches = self._predicate()
@@ -166,19 +168,21 @@ class SessionStream:
 
     async def _outcomes(self, progress: Progress) -> AsyncGenerator[WorkspaceOutcome]:
         matches, reader = self._predicate(), self._reader
-        with progress, unwrapping():
-            async with aclosing(self._results(lambda key, sleep: reader.stream_sessions(key, sleep, None))) as results:
-                async for key, result in results:
-                    part = _raising(result) if isinstance(result, AidpError) else result
-                    try:
-                        outcome = WorkspaceOutcome(workspace_key=key, sessions=tuple(filter(matches, part())))
-                    except AidpError as error:
-                        if self._ends_iteration(error):
-                            raise
-                        if self._on_error == "skip":
-                            _log.warning("workspace skipped: %s", error)
-                        outcome = WorkspaceOutcome(workspace_key=key, error=error)
-                    yield outcome
+        async with aclosing(self._results(lambda key, sleep: reader.stream_sessions(key, sleep, None))) as results:
+            async for key, result in results:
+                part = _raising(result) if isinstance(result, AidpError) else result
+                try:
+                    outcome = WorkspaceOutcome(workspace_key=key, sessions=tuple(filter(matches, part())))
+                except PredicateFailedError as failed:
+                    failed.reraise()
+                except AidpError as error:
+                    if self._ends_iteration(error):
+                        raise
+                    if self._on_error == "skip":
+                        _log.warning("workspace skipped: %s", error)
+                    outcome = WorkspaceOutcome(workspace_key=key, error=error)
+                yield outcome
+        progress.is_complete = True
 
     def watch(self, every: timedelta = timedelta(minutes=5)) -> AsyncGenerator[SessionChange]:
         """Ask again and again, and yield what changed; the first round yields every session as ``appeared``.
@@ -201,18 +205,18 @@ class SessionStream:
             raise ValueError("watch() asks the same workspaces again and again; pass a list instead of an iterator")
         return Iteration(partial(self._changes, every.total_seconds()))
 
-    async def _changes(self, period: float, progress: Progress) -> AsyncGenerator[SessionChange]:
+    async def _changes(self, period: float, _: Progress) -> AsyncGenerator[SessionChange]:
+        """All rounds of a watch; it is never complete."""
         watch, loop, first = Watch(), asyncio.get_running_loop(), True
-        with progress, unwrapping():
-            await self._clock.sleep(self._clock.random() * min(period, _MAX_HEAD_START))
-            while True:
-                started = loop.time()
-                async with aclosing(self._round(watch, first=first)) as changes:
-                    async for change in changes:
-                        yield change
-                wait = period * self._clock.random() if first else period
-                first = False
-                await self._clock.sleep(max(0.0, wait - (loop.time() - started)))
+        await self._clock.sleep(self._clock.random() * min(period, _MAX_HEAD_START))
+        while True:
+            started = loop.time()
+            async with aclosing(self._round(watch, first=first)) as changes:
+                async for change in changes:
+                    yield change
+            wait = period * self._clock.random() if first else period
+            first = False
+            await self._clock.sleep(max(0.0, wait - (loop.time() - started)))
 
     async def _round(self, watch: Watch, *, first: bool) -> AsyncGenerator[SessionChange]:
         reader = self._reader
@@ -225,6 +229,8 @@ class SessionStream:
                 async for key, result in results:
                     for change in watch.update(key, result):
                         yield change
+            except PredicateFailedError as failed:
+                failed.reraise()
             except AidpError as error:
                 if first or self._ends_iteration(error):
                     raise

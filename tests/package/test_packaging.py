@@ -104,7 +104,7 @@ def test_a_room_imports_only_from_rooms_before_it(name: str) -> None:
     assert {room(other) for other in IMPORTS[name]} <= set(ROOMS[: position + 1])
 
 
-@pytest.mark.parametrize("name", IMPORT_NOTHING_OF_OURS)
+@pytest.mark.parametrize("name", sorted(IMPORT_NOTHING_OF_OURS))
 def test_modules_at_the_bottom_import_nothing_of_the_package(name: str) -> None:
     assert IMPORTS[name] == set()
 

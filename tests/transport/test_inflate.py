@@ -74,7 +74,7 @@ def test_other_data_is_an_error() -> None:
 
 
 def test_an_encoding_that_was_not_offered_is_left_alone() -> None:
-    assert [inflater_for(name) for name in (None, "", "identity", "br", "gzip, gzip")] == [None] * 5
+    assert [inflater_for(name) for name in ("", "identity", "br", "gzip, gzip")] == [None] * 4
 
 
 @pytest.mark.parametrize("name", ["gzip", "x-gzip", "X-GZIP"])
