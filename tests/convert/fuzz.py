@@ -1,4 +1,4 @@
-"""Mutated answers, a million through decoding and 100,000 through a whole client over TCP: only documented outcomes?
+"""A million mutated answers through the decoder and 100,000 through a client over TCP have only documented outcomes.
 
     python -m tests.convert.fuzz [--quick] [--seed N]
 

@@ -1,4 +1,4 @@
-"""Whatever bytes come are sessions, or a decode error that says where and why; an error body never adds an error."""
+"""Any bytes decode to sessions or to a decode error with path and reason; an error body never adds an error."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     ],
 )
 def test_what_is_not_json_is_refused_with_its_beginning(body: bytes) -> None:
-    """Strict JSON in UTF-8: no byte order mark, no NaN, no second document; the message shows what came."""
+    """Strict JSON in UTF-8: no byte order mark, no NaN, no second document; the message shows the body."""
     path, message = refusal(body)
 
     assert path == "$"
@@ -77,7 +77,7 @@ def test_what_is_not_json_is_refused_with_its_beginning(body: bytes) -> None:
 
 @pytest.mark.parametrize("body", [b"[" * 200_000, b'{"items": [{"new": ' + b"[" * 100_000 + b"]" * 100_000 + b"}]}"])
 def test_a_body_nested_too_deeply_is_refused(body: bytes) -> None:
-    """A hostile body does not exhaust the stack."""
+    """It does not exhaust the stack."""
     assert refusal(body) == ("$", f"the body is not JSON: nested too deeply; it begins {body[:200].decode()!r}…")
 
 
@@ -100,8 +100,8 @@ def test_a_body_nested_too_deeply_is_refused(body: bytes) -> None:
     ],
     ids=["duplicate key", "duplicate items", "white space", "huge integer", "huge count", "escapes", "UTF-8"],
 )
-def test_odd_but_valid_json_is_read(body: bytes, session: SessionSummary) -> None:
-    """Of a repeated key the last counts, white space does not matter, and whole numbers have no limit."""
+def test_unusual_but_valid_json_is_read(body: bytes, session: SessionSummary) -> None:
+    """The last of repeated keys counts, white space does not matter, and whole numbers have no limit."""
     assert sessions_in(body) == (session,)
 
 
@@ -154,7 +154,7 @@ def test_arbitrary_bytes_give_sessions_or_a_decode_error(body: bytes) -> None:
 @brief
 @given(wire_collections, st.data())
 def test_a_damaged_collection_gives_sessions_or_a_decode_error(document: dict[str, Any], data: st.DataObject) -> None:
-    """Nor does one flipped or missing byte in a healthy answer."""
+    """One flipped or missing byte in a valid answer raises nothing else."""
     body = bytearray(encode(document))
     place = data.draw(st.integers(0, len(body) - 1))
     body[place : place + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=2))
@@ -174,7 +174,7 @@ _almost_collections = st.fixed_dictionaries(
 @brief
 @given(json_values | _almost_collections)
 def test_arbitrary_json_gives_sessions_or_a_decode_error(document: Any) -> None:  # it is arbitrary
-    """What is accepted is not altered: but for nulls, it can be turned back into what came."""
+    """Accepted JSON can be encoded again to the same, except for nulls."""
     try:
         sessions = sessions_in(encode(document))
     except ResponseDecodeError as error:
@@ -187,7 +187,7 @@ def test_arbitrary_json_gives_sessions_or_a_decode_error(document: Any) -> None:
 @brief
 @given(json_values | st.dictionaries(st.sampled_from(WORKSPACE_FIELDS), json_values))
 def test_arbitrary_json_gives_workspaces_or_a_decode_error(item: object) -> None:
-    """The listing of workspaces is decoded as strictly."""
+    """The listing of workspaces is equally strict."""
     try:
         structure_workspaces([item], "$.items")
     except ResponseDecodeError as error:
@@ -195,7 +195,7 @@ def test_arbitrary_json_gives_workspaces_or_a_decode_error(item: object) -> None
 
 
 def test_an_envelope_is_split_into_items_path_and_unknown_fields() -> None:
-    """A bare array is the older form of the same; where it is not allowed it is refused."""
+    """A bare array is the older form; it is refused where it is not allowed."""
     assert envelope({"items": [1], "total": 1}) == ([1], "$.items", {"total": 1})
     assert envelope([1], bare_array=True) == ([1], "$", {})
     with pytest.raises(ResponseDecodeError, match=r'^expected an object with "items", not an array'):
@@ -216,7 +216,7 @@ def test_an_envelope_is_split_into_items_path_and_unknown_fields() -> None:
     ],
 )
 def test_only_the_documented_error_body_is_an_error_body(document: object, error: ErrorBody | None) -> None:
-    """Anything else is nothing, so that the caller can show the body itself."""
+    """Anything else gives None, so that the caller can show the body."""
     assert decode_error(encode(document)) == error
 
 
@@ -224,7 +224,7 @@ def test_only_the_documented_error_body_is_an_error_body(document: object, error
 @given(st.binary() | json_values.map(encode))
 @example(b"[" * 100_000)
 def test_an_error_body_is_never_a_second_error(body: bytes) -> None:
-    """Whatever stands in an error answer, reading it raises nothing."""
+    """Reading any error body raises nothing."""
     assert isinstance(decode_error(body), ErrorBody | None)
 
 
@@ -238,7 +238,7 @@ def test_an_error_body_is_never_a_second_error(body: bytes) -> None:
     ],
 )
 def test_an_excerpt_is_printable_and_short(body: bytes, text: str) -> None:
-    """Two hundred bytes at most, and a mark where more was cut off."""
+    """It has at most two hundred bytes, and a mark if more was cut off."""
     assert excerpt(body) == text
 
 
@@ -254,15 +254,15 @@ def _result(decode: Callable[[bytes], tuple[SessionSummary, ...]], body: bytes) 
 @example(b'{"items": [{"kernel": {"name": "k", "last_activity": "2026-11-23T01:12:43.999999999Z"}}]}')
 @example(b'{"items": [{"kernel": {"name": "k", "connections": 1.0}}]}')
 @example(b'{"items": [1], "items": [{}]}')
-def test_one_pass_decodes_what_the_long_way_decodes(body: bytes) -> None:
-    """Sessions as documented skip the converter; values, refusals and paths are those of the converter."""
+def test_the_fast_decoder_gives_the_results_of_the_strict_one(body: bytes) -> None:
+    """Values, errors and paths are equal."""
     assert _result(sessions_in, body) == _result(sessions_one_by_one, body)
 
 
 @brief
 @given(wire_collections, st.data())
-def test_damage_does_not_tell_the_ways_apart(document: dict[str, Any], data: st.DataObject) -> None:
-    """Nor do one flipped or missing byte."""
+def test_both_decoders_agree_about_damaged_bodies(document: dict[str, Any], data: st.DataObject) -> None:
+    """With one flipped or missing byte."""
     body = bytearray(encode(document))
     place = data.draw(st.integers(0, len(body) - 1))
     body[place : place + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=2))
@@ -271,7 +271,7 @@ def test_damage_does_not_tell_the_ways_apart(document: dict[str, Any], data: st.
 
 
 def test_models_without_unknown_fields_share_an_empty_mapping_that_stays_empty() -> None:
-    """Whoever tries to change it learns that it cannot be changed; copies and pickles are the same object."""
+    """It cannot be changed; its copies and pickles are the same object."""
     (session,) = sessions_in(encode([{"kernel": NAMED}]))
     none = session.extra
     attempts: list[Callable[[Any], object]] = [

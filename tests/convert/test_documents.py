@@ -1,4 +1,4 @@
-"""A plan that was written to a file is read back as it was; a file that is no plan is refused, and the place named."""
+"""A plan that was written to a file is read back equal; a file that is no plan is refused with the path of the error."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ Json = dict[str, Any]
 
 @st.composite
 def errors(draw: st.DrawFn) -> AidpError:
-    """An error as the client raises it, with any evidence."""
+    """Errors as the client raises them, with any evidence."""
     kinds: list[type[AidpError]] = [
         *(AidpError, CredentialsError, ConnectionFailedError, NotFoundError, RequestTimeoutError, ResponseDecodeError)
     ]
@@ -84,7 +84,7 @@ def evidence(error: AidpError) -> tuple[object, ...]:
 def test_a_plan_survives_its_file(
     found: list[WorkspaceOutcome], policy: CullPolicy, failures: list[AidpError], taken: datetime
 ) -> None:
-    """Whole, and with all that its failures tell; written again, it is the same file."""
+    """With all attributes of its failures; written again, it is the same file."""
     plan = attrs.evolve(plan_of(*found, policy=policy), failures=tuple(failures), taken=taken)
 
     text = plan.to_json()
@@ -109,8 +109,8 @@ def test_since_survives_to_the_microsecond(since: datetime | timedelta) -> None:
     assert (type(back.since), back) == (type(since), policy)
 
 
-def test_a_time_that_occurs_twice_survives() -> None:
-    """In the night the clocks are set back, such a time in its own zone equals no time of another zone."""
+def test_a_time_that_occurs_twice_in_its_zone_survives() -> None:
+    """When clocks are set back, Python calls such a time unequal to any time of another zone."""
     twice = datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=ZoneInfo("Europe/Berlin"))
     plan = plan_of(policy=CullPolicy(since=twice))
 
@@ -129,7 +129,7 @@ def rich_plan() -> CullPlan:
 
 
 def test_a_plan_is_readable_as_json() -> None:
-    """The policy is complete, so that a later version with other defaults reads it as it was meant."""
+    """The policy has every field, so that a later version with other defaults reads the same policy."""
     document = json.loads(rich_plan().to_json())
 
     assert {name: document[name] for name in ("format", "version", "refusal", "taken", "platform_id", "policy")} == {
@@ -221,8 +221,8 @@ OPTIONAL: Final = {"kernel", "connections", "last_activity", "kernel_id", "conne
         (True, {"connected", "permanent", "unsent"}),
     ],
 )
-def test_the_place_of_damage_is_named(damage: object, allowed: set[str]) -> None:
-    """Every value of a plan in turn is replaced; it is refused, but where it could have been written."""
+def test_the_error_names_the_path_of_a_damaged_value(damage: object, allowed: set[str]) -> None:
+    """Each value of a plan in turn is replaced; the plan is refused unless the new value is valid there."""
     accepted: set[str] = set()
     for path, text in damaged(damage):
         try:
@@ -238,7 +238,7 @@ def test_the_place_of_damage_is_named(damage: object, allowed: set[str]) -> None
 
 
 @pytest.mark.parametrize("name", ["format", "version", "taken", "platform_id", "policy", "candidates"])
-def test_what_is_missing_is_named(name: str) -> None:
+def test_the_error_names_a_missing_field(name: str) -> None:
     document = json.loads(rich_plan().to_json())
     del document[name]
 
@@ -263,8 +263,8 @@ def test_what_is_missing_is_named(name: str) -> None:
         ({"failures": [{"error": "AidpError", "message": "", "headers": []}]}, r"^expected an object @ .*\.headers$"),
     ],
 )
-def test_a_document_that_is_not_quite_a_plan_is_refused(change: Json, message: str) -> None:
-    """A misspelled field of a policy must not leave a default in its place."""
+def test_a_document_with_unknown_or_wrong_fields_is_no_plan(change: Json, message: str) -> None:
+    """A misspelled field of a policy is never replaced by a default."""
     with pytest.raises(ValueError, match=message):
         CullPlan.from_json(json.dumps(json.loads(rich_plan().to_json()) | change))
 
@@ -276,7 +276,7 @@ def test_a_text_that_is_no_plan_is_a_value_error(text: str | bytes) -> None:
 
 
 def test_an_error_class_of_another_library_is_written_as_its_nearest_base() -> None:
-    """A signer may raise one; the plan can be read where that library is missing."""
+    """A signer may raise one; the plan can be read without that library."""
 
     class VaultError(CredentialsError):
         pass
@@ -294,8 +294,8 @@ def test_a_reason_that_this_version_does_not_know_is_kept() -> None:
     assert CullPlan.from_json(json.dumps(document)).kept[0].reason == "quarantined"
 
 
-def test_an_outcome_knows_its_result_by_value() -> None:
-    """And takes no other, nor a time without a zone."""
+def test_an_outcome_accepts_the_value_of_a_result() -> None:
+    """Any other value and a time without a zone are refused."""
     candidate = rich_plan().candidates[0]
 
     assert CullOutcome(candidate=candidate, result="gone", at=TAKEN).result is CullResult.GONE
@@ -306,7 +306,7 @@ def test_an_outcome_knows_its_result_by_value() -> None:
 
 
 def test_times_have_a_zone() -> None:
-    """A naive one would be compared with the service's time."""
+    """A naive time is refused."""
     naive = T.replace(tzinfo=None)
 
     with pytest.raises(ValueError, match=r"^taken=.* has no time zone"):
@@ -320,13 +320,13 @@ def test_times_have_a_zone() -> None:
 
 
 def test_a_candidate_has_sessions() -> None:
-    """There is nothing to delete otherwise."""
+    """Without sessions there is nothing to delete."""
     with pytest.raises(ValueError, match="sessions"):
         CullCandidate(workspace_key="w", kernel_id="k", sessions=(), last_activity=T)
 
 
 def test_a_notebook_shows_candidates_reasons_failures_and_the_refusal() -> None:
-    """As text: names cannot become markup."""
+    """Names are text and never become markup."""
     hostile = attrs.evolve(SESSION, path="<script>alert(1)</script>")
     plan = attrs.evolve(rich_plan(), policy=attrs.evolve(NO_CAPS, max_kernels=0))
     candidate = attrs.evolve(plan.candidates[0], sessions=(hostile,))

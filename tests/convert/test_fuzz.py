@@ -1,4 +1,4 @@
-"""Whatever the bytes of an answer: sessions or a documented error come of them, in one piece or in many."""
+"""Any bytes of an answer give sessions or a documented error, in one piece or in many."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from ..helpers.raw_server import RawServer, close
 EDITS: Final = st.lists(
     st.builds(Edit, st.integers(0, 6), st.floats(0, 1), st.integers(1, 40), st.integers(0, 400)), max_size=4
 )
-BY_CHANCE: Final = 3000
+RANDOM_BODIES: Final = 3000
 THROUGH_THE_CLIENT: Final = 400
 
 
 @pytest.mark.parametrize("body", BODIES[:4], ids=range(4))
-def test_what_is_mutated_is_accepted_before_that(body: bytes) -> None:
+def test_the_bodies_are_valid_before_they_are_mutated(body: bytes) -> None:
     assert check_decoding(body, range(len(body))) == "decoded"
 
 
@@ -48,11 +48,11 @@ def test_any_bytes_are_decoded_as_json_says_or_refused(body: bytes, pieces: list
     check_decoding(body, pieces)
 
 
-def test_thousands_of_mutations_by_chance_have_only_documented_outcomes() -> None:
+def test_thousands_of_random_mutations_have_only_documented_outcomes() -> None:
     random = Random(20261123)  # noqa: S311  # chance, not secrecy
     seen = {
         check_decoding(edited(random.choice(BODIES), some_edits(random)), [random.randrange(400) for _ in range(3)])
-        for _ in range(BY_CHANCE)
+        for _ in range(RANDOM_BODIES)
     }
 
     assert seen == {"decoded", "refused"}

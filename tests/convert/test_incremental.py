@@ -1,4 +1,4 @@
-"""Decoding in pieces gives the results and errors of decoding the whole, in flat memory, wherever pieces are cut."""
+"""Decoding in pieces gives the results and errors of decoding the whole, in constant memory, for any pieces."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ styles = st.tuples(
     space=st.text(" \t\r\n", max_size=3),
     cuts=cuts,
 )
-def test_pieces_decode_to_what_the_whole_does(
+def test_pieces_decode_to_the_same_as_the_whole(
     *,
     before: dict[str, object],
     items: list[dict[str, object]],
@@ -112,7 +112,7 @@ def test_pieces_decode_to_what_the_whole_does(
     form=st.sampled_from(['{"items": %s}', "%s", '{"total": {"items": [5]}, "items": %s}']),
     cuts=cuts,
 )
-def test_a_wrong_session_is_named_by_its_place_in_the_whole(
+def test_the_path_of_a_wrong_session_has_its_index_in_the_whole(
     number: int, wrong: object, form: str, cuts: list[int]
 ) -> None:
     items = [{"id": "},{", "kernel": {"name": "},"}}] * number + [wrong] + [{"id": "after"}] * 2
@@ -127,8 +127,8 @@ def test_a_wrong_session_is_named_by_its_place_in_the_whole(
 @pytest.mark.parametrize("value", [b"null", b"5", b'"[{"', b"{}", b'{"items": [{}, {}]}'])
 @brief
 @given(cuts=cuts)
-def test_items_that_are_no_array_are_passed_over_for_those_that_follow(value: bytes, cuts: list[int]) -> None:
-    """Of a repeated name the last value counts, as in the whole."""
+def test_items_that_are_no_array_are_ignored_if_an_array_of_items_follows(value: bytes, cuts: list[int]) -> None:
+    """The last value of a repeated name counts."""
     body = b'{"items": ' + value + b', "items": [{"id": "1"}, {"id": "2"}, {"id": "3"}]}'
 
     assert in_pieces(body, cuts) == whole(body)
@@ -151,14 +151,14 @@ def test_a_body_that_ends_early_is_an_error(cut: int, cuts: list[int]) -> None:
 
 @pytest.mark.parametrize("tail", [b"]}", b" ]}", b",]}", b"]", b"}", b"]} x", b'], "items": null}', b"],}", b"], 5}"])
 def test_a_body_that_ends_wrongly_is_an_error(tail: bytes) -> None:
-    """A comma before the end of the array, among others, although the pieces before it were fine."""
+    """For example with a comma before the end of the array, although the pieces before it were valid."""
     assert refusal(b'{"items":[{"id":"1"},' + tail, [21])
 
 
 @pytest.mark.parametrize("name", [b'"items"', b'"it\\u0065ms"'])
 @pytest.mark.parametrize("between", [b"", b'"note": {"items": []}, '])
-def test_a_second_array_of_items_is_refused_once_sessions_of_the_first_are_out(name: bytes, between: bytes) -> None:
-    """The sessions at the end of the first array would be lost without a word."""
+def test_a_second_array_of_items_is_refused_if_sessions_of_the_first_were_yielded(name: bytes, between: bytes) -> None:
+    """The sessions at the end of the first array would be lost without an error."""
     body = b'{"items":[{"id":"1"},{"id":"2"}], ' + between + name + b': [{"id":"3"}]}'
 
     assert refusal(body, [21]) == ("$.items", "there is a second array of this name")
@@ -166,13 +166,13 @@ def test_a_second_array_of_items_is_refused_once_sessions_of_the_first_are_out(n
 
 @pytest.mark.parametrize("start", [b"\xef\xbb\xbf[{}]", b"<html>", b"NaN", b"'items'", b"]", b"\x00"])
 def test_a_body_that_does_not_begin_like_a_collection_is_refused_at_once(start: bytes) -> None:
-    """Not after all of it has been kept, and with its beginning."""
+    """Before all of it has arrived; the error shows its beginning."""
     with pytest.raises(ResponseDecodeError, match=r"^the body is not JSON: .* it begins"):
         IncrementalDecoder("w").feed(start + b" " * PIECE)
 
 
 def fed(body: bytes) -> tuple[int, int]:
-    """How many sessions of *body* are out before its end, and the most bytes that waited."""
+    """The number of sessions of *body* that are returned before its end, and the most bytes that were kept."""
     decoder = IncrementalDecoder("w")
     number = most = 0
     for start in range(0, len(body), PIECE):
@@ -213,7 +213,7 @@ WITH_ARRAYS = {**SESSION, "history": [{"at": each, "state": "idle"} for each in 
         "lone surrogates",
     ],
 )
-def test_all_but_the_last_sessions_are_out_before_the_end_and_few_bytes_wait(body: bytes) -> None:
+def test_all_but_the_last_sessions_are_returned_before_the_end_and_few_bytes_are_kept(body: bytes) -> None:
     total = len(whole(body)[0])
     number, most = fed(body)
 
@@ -233,7 +233,7 @@ def test_all_but_the_last_sessions_are_out_before_the_end_and_few_bytes_wait(bod
         (b"", b" ", "$"),
     ],
 )
-def test_what_does_not_end_within_four_mebibytes_is_refused(start: bytes, endless: bytes, path: str) -> None:
+def test_a_value_longer_than_four_mebibytes_is_refused(start: bytes, endless: bytes, path: str) -> None:
     decoder = IncrementalDecoder("w")
     decoder.feed(start)
     piece = endless * (PIECE // len(endless))

@@ -1,4 +1,4 @@
-"""A short answer cannot become many objects: what decodes takes at most 25 times the memory of its JSON."""
+"""A decoded answer takes at most 25 times the memory of its JSON."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_too_many_objects_for_the_size_of_the_answer_are_refused(body: bytes) ->
 
 @pytest.mark.parametrize("body", DENSE)
 def test_pieces_are_refused_as_early_as_the_objects_appear(body: bytes) -> None:
-    """At the latest when the second piece is there, whatever the whole would be."""
+    """At the latest with the second piece, whatever follows."""
     decoder = IncrementalDecoder("w")
 
     with pytest.raises(ResponseDecodeError, match="are too many"):
@@ -60,7 +60,7 @@ def test_a_listing_of_workspaces_is_bounded_too() -> None:
         decode_workspaces(repeated(b"{}", b'{"items": [', b"]}"))
 
 
-def test_an_error_body_is_read_however_much_comes_with_it() -> None:
+def test_an_error_body_of_any_size_is_read() -> None:
     """Its unknown fields are skipped, so they take no memory."""
     assert decode_error(repeated(b"[]", b'{"code": "C", "message": "m", "new": [', b"]}")) is not None
 
@@ -98,7 +98,7 @@ def test_short_sessions_and_brackets_in_strings_are_not_refused(body: bytes) -> 
         b'{"new":[0.1,0.2,0.3,0.4,0.5,0.6,0.7]}',
     ],
 )
-def test_what_is_decoded_takes_at_most_25_times_the_memory_of_its_json(item: bytes) -> None:
+def test_a_decoded_answer_takes_at_most_25_times_the_memory_of_its_json(item: bytes) -> None:
     body = repeated(item)
     sessions_in(body)
     gc.collect()
@@ -130,7 +130,7 @@ LONG = "\U0001f600" * 100_000
         LONG,
     ],
 )
-def test_an_error_is_short_however_long_the_wrong_value_is(document: object) -> None:
+def test_the_error_about_a_long_wrong_value_is_short(document: object) -> None:
     path, message = refusal(encode(document))
 
     assert len(path) <= 100

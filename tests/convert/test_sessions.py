@@ -1,4 +1,4 @@
-"""JSON becomes models and models become JSON again without loss; what is not as documented is refused by its path."""
+"""JSON becomes models and JSON again without loss; undocumented JSON is refused with its path."""
 
 from __future__ import annotations
 
@@ -111,15 +111,15 @@ def expected_workspace(wire: dict[str, Any]) -> WorkspaceSummary:
 
 @brief
 @given(st.lists(wire_sessions, max_size=4))
-def test_every_field_of_a_session_lands_where_it_belongs(items: list[dict[str, Any]]) -> None:
-    """Known fields, nulls, absences and unknown fields decode to exactly the models written by hand."""
+def test_every_field_of_a_session_is_decoded_to_its_attribute(items: list[dict[str, Any]]) -> None:
+    """Known fields, nulls, absent and unknown fields decode to models written by hand."""
     assert sessions_in(encode({"items": items})) == tuple(map(expected_session, items))
 
 
 @brief
 @given(wire_collections)
-def test_sessions_turn_back_into_the_wire_they_came_from(document: dict[str, Any]) -> None:
-    """Wire to model to wire is the identity, but that null and absent fields are both absent."""
+def test_sessions_are_encoded_to_the_json_they_came_from(document: dict[str, Any]) -> None:
+    """JSON to model to JSON is the identity, except that null fields become absent."""
     sessions = sessions_in(encode(document))
 
     assert [to_wire(session) for session in sessions] == [session_without_nulls(item) for item in document["items"]]
@@ -128,7 +128,7 @@ def test_sessions_turn_back_into_the_wire_they_came_from(document: dict[str, Any
 @brief
 @given(wire_sessions)
 def test_decoding_what_was_encoded_gives_equal_models(wire: Wire) -> None:
-    """Model to wire to model is the identity."""
+    """Model to JSON to model is the identity."""
     first = sessions_in(encode([wire]))
 
     assert sessions_in(encode([to_wire(session) for session in first])) == first
@@ -136,16 +136,16 @@ def test_decoding_what_was_encoded_gives_equal_models(wire: Wire) -> None:
 
 @brief
 @given(wire_workspaces)
-def test_workspaces_go_there_and_back(wire: dict[str, Any]) -> None:
-    """All sixteen fields of a workspace, and the unknown ones, survive both directions."""
+def test_workspaces_survive_encoding_and_decoding(wire: dict[str, Any]) -> None:
+    """All sixteen fields of a workspace and the unknown ones."""
     (workspace,) = structure_workspaces([json.loads(encode(wire))], "$.items")
 
     assert workspace == expected_workspace(wire)
     assert to_wire(workspace) == without_nulls(wire, WORKSPACE_FIELDS)
 
 
-def test_the_key_of_the_workspace_never_goes_back_on_the_wire() -> None:
-    """`workspace_key` is ours; an unknown field of that very name is the service's and is kept."""
+def test_the_key_of_the_workspace_is_not_encoded() -> None:
+    """`workspace_key` is ours; an unknown field of the service with that name is kept."""
     (session,) = structure_sessions([{"workspace_key": 5}], "$", "ours")
 
     assert (session.workspace_key, session.extra) == ("ours", {"workspace_key": 5})
@@ -153,20 +153,20 @@ def test_the_key_of_the_workspace_never_goes_back_on_the_wire() -> None:
     assert to_wire(SessionSummary(id="s", workspace_key="ours")) == {"id": "s"}
 
 
-def test_a_field_wins_over_an_unknown_field_of_its_name() -> None:
-    """A model made by hand may contradict itself; what it knows is what is sent."""
+def test_a_field_takes_precedence_over_an_unknown_field_of_its_name() -> None:
+    """A model made by hand may have both; the field is encoded."""
     assert to_wire(SessionSummary(id="a", extra={"id": "b", "path": "p"})) == {"id": "a", "path": "p"}
 
 
-def test_a_kernel_alone_turns_into_wire_too() -> None:
-    """Zero connections are a value; only what is absent is left out."""
+def test_a_kernel_alone_can_be_encoded() -> None:
+    """Zero connections are encoded; only absent fields are omitted."""
     kernel = KernelSummary(name="", connections=0, extra={"reason": None})
 
     assert to_wire(kernel) == {"reason": None, "name": "", "connections": 0}
 
 
 @pytest.mark.parametrize("state", [*ExecutionState, "hibernating", ""])
-def test_states_pass_through_as_they_came(state: str) -> None:
+def test_states_are_not_changed(state: str) -> None:
     """An undocumented state is not an error, and a documented one equals its name."""
     (session,) = sessions_in(encode([{"kernel": {**NAMED, "execution_state": str(state)}}]))
 
@@ -177,14 +177,14 @@ def test_states_pass_through_as_they_came(state: str) -> None:
 @pytest.mark.parametrize("field", [name for name in SESSION_FIELDS if name != "kernel"])
 @pytest.mark.parametrize(("value", "kind"), NOT_TEXT[1:])
 def test_a_text_field_of_a_session_takes_only_text(field: str, value: object, kind: str) -> None:
-    """Nothing is coerced to a string; the message tells what came instead."""
+    """Nothing is converted to a string; the message names the type."""
     assert refusal(encode({"items": [{}, {field: value}]})) == (f"$.items[1].{field}", f"expected a string, not {kind}")
 
 
 @pytest.mark.parametrize("field", ["id", "execution_state", "last_activity"])
 @pytest.mark.parametrize(("value", "kind"), NOT_TEXT[1:])
 def test_a_text_field_of_a_kernel_takes_only_text(field: str, value: object, kind: str) -> None:
-    """The path leads through the kernel."""
+    """The path includes the kernel."""
     expected = (f"$.items[0].kernel.{field}", f"expected a string, not {kind}")
 
     assert refusal(encode({"items": [{"kernel": {**NAMED, field: value}}]})) == expected
@@ -192,7 +192,7 @@ def test_a_text_field_of_a_kernel_takes_only_text(field: str, value: object, kin
 
 @pytest.mark.parametrize(("value", "kind"), NOT_TEXT)
 def test_the_name_of_a_kernel_must_be_text_and_null_is_not(value: object, kind: str) -> None:
-    """The one required field of the kernel is never made up."""
+    """The one required field of a kernel has no default."""
     expected = ("$.items[0].kernel.name", f"expected a string, not {kind}")
 
     assert refusal(encode({"items": [{"kernel": {"name": value}}]})) == expected
@@ -238,13 +238,13 @@ def test_connections_take_only_a_whole_number(value: object, kind: str) -> None:
     ],
 )
 def test_a_wrong_shape_is_refused_with_its_path(document: object, path: str, message: str) -> None:
-    """Nothing undocumented is ever "no sessions"."""
+    """An undocumented body never means "no sessions"."""
     assert refusal(encode(document)) == (path, message)
 
 
 @pytest.mark.parametrize("field", ["key", "displayName", "type", "lifecycleState", "timeCreated"])
 def test_a_workspace_must_have_its_required_fields(field: str) -> None:
-    """Each of the five is missed by its wire name, and null does not count."""
+    """The error has the wire name of each of the five, and null counts as missing."""
     without = {name: value for name, value in WORKSPACE.items() if name != field}
 
     assert workspace_refusal(without) == (f"$.items[0].{field}", "required field missing")
@@ -269,8 +269,8 @@ def test_an_optional_field_of_a_workspace_is_strict_too(field: str, value: objec
 
 @brief
 @given(st.data())
-def test_one_wrong_value_anywhere_is_found_there(data: st.DataObject) -> None:
-    """However many healthy sessions surround it, the path is that of the one bad value."""
+def test_the_path_is_that_of_the_one_wrong_value(data: st.DataObject) -> None:
+    """Among any number of valid sessions."""
     items: list[dict[str, Any]] = data.draw(st.lists(wire_sessions, min_size=1, max_size=4))
     index = data.draw(st.integers(0, len(items) - 1))
     field = data.draw(st.sampled_from(SESSION_FIELDS))

@@ -1,4 +1,4 @@
-"""Every documented form of a timestamp is one moment in UTC; what is no timestamp is refused by its path."""
+"""Every documented form of a timestamp is one time in UTC; anything else is refused with its path."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ DIGITS: Final = "123456789"
     ],
 )
 def test_a_timestamp_of_any_documented_form_is_aware_utc(text: str, moment: datetime) -> None:
-    """Z or offset, either case, T or space; without an offset it is UTC already."""
+    """Z or offset, upper or lower case, T or space; without an offset it is UTC."""
     parsed = parse_timestamp(text)
 
     assert (parsed, parsed.tzinfo) == (moment, UTC)
@@ -46,7 +46,7 @@ def test_a_timestamp_of_any_documented_form_is_aware_utc(text: str, moment: date
 @pytest.mark.parametrize("count", range(1, 10))
 @pytest.mark.parametrize("zone", ["Z", "", "+00:00"])
 def test_up_to_nine_fraction_digits_are_read_and_cut_to_microseconds(count: int, zone: str) -> None:
-    """Digits beyond the sixth are cut off, never rounded up into an activity that has not happened."""
+    """Digits beyond the sixth are cut off and never rounded up, which would be in the future."""
     digits = DIGITS[:count]
     expected = datetime(2026, 11, 23, 1, 12, 43, int(digits[:6].ljust(6, "0")), tzinfo=UTC)
 
@@ -56,8 +56,8 @@ def test_up_to_nine_fraction_digits_are_read_and_cut_to_microseconds(count: int,
 
 @brief
 @given(moments, st.integers(-23 * 60 - 59, 23 * 60 + 59))
-def test_a_timestamp_names_the_same_moment_in_every_zone(moment: datetime, minutes: int) -> None:
-    """Whatever offset a moment is written in, it is read as that moment in UTC."""
+def test_a_timestamp_with_any_offset_is_converted_to_utc(moment: datetime, minutes: int) -> None:
+    """The result is equal to the original time."""
     zone = timezone(timedelta(minutes=minutes))
     try:
         text = moment.astimezone(zone).isoformat()
@@ -93,8 +93,8 @@ def test_a_timestamp_names_the_same_moment_in_every_zone(moment: datetime, minut
         "9" * 5000,
     ],
 )
-def test_what_is_no_timestamp_is_refused_by_its_path(text: str) -> None:
-    """An unparsable moment is an error of the answer, not a kernel without activity."""
+def test_an_invalid_timestamp_is_refused_with_its_path(text: str) -> None:
+    """It is a decode error, not a kernel without a timestamp."""
     assert refusal(encode([{"kernel": {**NAMED, "last_activity": text}}])) == (
         "$[0].kernel.last_activity",
         f"expected an ISO 8601 timestamp, not {text[:200]!r}",
@@ -104,8 +104,8 @@ def test_what_is_no_timestamp_is_refused_by_its_path(text: str) -> None:
 @brief
 @given(st.text() | st.text("0123456789-:.TtZz+ ", max_size=40))
 @example("2026-11-23T01:12:43.")
-def test_any_text_is_a_moment_in_utc_or_a_value_error(text: str) -> None:
-    """The parser of timestamps has no third outcome."""
+def test_any_text_is_a_time_in_utc_or_a_value_error(text: str) -> None:
+    """There is no third outcome."""
     try:
         assert parse_timestamp(text).tzinfo is UTC
     except ValueError as error:
@@ -115,7 +115,7 @@ def test_any_text_is_a_moment_in_utc_or_a_value_error(text: str) -> None:
 @brief
 @given(timestamps)
 def test_a_timestamp_is_written_as_it_is_documented(text: str) -> None:
-    """Moments go back on the wire in UTC with the suffix Z."""
+    """Times are encoded in UTC with the suffix Z."""
     kernel = KernelSummary(name="k", last_activity=parse_timestamp(text))
 
     assert to_wire(kernel) == {"name": "k", "last_activity": text}
