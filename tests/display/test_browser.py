@@ -1,4 +1,4 @@
-"""What a browser makes of the report page: it sorts, it draws what the numbers say, and it asks nobody for anything."""
+"""The report page in a browser: it sorts, draws what the numbers say, and sends no request."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 NOW: Final = datetime(2026, 11, 23, 12, tzinfo=UTC)
 AGES: Final = {"a10": 5, "a9": 90, "b": 1000, "c": 100, "d": 101}
-"""Minutes idle by the session's path; two more sessions are busy and have none."""
+"""Minutes idle, by path; two more sessions are busy and have no idle time."""
 PAPER: Final = {"light": (0xFD, 0xFC, 0xFA), "dark": (0x16, 0x18, 0x1C)}
 BAR: Final = {"light": (0xC2, 0x74, 0x0C), "dark": (0xE3, 0x9A, 0x3B)}
 BARS: Final = """[...document.querySelectorAll("section table.bars")[0].tBodies[0].rows].map(row => {
     const box = row.querySelector("svg").getBoundingClientRect();
     return [box.x, box.y + box.height / 2, box.width]; })"""
-# Each element that holds text of its own: its colour, and the first background behind it that is not transparent.
+# Each element with text of its own: its colour, and the first background behind it that is not transparent.
 INKS: Final = """[...document.querySelectorAll("body *")].filter(
     e => [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()) && e.tagName !== "SCRIPT").map(e => {
     let behind = e;
@@ -66,7 +66,7 @@ def written(folder: Path, text: str) -> Path:
 
 
 async def order(browser: Browser) -> tuple[str, dict[str, str]]:
-    """Tell the first cells of the sessions, from the top down, and which header says it is sorted."""
+    """Return the first cells of the sessions from the top, and the header that is marked as sorted."""
     cells = await browser.value("[...document.querySelectorAll('.sessions tbody th')].map(e => e.textContent)")
     heads = await browser.value(
         "[...document.querySelectorAll('[aria-sort]')].map(e => [e.textContent, e.getAttribute('aria-sort')])"
@@ -79,7 +79,7 @@ def head(column: int) -> str:
 
 
 async def test_a_header_sorts_by_mouse_and_by_keyboard(browser: Browser, report: Path) -> None:
-    """Ages by length and not by their text, names with numbers as people count, and what has no value comes last."""
+    """Idle times by length, names with their numbers in numeric order, and rows without a value last."""
     await browser.show(report)
     assert await order(browser) == ("b d c a9 a10 x y", {"Idle for": "descending"})
 
@@ -99,7 +99,7 @@ async def test_a_header_sorts_by_mouse_and_by_keyboard(browser: Browser, report:
     assert browser.complaints == []
 
 
-async def test_a_hostile_name_runs_nothing_and_asks_nobody(browser: Browser, tmp_path: Path) -> None:
+async def test_a_hostile_name_runs_no_script_and_sends_no_request(browser: Browser, tmp_path: Path) -> None:
     failures = [NotFoundError(text) for text in HOSTILE]
     found = [session(text, 5, text) for text in HOSTILE]
     path = written(tmp_path, page(found, failures, title="".join(HOSTILE), taken=NOW, workspaces=HOSTILE))
@@ -112,8 +112,8 @@ async def test_a_hostile_name_runs_nothing_and_asks_nobody(browser: Browser, tmp
     assert await browser.value("document.title") != "broken"
 
 
-async def test_the_policy_stops_what_escaping_would_have_let_through(browser: Browser, tmp_path: Path) -> None:
-    """Markup put into the page by force neither runs nor loads, and the console says so."""
+async def test_the_content_security_policy_stops_markup_that_was_not_escaped(browser: Browser, tmp_path: Path) -> None:
+    """Markup that the test adds to the page neither runs nor loads, and the console says so."""
     smuggled = """<script>document.title = "broken"</script><p id="p" onclick="document.title = 'broken'">x</p>
         <img src="http://127.0.0.1:9/"><link rel="stylesheet" href="http://127.0.0.1:9/"><style>p { color: red }</style>
         <iframe src="http://127.0.0.1:9/"></iframe>"""
@@ -131,7 +131,7 @@ async def test_the_policy_stops_what_escaping_would_have_let_through(browser: Br
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_the_picture_shows_the_numbers(browser: Browser, report: Path, scheme: str) -> None:
-    """Each bar begins and ends where its share of the largest one says, in the colours of the scheme."""
+    """Each bar begins and ends at its share of the largest one, in the colours of the scheme."""
     await browser.show(report, scheme=scheme)
 
     picture = await browser.picture()
@@ -147,8 +147,8 @@ async def test_the_picture_shows_the_numbers(browser: Browser, report: Path, sch
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_every_text_can_be_read(browser: Browser, report: Path, scheme: str) -> None:
-    """Contrast of at least 4.5 to 1, as WCAG asks for at level AA."""
+async def test_every_text_has_enough_contrast(browser: Browser, report: Path, scheme: str) -> None:
+    """At least 4.5 to 1, which WCAG requires for level AA."""
     await browser.show(report, scheme=scheme)
 
     inks = {(ink, behind) for ink, behind in await browser.value(INKS)}
@@ -174,7 +174,7 @@ def luminance(color: list[float]) -> float:
 
 @pytest.mark.parametrize("width", [400, 800, 1280])
 async def test_no_screen_needs_scrolling_sideways(browser: Browser, tmp_path: Path, width: int) -> None:
-    """Also with names that have no place to break."""
+    """Also with long names that cannot be wrapped."""
     long = "n" * 300
     failures = [NotFoundError(long)]
     failures[0].workspace_key = long
@@ -186,7 +186,7 @@ async def test_no_screen_needs_scrolling_sideways(browser: Browser, tmp_path: Pa
 
 
 async def test_on_paper_every_workspace_is_shown(browser: Browser, tmp_path: Path) -> None:
-    """What scrolls on a screen is laid out in full."""
+    """A table that scrolls on a screen is printed in full."""
     path = written(tmp_path, page([], [], title="Kernels", taken=NOW, workspaces=[str(n) for n in range(100)]))
     hidden = "(e => e.scrollHeight - e.clientHeight)(document.querySelector('.scroll'))"
 
@@ -196,8 +196,8 @@ async def test_on_paper_every_workspace_is_shown(browser: Browser, tmp_path: Pat
     assert await browser.value(hidden) == 0
 
 
-async def test_the_checks_can_fail(browser: Browser, tmp_path: Path) -> None:
-    """A page that prints to its console, breaks and loads is caught at each of the three."""
+async def test_the_browser_reports_output_violations_and_requests(browser: Browser, tmp_path: Path) -> None:
+    """A page that prints to its console, breaks its policy and loads a file is noticed for each of the three."""
     path = written(tmp_path, "<script>console.log('x'); missing()</script><img src='missing.png'>")
 
     await browser.show(path)

@@ -1,4 +1,4 @@
-"""The report page says what was found, all of it, and nothing that anybody wrote into it becomes markup."""
+"""The report page and a notebook show everything that was found, and no text from outside becomes markup."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_the_page_says_everything_that_was_found() -> None:
 
 
 def test_the_parts_of_a_bar_stand_side_by_side() -> None:
-    """As shares of the fullest workspace; the order is idle, busy, other."""
+    """They are shares of the workspace with the most sessions, in the order idle, busy, other."""
     kernels = [("a", "idle"), ("a", "busy"), ("a", "busy"), ("a", "dead"), ("b", "dead"), ("b", "idle")]
     found = [session(workspace, execution_state=state, last_activity=NOW) for workspace, state in kernels]
 
@@ -175,7 +175,7 @@ def test_the_parts_of_a_bar_stand_side_by_side() -> None:
     ]
 
 
-def test_a_page_about_nothing_is_whole() -> None:
+def test_a_report_without_sessions_is_complete() -> None:
     document = read()
 
     assert set(figures(document).values()) == {"0"}
@@ -198,7 +198,7 @@ def test_a_page_about_nothing_is_whole() -> None:
         (timedelta(days=7), "over 7 d"),
     ],
 )
-def test_an_idle_time_on_a_border_counts_to_the_longer_side(start: timedelta, label: str) -> None:
+def test_an_idle_time_on_the_border_of_two_bins_counts_to_the_longer(start: timedelta, label: str) -> None:
     tick = timedelta(microseconds=1)
 
     assert histogram(read(session(ago=start)))[label] == 1
@@ -206,7 +206,7 @@ def test_an_idle_time_on_a_border_counts_to_the_longer_side(start: timedelta, la
 
 
 def test_a_kernel_that_sessions_share_counts_once() -> None:
-    """The same id in another workspace is another kernel, and so is every one without an id."""
+    """The same id in another workspace is another kernel; so is each kernel without an id."""
     first = session("a", timedelta(0), id="k")
     shared = attrs.evolve(first, path="/second.ipynb")
 
@@ -231,8 +231,8 @@ def test_every_session_is_in_one_figure_and_every_idle_one_in_one_bin(
 @given(st.lists(texts, min_size=7, max_size=7))
 @example([HOSTILE[0]] * 7)
 @example([HOSTILE[7]] * 7)
-def test_nothing_anybody_wrote_becomes_markup(words: list[str]) -> None:
-    """Read back, each text is what was put in, and there is no element or attribute that we did not write."""
+def test_no_text_from_outside_becomes_markup(words: list[str]) -> None:
+    """Read back, each text is unchanged, and there is no element or attribute but ours."""
     title, workspace, path, kernel, state, failed, message = words
     found = SessionSummary(path=path, workspace_key=workspace, kernel=KernelSummary(name=kernel, execution_state=state))
 
@@ -253,7 +253,7 @@ def test_nothing_anybody_wrote_becomes_markup(words: list[str]) -> None:
     assert {(tag, tuple(sorted(attributes))) for tag, attributes in document.elements} <= ELEMENTS
 
 
-def test_the_policy_allows_this_style_and_this_script_alone() -> None:
+def test_the_content_security_policy_allows_only_the_page_s_style_and_script() -> None:
     document = read(session())
 
     style, script = (
@@ -293,7 +293,7 @@ def shown(value: SessionCollection | WorkspaceOutcome | FanOutError) -> Table:
 
 
 def recent() -> SessionSummary:
-    """A session that has been idle for two hours, and stays so for as long as a test takes."""
+    """A session that has been idle for two hours, to the minute, during a test."""
     return session(last_activity=datetime.now(UTC) - timedelta(hours=2, minutes=30))
 
 
@@ -304,7 +304,7 @@ def test_a_collection_is_a_table_in_a_notebook() -> None:
     assert row[4] == "2 h 30 min"
 
 
-def test_a_notebook_is_shown_a_hundred_rows_and_how_many_more_there_are() -> None:
+def test_a_notebook_shows_a_hundred_rows_and_the_number_of_the_others() -> None:
     hundred = shown(SessionCollection(items=(session(),) * 100))
     more = shown(SessionCollection(items=(session(),) * 101))
     failed = shown(FanOutError.of([failure(str(n), "gone") for n in range(250)]))
@@ -314,8 +314,8 @@ def test_a_notebook_is_shown_a_hundred_rows_and_how_many_more_there_are() -> Non
     assert (failed.caption, len(failed.rows), failed.rows[-1]) == ("250 failures", 101, ["and 150 more"])
 
 
-def test_an_outcome_in_a_notebook_is_its_sessions_or_its_error() -> None:
-    """Also one whose workspace has nothing in it."""
+def test_a_notebook_shows_the_sessions_or_the_error_of_an_outcome() -> None:
+    """Also of an empty workspace."""
     gone = failure("legacy", "gone")
 
     assert shown(WorkspaceOutcome(workspace_key="empty")).caption == "empty: 0 sessions, 0 idle"
@@ -327,7 +327,7 @@ def test_an_outcome_in_a_notebook_is_its_sessions_or_its_error() -> None:
 
 @brief
 @given(texts, texts)
-def test_nothing_anybody_wrote_becomes_markup_in_a_notebook(key: str, message: str) -> None:
+def test_no_text_from_outside_becomes_markup_in_a_notebook(key: str, message: str) -> None:
     outcome = WorkspaceOutcome(workspace_key=key, sessions=(session(key),))
     failures = FanOutError.of([failure(key, message)])
 
@@ -399,7 +399,7 @@ def tables(shown: Shown) -> list[Table]:
 async def test_a_notebook_shows_whole_tables_and_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The service it asks runs on the notebook's own loop."""
+    """The service runs on the notebook's own loop."""
     move_home(monkeypatch, tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(Path(aidp_sessions.__file__).parents[1]))
 
