@@ -1,4 +1,4 @@
-"""A real Chromium without a window, spoken to in its own DevTools protocol; it needs no driver and no network."""
+"""A headless Chromium, controlled by its DevTools protocol; needs no driver and no network."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 REQUIRED: Final = "REQUIRE_CHROMIUM"
-"""Set in the environment where a missing Chromium is a failure and not a reason to skip."""
+"""If this variable is set, a missing Chromium is a failure and not a reason to skip."""
 
 _PATIENCE_S = 60.0
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -34,8 +34,8 @@ class Browser:
     """One tab.
 
     Attributes:
-        requests: the address of everything that was asked for, whatever became of it.
-        complaints: what stands in the console: errors, broken policies, and what scripts print.
+        requests: the URLs of all requests, also of failed ones.
+        complaints: the lines of the console: errors, violated policies, and output of scripts.
     """
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
@@ -62,7 +62,7 @@ class Browser:
         return result
 
     async def show(self, page: Path, *, width: int = 1280, height: int = 1000, scheme: str = "light") -> None:
-        """Load *page* from disk and wait until all of it is there."""
+        """Load *page* from disk and wait until it is complete."""
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         await self.call("Emulation.setDeviceMetricsOverride", **metrics)
         scheme_wanted = {"name": "prefers-color-scheme", "value": scheme}

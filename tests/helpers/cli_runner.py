@@ -1,4 +1,4 @@
-"""Runs the command for the tests, in this process or in one of its own, away from the settings of whoever runs them."""
+"""Runs the command for the tests, in this process or in a child, without the settings of the user."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ OPTIONS = SelectionOptions(
     cluster_id=None,
     agent_flow_key=None,
 )
-"""None of the options that say whom to ask for what: the environment decides."""
+"""No option is given, so the environment decides."""
 _SETTINGS = ("AIDP_", "OCI_", "INSTANCE_ID", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
 
 
 def forget_settings(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    """Take every variable that the command obeys out of the environment, and move home to an empty folder."""
+    """Remove every variable that the command reads, and use *home*, an empty folder, as home directory."""
     for name in list(os.environ):
         if name.startswith(_SETTINGS):
             monkeypatch.delenv(name)
@@ -50,7 +50,7 @@ def forget_settings(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
 
 
 def point_to(service: LocalService, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Set the environment up as a person does once."""
+    """Set the environment variables that make the command ask *service*."""
     monkeypatch.setenv("OCI_CONFIG_FILE", str(service.write_config(folder)))
     monkeypatch.setenv("AIDP_INSTANCE_ID", service.platform_id)
     monkeypatch.setenv("AIDP_ENDPOINT", service.url)
@@ -64,7 +64,7 @@ async def invoke(*arguments: str) -> Result:
 async def start(
     *arguments: str, stdout: int = asyncio.subprocess.PIPE, stderr: int = asyncio.subprocess.PIPE
 ) -> asyncio.subprocess.Process:
-    """Run the command as a process of its own, every warning an error."""
+    """Run the command in a child process, with warnings as errors."""
     source = str(Path(aidp_sessions.__file__).parents[1])
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-W", "error", "-m", "aidp_sessions", *arguments),
@@ -81,7 +81,7 @@ def lines(text: str) -> list[dict[str, object]]:
 
 
 def wire(session_id: str, **kernel: object) -> dict[str, object]:
-    """Make a session as it goes over the wire: idle since `LONG_AGO` and alone, unless *kernel* says otherwise."""
+    """Make the JSON of a session: idle since `LONG_AGO`, with no connections, unless *kernel* changes that."""
     return {
         "id": session_id,
         "path": f"Workspace/{session_id}.ipynb",

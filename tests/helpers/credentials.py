@@ -1,4 +1,4 @@
-"""Keys and tokens for tests, made here and good for nothing else."""
+"""Keys and tokens for tests."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ POST: Final = SigningRequest("POST", "127.0.0.1:8443", "/20260430/x", DATE, b'{"
 
 
 @functools.cache
-def rsa_key(number: int = 0) -> rsa.RSAPrivateKey:  # the cache tells them apart
-    """One key per *number* and process, for making one takes a tenth of a second."""
+def rsa_key(number: int = 0) -> rsa.RSAPrivateKey:  # the cache distinguishes the numbers
+    """One key per *number* and process, because making one takes a tenth of a second."""
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
@@ -49,7 +49,7 @@ def fingerprint(number: int = 0) -> str:
 
 
 def jwt(**claims: object) -> str:
-    """An unsigned token with *claims*: we never verify its signature, the service does."""
+    """A token with *claims* and a wrong signature, which only the service would verify."""
     return ".".join(_encode(part) for part in ({"alg": "RS256"}, claims)) + ".c2lnbmF0dXJl"
 
 

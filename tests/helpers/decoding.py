@@ -1,4 +1,4 @@
-"""Short ways through the decoder: bytes in, sessions or the path and message of their refusal out."""
+"""Shortcuts for tests of decoding: from bytes to sessions, or to path and message of the error."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def sessions_in(body: bytes) -> tuple[SessionSummary, ...]:
 
 
 def sessions_one_by_one(body: bytes) -> tuple[SessionSummary, ...]:
-    """The same by the long way, which keeps what is unknown and explains what is wrong."""
+    """The same, by the strict decoder."""
     items, path, _ = envelope(decode_json(body), bare_array=True)
     return structure_sessions(items, path, "w")
 
 
 def refusal(body: bytes) -> tuple[str, str]:
-    """Path and message of the refusal of *body* as a collection of sessions."""
+    """Path and message of the error of decoding *body* as a collection of sessions."""
     with pytest.raises(ResponseDecodeError) as caught:
         sessions_in(body)
     return caught.value.path, caught.value.message

@@ -1,4 +1,4 @@
-"""What an exception brings along, for tests of what it must not show."""
+"""The exceptions that a traceback shows, for tests of what it must not contain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A service and a client for whom time stands still, and the one session they have: every documented field once."""
+"""A service and a client whose clocks stand still, and a session with every documented field."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ SESSION_MODEL: Final = SessionSummary(
 
 @attrs.frozen
 class Frozen:
-    """*pauses* are the seconds that *client*, which has the default policies, would have waited."""
+    """*pauses* are the seconds that *client*, with the default policies, would have waited."""
 
     service: LocalService
     client: SessionsClient
@@ -66,7 +66,7 @@ class Frozen:
 
 @asynccontextmanager
 async def standstill() -> AsyncIterator[Frozen]:
-    """Both clocks stand at `NOW`, every draw is a half, and workspace ``analytics`` holds `SESSION`."""
+    """Both clocks show `NOW`, every random number is a half, and workspace ``analytics`` has `SESSION`."""
     pauses: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -79,13 +79,13 @@ async def standstill() -> AsyncIterator[Frozen]:
 
 
 def target(service: LocalService, key: str = "analytics", query: str = "") -> str:
-    """The documented request target, put together without the code under test."""
+    """The documented request target, made without the code under test."""
     path = f"/20260430/aiDataPlatforms/{service.platform_id}/workspaces/{quote(key, safe='')}/notebook/api/sessions"
     return f"{path}?{query}" if query else path
 
 
 async def failed(client: SessionsClient, *, opc_request_id: str | None = None) -> AidpError:
-    """The error that asking for ``analytics`` ends with."""
+    """The error of a call for ``analytics``."""
     with pytest.raises(AidpError) as caught:
         await client.list_sessions("analytics", opc_request_id=opc_request_id)
     return caught.value

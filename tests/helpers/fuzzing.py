@@ -1,4 +1,4 @@
-"""Mutated answers and what may come of them: shared by a short test and a long script. Judges; never decides inputs."""
+"""Mutated answers and checks of their outcomes, for a short test and a long program."""
 
 from __future__ import annotations
 
@@ -132,18 +132,18 @@ def some_edits(random: Random) -> list[Edit]:
 
 
 def some_message(random: Random) -> bytes:
-    """An answer that is mutated throughout, or only in its body, which then arrives as HTTP means it to."""
+    """An answer that is mutated as a whole, or only in its body, inside a valid HTTP message."""
     if random.random() < 0.5:
         return edited(random.choice(MESSAGES), some_edits(random))
     return _message(edited(random.choice(BODIES), some_edits(random)), random.choice(STATUSES))
 
 
 def check_decoding(body: bytes, pieces: Sequence[int] = ()) -> str:
-    """Decode *body* in every way there is; returns what came of it, and raises `AssertionError` if that is wrong."""
+    """Decode *body* in every way; return the outcome, or raise `AssertionError` if it is wrong."""
     whole = _outcome(lambda: SessionBuffer("k").decode(RawResponse(200, CIMultiDict(), body)).sessions)
     if whole is not None:
         _check_against_json(whole, body)
-    if body.count(b'"items"') < 2:  # of two, the last counts; in pieces, the first is gone by then
+    if body.count(b'"items"') < 2:  # the last of two counts, but in pieces the first was returned before
         in_pieces = _outcome(lambda: _piecewise(body, pieces))
         assert in_pieces == whole, f"in pieces: {in_pieces}"
     _outcome(lambda: decode_workspaces(RawResponse(200, CIMultiDict(), body)))
@@ -155,7 +155,7 @@ def check_decoding(body: bytes, pieces: Sequence[int] = ()) -> str:
 
 
 def _outcome(decode: Callable[[], T]) -> T | None:
-    """What *decode* returns, or ``None`` for the one refusal that is documented."""
+    """What *decode* returns, or ``None`` for the documented error."""
     refusal: ResponseDecodeError
     try:
         return decode()
@@ -178,7 +178,7 @@ def _piecewise(body: bytes, pieces: Sequence[int]) -> tuple[SessionSummary, ...]
 
 @contextmanager
 def _small_pieces() -> Iterator[None]:
-    """Have the decoder try at every piece, rather than once there are enough bytes for it to be worth the time."""
+    """Make the decoder look for sessions at every piece, not only after a minimum of bytes."""
     settings = vars(_incremental)
     usual, settings["_MIN_BUFFERED"] = settings["_MIN_BUFFERED"], 1
     try:
@@ -188,7 +188,7 @@ def _small_pieces() -> Iterator[None]:
 
 
 def _check_against_json(sessions: tuple[SessionSummary, ...], body: bytes) -> None:
-    """What was accepted is JSON to the standard library too, and has these sessions in it, no fewer."""
+    """The standard library accepts *body* too, and finds the same sessions in it."""
     document = _without_surrogates(json.loads(body.decode()))
     items = document if isinstance(document, list) else document["items"]
     assert [session.id for session in sessions] == [item.get("id") for item in items]
@@ -203,7 +203,7 @@ def _without_surrogates(document: Any) -> Any:
 
 
 def check_result(found: Sequence[SessionSummary] | AidpError, message: bytes) -> str:
-    """Judge what a whole client made of *message*: a list is empty only if an empty array was sent."""
+    """Check a client's outcome of *message*: a list is empty only if an empty array was sent."""
     if isinstance(found, AidpError):
         assert found.opc_request_id
         assert len(str(found)) < LONGEST_TEXT

@@ -1,4 +1,4 @@
-"""HTML read back with the standard library's parser: what a reader sees, and every element there is."""
+"""Reads HTML with the standard library's parser: texts, tables, and every element."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Document(HTMLParser):
 
     Attributes:
         elements: each element's name and attributes, in order.
-        texts: the texts of the elements that are no tables, by the element's name.
-        tables: what the tables say.
+        texts: the texts outside tables, by the element's name.
+        tables: the texts of the tables.
     """
 
     def __init__(self, text: str) -> None:

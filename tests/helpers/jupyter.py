@@ -1,4 +1,4 @@
-"""A real Jupyter server in a process of its own, with real kernels; reached over loopback only."""
+"""A real Jupyter server in a child process, with real kernels, on the loopback interface."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _GRACE_S = 10.0
 
 
 class JupyterProcess:
-    """Starts kernels, runs code in them and shows what the server says of them, by the server's own interface."""
+    """Starts kernels, runs code in them and lists them, by the server's REST API."""
 
     def __init__(self, http: aiohttp.ClientSession, url: str, token: str) -> None:
         self.url = url
@@ -31,7 +31,7 @@ class JupyterProcess:
         self._http = http
 
     async def start_session(self, path: str) -> dict[str, Any]:
-        """Start a kernel with a session for *path*; nobody is connected to it yet."""
+        """Start a kernel with a session for *path*, without a connection."""
         document = {"path": path, "name": path, "type": "notebook", "kernel": {"name": "python3"}}
         async with self._http.post(f"{self.url}/api/sessions", json=document) as response:
             response.raise_for_status()
@@ -64,13 +64,13 @@ class JupyterProcess:
             yield Connection(socket)
 
     async def execute(self, kernel_id: str, code: str) -> None:
-        """Connect, run *code* until the kernel is idle again, and leave."""
+        """Connect, run *code* until the kernel is idle again, and disconnect."""
         async with self.connected(kernel_id) as connection, asyncio.timeout(_PATIENCE_S):
             await connection.submit(code)
             await connection.until("idle")
 
     async def begin(self, kernel_id: str, code: str) -> None:
-        """Connect, leave as soon as the kernel is busy with *code*."""
+        """Connect, and disconnect as soon as the kernel is busy with *code*."""
         async with self.connected(kernel_id) as connection, asyncio.timeout(_PATIENCE_S):
             await connection.submit(code)
             await connection.until("busy")
@@ -100,7 +100,7 @@ class Connection:
         )
 
     async def until(self, state: str) -> None:
-        """Wait for the kernel to announce *state* because of what was submitted."""
+        """Wait until the kernel reports *state* for the submitted code."""
         async for message in self._socket:
             told = json.loads(message.data)
             if told["parent_header"].get("msg_id") == self._asked and told["content"].get("execution_state") == state:
@@ -110,17 +110,17 @@ class Connection:
 
 @contextmanager
 def socket_folder() -> Iterator[str]:
-    """A folder for the kernels' Unix sockets, whose paths may have 107 characters, fewer than many a `tmp_path` has."""
+    """A folder for the kernels' Unix sockets, whose paths have at most 107 characters; `tmp_path` is too long."""
     with TemporaryDirectory(prefix="jupyter-") as folder:
         yield folder
 
 
 @asynccontextmanager
 async def start_jupyter(folder: Path) -> AsyncIterator[JupyterProcess]:
-    """Run a server that keeps its files in *folder*, but for its runtime files; it ends with the block."""
+    """Run a server until the end of the block; it keeps its files in *folder*, except its runtime files."""
     token = secrets.token_hex(16)
     places = {"HOME": "home", "IPYTHONDIR": "ipython", "JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data"}
-    # PYTHONWARNINGS and the like are about our code, not about the server's.
+    # PYTHONWARNINGS and similar variables are meant for our code, not for the server's.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "JUPYTER", "COV"))}
     options = {
         "IdentityProvider.token": token,
@@ -154,7 +154,7 @@ async def start_jupyter(folder: Path) -> AsyncIterator[JupyterProcess]:
 
 
 async def _url(process: asyncio.subprocess.Process, announcement: Path) -> str:
-    """The server writes the announcement when it is about to listen, and we watch for it."""
+    """Wait for the file that the server writes right before it listens, and for the server to answer."""
     while process.returncode is None:
         try:
             url = str(json.loads(announcement.read_text())["url"]).rstrip("/")  # noqa: ASYNC240  # a few bytes

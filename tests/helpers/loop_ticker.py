@@ -1,4 +1,4 @@
-"""A ticker: counts how often the event loop comes round, and what happens meanwhile."""
+"""Counts the iterations of the event loop, and what happens in each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @attrs.define
 class Ticker:
-    """Has ticked *now* times; *noted* says how much happened after each tick."""
+    """*now* is the number of ticks; *noted* counts the events after each tick."""
 
     now: int = 0
     noted: Counter[int] = attrs.field(factory=Counter[int])
@@ -30,7 +30,7 @@ class Ticker:
 
 @asynccontextmanager
 async def ticking() -> AsyncGenerator[Ticker]:
-    """Tick once in every turn of the loop; not yet when the block begins."""
+    """Tick once in every iteration of the loop, from the next one on."""
     ticker = Ticker()
 
     async def tick() -> None:

@@ -1,4 +1,4 @@
-"""`aioresponses` made to work with every aiohttp we support: for decoding and mapping only, it replaces the network."""
+"""Makes `aioresponses` work with every aiohttp that we support; for tests of decoding only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WANTS_WRITER = "stream_writer" in inspect.signature(aiohttp.ClientResponse.__in
 
 
 class _Response(aiohttp.ClientResponse):
-    """aiohttp 3.14 demands a writer that aioresponses 0.7.9 does not give."""
+    """aiohttp 3.14 needs a writer that aioresponses 0.7.9 does not pass."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # passed on as they come
         if _WANTS_WRITER:
@@ -29,13 +29,13 @@ class _Response(aiohttp.ClientResponse):
 
 
 def _reader(loop: asyncio.AbstractEventLoop) -> aiohttp.StreamReader:
-    """Since 3.14, a body over the limit would pause a transport, and a mocked answer has none."""
+    """Since aiohttp 3.14, a long body would pause its transport, and a mocked answer has none."""
     return aiohttp.StreamReader(ResponseHandler(loop=loop), limit=_MAX_BODY, loop=loop)
 
 
 @contextmanager
 def mocked_responses() -> Iterator[aioresponses]:
-    """Answer every aiohttp request from what was added to the mock; nothing reaches a socket."""
+    """Answer every aiohttp request from the mock, without a socket."""
     with (
         patch("aioresponses.core.ClientResponse", _Response),
         patch("aioresponses.core.stream_reader_factory", _reader),

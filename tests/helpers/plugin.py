@@ -1,4 +1,4 @@
-"""The pytest plugin as it is when installed: found by its entry point, as a module of its own."""
+"""The pytest plugin as it is installed: a separate module with an entry point."""
 
 from __future__ import annotations
 

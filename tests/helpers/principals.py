@@ -1,4 +1,4 @@
-"""What the tests of principals share: a clock set by hand, and the environment of each principal."""
+"""Shared by the tests of principals: a clock that tests set, and clients of a service."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOW = 2_000_000_000.0
 
 @attrs.define
 class HandClock:
-    """Seconds since the epoch; moves only when somebody sleeps by it, or sets it."""
+    """Seconds since the epoch; changes only when a task sleeps or a test sets it."""
 
     now: float = NOW
     sleeps: list[float] = attrs.field(factory=list)
@@ -60,7 +60,7 @@ def token_in(headers: Mapping[str, str]) -> str:
 
 
 class Shouting(Signer):
-    """A signer of somebody else's, which signs nothing but what it always does."""
+    """A foreign signer whose headers are always the same."""
 
     def __repr__(self) -> str:
         return "Shouting()"

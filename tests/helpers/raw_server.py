@@ -1,4 +1,4 @@
-"""A server of raw bytes on loopback: records each request exactly, answers as told. It never checks anything itself."""
+"""A server of raw bytes on loopback: records each request exactly, and answers with given bytes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Step = Callable[[asyncio.Transport], None]
 
 @attrs.frozen
 class Received:
-    """One request as it came; *connection* counts the server's connections from zero."""
+    """One request as received; *connection* counts the server's connections from zero."""
 
     head: bytes
     connection: int
@@ -52,11 +52,11 @@ class Received:
 
     @property
     def is_signed(self) -> bool:
-        """Does the signature hold over the line and the headers exactly as they came?"""
+        """Whether the signature is valid for the request line and the headers as received."""
         return self.is_signed_for(self.target)
 
     def is_signed_for(self, target: str) -> bool:
-        """Does the signature hold over *target* (which proxies see behind a host) and the headers as they came?"""
+        """Whether the signature is valid for *target* (a proxy gets it with a host) and the headers as received."""
         given = dict(re.findall(r'(\w+)="([^"]*)"', self.header("authorization")))
         names = given["headers"].split()
         lines = [f"{name}: {f'get {target}' if name[0] == '(' else self.header(name)}" for name in names]
@@ -66,7 +66,7 @@ class Received:
 
 
 class RawServer:
-    """The n-th request meets the n-th of *steps*; those that come after the last meet the last one again."""
+    """Answers the n-th request with the n-th of *steps*, and all later ones with the last."""
 
     def __init__(self, *steps: Step | bytes, tls: ssl.SSLContext | None = None) -> None:
         self.received: list[Received] = []
@@ -95,7 +95,7 @@ class RawServer:
         await self._server.wait_closed()
 
     def client(self, **options: Any) -> SessionsClient:
-        """A client of this server, patient unless *options* say otherwise."""
+        """A client of this server, with long timeouts unless *options* change them."""
         given: dict[str, Any] = {"endpoint": self.url, "timeout": PATIENCE, **options}
         return SessionsClient(PLATFORM, signer=_identity.signer(), **given)
 
@@ -128,19 +128,19 @@ class _Connection(asyncio.Protocol):
 
 
 def answer(body: bytes = b'{"items": []}', status: int = 200, **headers: str) -> bytes:
-    """A whole answer; header names are written with underscores, and a Content-Length is added."""
+    """A complete answer; header names have underscores, and a Content-Length is added."""
     given: Mapping[str, str] = {"content_type": "application/json", "content_length": str(len(body)), **headers}
     lines = [f"HTTP/1.1 {status} Whatever", *(f"{name.replace('_', '-')}: {given[name]}" for name in given)]
     return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape") + body
 
 
 def send(data: bytes) -> Step:
-    """Send, and keep the connection; ``send(b"")`` is silence."""
+    """Send, and keep the connection; ``send(b"")`` sends nothing."""
     return lambda transport: transport.write(data) if data else None
 
 
 def close(data: bytes = b"") -> Step:
-    """Send, then end the connection in good order."""
+    """Send, then close the connection."""
 
     def step(transport: asyncio.Transport) -> None:
         transport.write(data)
@@ -150,7 +150,7 @@ def close(data: bytes = b"") -> Step:
 
 
 def reset(data: bytes = b"") -> Step:
-    """Send, and once that has gone out, break the connection with a TCP reset."""
+    """Send, wait until it is sent, and break the connection with a TCP reset."""
 
     def step(transport: asyncio.Transport) -> None:
         transport.write(data)
@@ -161,7 +161,7 @@ def reset(data: bytes = b"") -> Step:
 
 
 def drip(data: bytes, *, size: int = 1, every: float = 0.0, end: bool = False) -> Step:
-    """Send *size* bytes at a time, one piece per turn of the loop or *every* so many seconds; then *end*, or keep."""
+    """Send *size* bytes per iteration of the loop or *every* so many seconds; then *end* or keep the connection."""
 
     def step(transport: asyncio.Transport, start: int = 0) -> None:
         if start < len(data) and not transport.is_closing():
@@ -174,7 +174,7 @@ def drip(data: bytes, *, size: int = 1, every: float = 0.0, end: bool = False) -
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
-    """Let the loop turn until *condition* holds; fails if that takes many seconds."""
+    """Let the loop run until *condition* is true; fails after ten seconds."""
     async with asyncio.timeout(10.0):
         while not condition():
             await asyncio.sleep(0)
@@ -182,7 +182,7 @@ async def eventually(condition: Callable[[], bool]) -> None:
 
 @attrs.define
 class Times:
-    """A clock that moves only when somebody sleeps; *sleeps* is everything that was slept, in seconds."""
+    """A clock that changes only by sleeping; *sleeps* are all pauses in seconds."""
 
     now: float = 1_790_000_000.0
     sleeps: list[float] = attrs.field(factory=list)
@@ -194,5 +194,5 @@ class Times:
 
     @property
     def clock(self) -> Clock:
-        """For a client; chance always draws one half."""
+        """For a client; every random number is a half."""
         return Clock(time=lambda: self.now, sleep=self.sleep, random=lambda: 0.5)

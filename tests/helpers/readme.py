@@ -29,7 +29,7 @@ class Block:
 
     Attributes:
         place: file and line of its opening fence.
-        heading: the nearest one above it, in the README.
+        heading: the last one before it, in the README.
     """
 
     language: str
@@ -62,7 +62,7 @@ def headings(level: int) -> list[str]:
 
 
 def section(title: str) -> str:
-    """Everything under the heading *title*, up to the next of its level or above."""
+    """Everything under the heading *title*, up to the next heading of the same or a higher level."""
     text = _without_code(TEXT)
     (start,) = (found for found in _HEADING.finditer(text) if found["title"] == title)
     level = len(start["level"])
@@ -77,7 +77,7 @@ def tables(title: str) -> list[list[list[str]]]:
 
 
 def anchor(title: str) -> str:
-    """What GitHub makes of a heading."""
+    """The anchor that GitHub makes of a heading."""
     return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
@@ -86,7 +86,7 @@ def links(text: str = TEXT) -> list[str]:
 
 
 def code_of(cell: str) -> str:
-    """What a cell holds between backticks."""
+    """The text of a cell between backticks."""
     return cell.strip().removeprefix("`").removesuffix("`").replace("\\|", "|")
 
 

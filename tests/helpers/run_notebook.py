@@ -1,4 +1,4 @@
-"""Runs cells on a real kernel, as a notebook does, and hands back what each of them showed."""
+"""Runs cells on a real kernel, as a notebook does, and returns the outputs of each."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _PLACES = ("HOME", "IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPY
 
 @attrs.frozen
 class Shown:
-    """What stands below one cell.
+    """The outputs of one cell.
 
     Attributes:
-        html: each of its outputs that has any.
-        stdout: what it printed.
+        html: the HTML of each output that has some.
+        stdout: the text it printed.
         stderr: warnings, logged errors and the like.
-        everything: all of it, in whatever format, as it is saved.
+        everything: all outputs in every format, as a notebook file has them.
     """
 
     html: list[str]
@@ -39,7 +39,7 @@ class Shown:
 
 
 def move_home(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Have kernels keep their files in *folder*, and say nothing of how they are debugged."""
+    """Make kernels keep their files in *folder*, and print no hint about debugging."""
     for place in _PLACES:
         monkeypatch.setenv(place, str(folder))
     monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
@@ -54,7 +54,7 @@ async def run_cells(cells: Sequence[str], folder: Path) -> list[Shown]:
             notebook,
             timeout=_PATIENCE_S,
             resources={"metadata": {"path": str(folder)}},
-            extra_arguments=["--log-level=ERROR"],  # the kernel warns of its own unencrypted loopback
+            extra_arguments=["--log-level=ERROR"],  # the kernel warns that its connections are not encrypted
             config=Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"}),
         )
         await client.async_execute()

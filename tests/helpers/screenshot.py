@@ -1,4 +1,4 @@
-"""Takes the picture that the README shows: the report of the demo platform with one failure, as a browser draws it."""
+"""Takes the picture of the README: the report of the demo platform with one failure, in a browser."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def photograph(path: Path, profile: Path) -> Image.Image:
 
 
 def main(picture: str) -> None:
-    """Write *picture* with as many colours as the README needs, and no more bytes."""
+    """Write *picture* with few colours, so that the file is small."""
     with TemporaryDirectory() as folder:
         path = Path(folder, "report.html")
         path.write_text(asyncio.run(report()), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for what the service may send: the documented wire JSON, with holes and with unknown fields."""
+"""Hypothesis strategies for the service's JSON, with absent, null and unknown fields."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ wire_workspaces: Final = _objects(
 
 
 def without_nulls(wire: Wire, known: Iterable[str]) -> Wire:
-    """*wire* as it comes back from the models: a known field that is null is a known field that is absent."""
+    """*wire* as the models encode it: known fields that are null become absent."""
     fields = frozenset(known)
     return {name: value for name, value in wire.items() if value is not None or name not in fields}
 
@@ -124,7 +124,7 @@ def session_without_nulls(wire: Wire) -> Wire:
 
 
 def moment_of(text: object) -> datetime | None:
-    """The moment that one of `timestamps` names, read without the code under test."""
+    """The time of one of `timestamps`, read without the code under test."""
     if text is None:
         return None
     assert isinstance(text, str)

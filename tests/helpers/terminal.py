@@ -1,4 +1,4 @@
-"""The command on a pseudo-terminal: its size, everything that was written to it, and the process at its other end."""
+"""Runs the command on a pseudo-terminal of a given size, and reads what it writes."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _PATIENCE_S = 60.0
 
 @attrs.define
 class Terminal:
-    """What the command shows to a person.
+    """A terminal on which the command runs.
 
     Attributes:
         process: the command.
-        raw: what it has written to the terminal so far.
+        raw: everything written to the terminal so far.
     """
 
     process: asyncio.subprocess.Process
@@ -35,7 +35,7 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """What has been written, without colours; a line written over another follows it."""
+        """Everything written, without colours; a line that replaces another follows it."""
         return _CONTROL.sub("", self.raw).replace("\r\n", "\n").replace("\r", "\n")
 
     async def until(self, pattern: str) -> None:
@@ -54,7 +54,7 @@ class Terminal:
     async def _read(self) -> bool:
         try:
             chunk = await asyncio.to_thread(os.read, self._file, 65536)
-        except OSError:  # how Linux says that nobody holds the other end any more
+        except OSError:  # on Linux: the other end was closed
             return False
         self.raw += chunk.decode(errors="replace")
         return bool(chunk)
@@ -64,7 +64,7 @@ class Terminal:
 async def on_terminal(
     *arguments: str, columns: int = 80, lines: int = 24, stdout: int | None = None, stderr: int | None = None
 ) -> AsyncIterator[Terminal]:
-    """Run the command on a terminal of that size, but for what goes to *stdout* or *stderr*."""
+    """Run the command on a terminal of that size; *stdout* or *stderr* may go elsewhere."""
     import fcntl  # noqa: PLC0415  # there is none on Windows
     import termios  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""A proxy whose tunnels end at local services, for programs that use the names and the TLS of the real one."""
+"""A proxy whose tunnels end at local services, for programs that use real host names and TLS."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Tunnel:
-    """Answers CONNECT for the hosts of *ports*, shows a certificate of *authority*, and passes the plain bytes on."""
+    """Answers CONNECT for the hosts of *ports*, with a certificate of *authority*, and forwards the decrypted bytes."""
 
     def __init__(self, authority: trustme.CA, ports: Mapping[str, int]) -> None:
         self._ports = ports
@@ -49,7 +49,7 @@ class Tunnel:
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(ConnectionError, ssl.SSLError):  # the program has ended, and its connections with it
+    with suppress(ConnectionError, ssl.SSLError):  # the program has ended and closed its connections
         while data := await reader.read(65_536):
             writer.write(data)
         writer.close()
