@@ -1,4 +1,4 @@
-"""A plan that was written to a file is read back equal; a file that is no plan is refused with the path of the error."""
+"""A plan written to a file is read back equal; a file that is no plan is refused with the path of its fault."""
 
 from __future__ import annotations
 
