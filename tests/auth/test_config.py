@@ -1,4 +1,4 @@
-"""Settings are found where the OCI tools keep them; errors name the place, the key and the way out, never a secret."""
+"""Settings are read where the OCI tools keep them; errors name place, key and remedy, and never a secret."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ SECRET = "canary-passphrase"
 
 @attrs.frozen
 class Home:
-    """A home folder with keys, a token and whatever config file a test writes."""
+    """A home folder with keys, a token and the config file of a test."""
 
     path: Path
 
@@ -104,7 +104,7 @@ def fails(environ: Mapping[str, str] | None = None, **arguments: Any) -> str:  #
 
 class TestFile:
     @pytest.mark.parametrize("auth", [None, "instance_principal"])
-    def test_a_home_that_cannot_be_searched_is_one_without_a_config_file(
+    def test_a_home_that_cannot_be_searched_counts_as_one_without_a_config_file(
         self, auth: str | None, home: Home, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("HOME", f"/{'a' * 300}")
@@ -216,7 +216,9 @@ class TestSyntax:
             ("[A]\n\ncanary\n", 3, "this is neither [profile], nor key=value, nor a comment"),
         ],
     )
-    def test_garbage_is_named_by_its_line_and_not_quoted(self, text: str, line: int, problem: str, home: Home) -> None:
+    def test_the_error_names_the_line_of_a_malformed_file_and_does_not_quote_it(
+        self, text: str, line: int, problem: str, home: Home
+    ) -> None:
         home.write(text)
 
         with pytest.raises(ConfigError) as caught:
@@ -282,14 +284,14 @@ class TestEnvironment:
         assert api_key(by_file) == api_key(by_content) == (TENANCY, OTHER_USER, fingerprint(1))
         assert (by_file.region, by_content.region) == ("phx", None)
 
-    def test_each_variable_overrules_the_file(self, home: Home) -> None:
+    def test_each_variable_takes_precedence_over_the_file(self, home: Home) -> None:
         home.profiles(DEFAULT=home.api_key(region="fra", key_file="/none"))
 
         settings = load({**ENVIRONMENT, "OCI_CLI_KEY_CONTENT": pem(1), "OCI_REGION": "phx"})
 
         assert (api_key(settings), settings.region) == ((TENANCY, OTHER_USER, fingerprint(1)), "phx")
 
-    def test_the_cli_variable_of_the_region_goes_first(self, home: Home) -> None:
+    def test_the_cli_variable_of_the_region_takes_precedence(self, home: Home) -> None:
         home.profiles(DEFAULT=home.api_key())
 
         assert load({"OCI_CLI_REGION": "lhr", "OCI_REGION": "phx"}).region == "lhr"
@@ -360,14 +362,14 @@ class TestEnvironment:
 
         assert str(caught.value).startswith(message)
 
-    def test_a_platform_that_nobody_names_is_asked_for(self, home: Home) -> None:
+    def test_a_missing_platform_is_an_error_that_says_how_to_give_one(self, home: Home) -> None:
         home.profiles(DEFAULT=home.api_key())
 
         assert fails(platform_id=None) == (
             "no AI Data Platform is named; pass platform_id, or set AIDP_INSTANCE_ID to its OCID"
         )
 
-    def test_a_region_of_ones_own_is_read(self) -> None:
+    def test_a_custom_region_is_read(self) -> None:
         metadata = {
             "regionIdentifier": "eu-x-1", "regionKey": "xyz", "realmKey": "oc99", "realmDomainComponent": "x.com"
         }  # fmt: skip
@@ -377,13 +379,13 @@ class TestEnvironment:
         )
         assert extra_regions({}) == ()
 
-    def test_a_malformed_region_of_ones_own_is_named(self) -> None:
+    def test_a_malformed_custom_region_is_named(self) -> None:
         with pytest.raises(ConfigError, match=r"^OCI_REGION_METADATA must be one JSON object"):
             extra_regions({"OCI_REGION_METADATA": "x"})
 
 
 class TestAuth:
-    """Which principal a profile means; what it inherits is the hazard."""
+    """Which principal a profile selects, also with inherited values."""
 
     @pytest.mark.parametrize(
         ("default", "own", "environ", "expected"),
@@ -400,7 +402,7 @@ class TestAuth:
             ("", "api+session", {"OCI_CLI_AUTH": "api_key"}, ApiKeySigner),
         ],
     )
-    def test_the_setting_closest_at_hand_decides(
+    def test_the_most_specific_setting_decides(
         self, default: str, own: str, environ: dict[str, str], expected: type, home: Home
     ) -> None:
         kinds = {
@@ -413,26 +415,26 @@ class TestAuth:
 
         assert type(load(environ, profile="A").signer) is expected
 
-    def test_a_token_file_in_the_environment_beats_a_user_in_the_file(self, home: Home) -> None:
+    def test_a_token_file_in_the_environment_takes_precedence_over_a_user_in_the_file(self, home: Home) -> None:
         home.profiles(DEFAULT=home.api_key())
         token = str(home.session()["security_token_file"])
 
         assert type(load({"OCI_CLI_SECURITY_TOKEN_FILE": token}).signer) is SessionTokenSigner
 
-    def test_the_argument_beats_the_environment(self, home: Home) -> None:
+    def test_the_argument_takes_precedence_over_the_environment(self, home: Home) -> None:
         home.profiles(DEFAULT=home.api_key() | home.session())
 
         settings = load({"OCI_CLI_AUTH": "security_token"}, auth="api_key")
 
         assert type(settings.signer) is ApiKeySigner
 
-    async def test_an_inherited_passphrase_does_not_get_in_the_way_of_an_open_key(self, home: Home) -> None:
+    async def test_an_inherited_passphrase_is_ignored_for_an_unencrypted_key(self, home: Home) -> None:
         home.profiles(DEFAULT={"pass_phrase": SECRET}, A=home.api_key(), B=home.session())
 
         for profile in ("A", "B"):
             assert "authorization" in await load(profile=profile).signer.sign(GET)
 
-    def test_an_inherited_key_that_is_not_that_of_the_fingerprint_is_found_out(self, home: Home) -> None:
+    def test_an_inherited_key_with_another_fingerprint_is_refused(self, home: Home) -> None:
         home.profiles(DEFAULT=home.api_key(), A=home.api_key(1, key_file=None))
 
         with pytest.raises(CredentialsError) as caught:
@@ -707,6 +709,6 @@ def test_no_repr_shows_a_secret(home: Home) -> None:
 
 
 @pytest.mark.parametrize("path", ["\0", "a" * 5000])
-def test_a_path_that_cannot_be_one_is_a_config_error(path: str) -> None:
+def test_an_impossible_path_is_a_config_error(path: str) -> None:
     with pytest.raises(ConfigError, match="cannot be read: "):
         TextFile(path, "config file").read()

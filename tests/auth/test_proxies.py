@@ -1,4 +1,4 @@
-"""A proxy is used as other tools use it, or refused when the client is created, without a word of its password."""
+"""A proxy is used as other tools use it, or refused when the client is created, without its password."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def from_environment(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ("create", "error", "name"),
     [(from_argument, ValueError, "proxy "), (from_environment, ConfigError, "HTTPS_PROXY ")],
 )
-def test_what_is_no_http_proxy_is_refused_when_the_client_is_created(
+def test_anything_but_an_http_proxy_is_refused_when_the_client_is_created(
     url: str,
     create: Callable[[str, pytest.MonkeyPatch], None],
     error: type[Exception],

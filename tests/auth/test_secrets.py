@@ -1,4 +1,4 @@
-"""No credential comes out anywhere, and nothing that a caller gives becomes a header: canaries and injections."""
+"""No credential is shown anywhere, and no argument becomes a header."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ LIMITS: Final = Timeout(connect=0.05, read=0.05, total=0.2)
 
 
 def secrets(pem: str) -> set[str]:
-    """The lines of a key, beside those that any key of its kind begins or ends with."""
+    """The lines of a key, without the first and last, which all keys of its kind share."""
     return set(pem.splitlines()[2:-2])
 
 
@@ -94,7 +94,7 @@ SIGNERS: Final[dict[str, Callable[[], Signer]]] = {
 
 @attrs.define
 class Everything:
-    """Whatever came out, and what of it must not have."""
+    """Everything that was shown, and the secrets that must not be in it."""
 
     shown: list[str] = attrs.field(factory=list)
     needles: set[str] = attrs.field(
@@ -106,9 +106,9 @@ class Everything:
             self.shown += [repr(thing), str(thing)]
 
     def add_error(self, error: BaseException, *, with_locals: bool = True) -> None:
-        """Text, attributes, pickle, chain, members, and the local variables of our frames as crash reporters show.
+        """Add text, attributes, pickle, chain, members, and the local variables of our frames, as crash reporters do.
 
-        These hold what the service said word for word, so they are left out where it says our secrets.
+        Local variables hold the service's answer, so they are omitted where the answer has our secrets.
         """
         for link in chain(error):
             self.add(link, link.args, vars(link))
@@ -117,7 +117,7 @@ class Everything:
             self.shown.append(pickle.dumps(link).decode("latin-1"))
 
     def add_requests(self, server: RawServer) -> None:
-        """What was sent is secret from now on: signatures, tokens, proxy passwords."""
+        """Add the secrets that were sent: signatures, tokens, proxy passwords."""
         for request in server.received:
             sent = dict(request.headers)
             self.needles |= set(re.findall(r'signature="([^"]{40})', sent.get("authorization", "")))
@@ -137,7 +137,7 @@ def locals_of_ours(error: BaseException) -> Iterator[str]:
 
 @pytest.fixture
 def everything(caplog: pytest.LogCaptureFixture) -> Iterator[Everything]:
-    """With every logger of everybody at its most talkative."""
+    """Every logger records all of its messages."""
     levels = {name: logging.getLogger(name).level for name in (None, "asyncio", "aiohttp", "backoff", "aidp_sessions")}
     for name in levels:
         logging.getLogger(name).setLevel(1)
@@ -236,10 +236,10 @@ FAILURES: Final[dict[str, Step | bytes]] = {
 
 
 @pytest.mark.parametrize("signer", SIGNERS.values(), ids=SIGNERS.keys())
-async def test_no_call_shows_credentials_however_it_ends(
+async def test_no_call_shows_credentials_in_any_outcome(
     everything: Everything, caplog: pytest.LogCaptureFixture, signer: Callable[[], Signer]
 ) -> None:
-    """Not even asyncio's own log of every step it takes, and of every task that was slow or dropped."""
+    """Not even asyncio's debug log shows them."""
     loop, given_signer = asyncio.get_running_loop(), signer()
     loop.set_debug(True)
     loop.slow_callback_duration = 0.0
@@ -265,7 +265,7 @@ async def test_no_call_shows_credentials_however_it_ends(
 @pytest.mark.parametrize(
     "reply",
     [answer(b"", 407), close(), close(b"nonsense\r\n\r\n"), send(b""), None],
-    ids=["407", "cut", "nonsense", "silence", "nobody"],
+    ids=["407", "cut", "nonsense", "silence", "refused"],
 )
 @pytest.mark.parametrize("tunnel", [False, True])
 async def test_the_password_of_a_proxy_is_not_shown(
@@ -402,7 +402,7 @@ async def test_a_message_of_a_megabyte_is_cut_short() -> None:
     assert len(str(caught.value)) < 10_000
 
 
-async def test_header_values_that_are_no_text_can_be_printed() -> None:
+async def test_header_values_that_are_not_text_can_be_printed() -> None:
     reply = answer(b"", 500, opc_request_id=b"\xff\xfe".decode("utf-8", "surrogateescape"))
     async with RawServer(reply) as server, server.client(retry=ONCE) as client:
         with pytest.raises(ServiceError) as caught:
@@ -504,8 +504,8 @@ async def test_a_header_of_a_foreign_signer_is_not_split(value: str) -> None:
     assert [request.head for request in server.received if b"\ninjected" in request.head.replace(b"\r", b"\n")] == []
 
 
-async def test_basic_credentials_are_where_the_test_looks_for_them() -> None:
-    """The search itself: the password of a proxy goes out as Basic, so its Base64 form is looked for too."""
+async def test_the_search_finds_basic_credentials() -> None:
+    """The password of a proxy is sent as Basic, so the search includes its Base64 form."""
     everything = Everything()
     async with RawServer(answer()) as proxy:
         url = proxy.url.replace("http://", f"http://someone:{PROXY_PASSWORD}@")

@@ -1,4 +1,4 @@
-"""Signers prove who we are, follow their files, renew once, and never show what they hold."""
+"""Signers sign as their kind says, read changed files, refresh once, and never show a secret."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class TestApiKey:
 
         assert await signer.sign(GET) == await api_key_signer().sign(GET)
 
-    async def test_it_has_nothing_to_refresh(self) -> None:
+    async def test_it_cannot_be_refreshed(self) -> None:
         signer = api_key_signer()
 
         assert await signer.refresh(await signer.sign(GET)) is False
@@ -224,7 +224,7 @@ class TestSessionToken:
     def test_it_knows_its_tenancy_and_when_it_ends(self, session: SessionTokenSigner) -> None:
         assert (session.tenancy, session.expires_at) == (TENANCY, datetime(2033, 5, 18, 4, 33, 20, tzinfo=UTC))
 
-    def test_a_token_without_a_tenancy_is_fine(self) -> None:
+    def test_a_token_without_a_tenancy_is_accepted(self) -> None:
         assert SessionTokenSigner(token=jwt(exp=LATER), private_key=pem()).tenancy is None
 
     async def test_white_space_around_the_token_is_dropped(self, files: SessionFiles, clock: HandClock) -> None:
@@ -261,7 +261,7 @@ class TestSessionToken:
         assert await session.sign(GET) == signed_headers(GET, key(), f"ST${jwt(exp=LATER, tenant=TENANCY, n=1)}")
 
     @pytest.mark.parametrize("content", ["", "half a tok"])
-    async def test_while_a_file_is_being_written_the_valid_token_in_hand_is_used(
+    async def test_while_a_file_is_incomplete_the_last_valid_token_is_used(
         self, content: str, session: SessionTokenSigner, files: SessionFiles, caplog: pytest.LogCaptureFixture
     ) -> None:
         before = await session.sign(GET)
@@ -275,7 +275,7 @@ class TestSessionToken:
         assert after == signed_headers(GET, key(1), f"ST${jwt(exp=LATER, n=2)}")
         assert [record.name for record in caplog.records] == ["aidp_sessions"]
 
-    async def test_a_key_that_could_not_be_read_at_first_is_still_taken_up(
+    async def test_a_key_that_could_not_be_read_at_first_is_read_later(
         self, session: SessionTokenSigner, files: SessionFiles
     ) -> None:
         files.key.write_text("")
@@ -296,7 +296,7 @@ class TestSessionToken:
 
         assert str(caught.value) == f"session token file {files.token} {EXPIRED}"
 
-    async def test_a_token_renewed_after_it_expired_is_taken_up(
+    async def test_a_token_that_is_replaced_after_it_expired_is_read(
         self, session: SessionTokenSigner, files: SessionFiles, clock: HandClock
     ) -> None:
         clock.now = LATER + 1
@@ -304,7 +304,7 @@ class TestSessionToken:
 
         assert await session.sign(GET) == signed_headers(GET, key(), f"ST${jwt(exp=LATER + 10)}")
 
-    async def test_once_it_has_expired_the_reason_why_there_is_no_newer_one_is_told(
+    async def test_the_error_about_an_expired_token_says_why_there_is_no_newer_one(
         self, session: SessionTokenSigner, files: SessionFiles, clock: HandClock
     ) -> None:
         files.token.unlink()
@@ -324,7 +324,7 @@ class TestSessionToken:
 
         assert str(caught.value) == f"session token {EXPIRED}"
 
-    async def test_a_refusal_is_worth_a_second_attempt_only_with_another_token(
+    async def test_a_401_is_retried_only_with_another_token(
         self, session: SessionTokenSigner, files: SessionFiles
     ) -> None:
         rejected = await session.sign(GET)
@@ -336,7 +336,7 @@ class TestSessionToken:
 
         assert answers == [False, True, True, False]
 
-    async def test_a_refusal_reads_the_file_even_if_it_looks_unchanged(
+    async def test_after_a_401_the_file_is_read_even_if_it_looks_unchanged(
         self, session: SessionTokenSigner, files: SessionFiles
     ) -> None:
         rejected, before = await session.sign(GET), files.token.stat()
@@ -345,7 +345,7 @@ class TestSessionToken:
 
         assert await session.refresh(rejected) is True
 
-    async def test_a_refusal_of_a_fixed_token_is_final(self) -> None:
+    async def test_a_401_with_a_fixed_token_is_final(self) -> None:
         signer = SessionTokenSigner(token=jwt(exp=LATER), private_key=pem(), clock=HandClock())
 
         assert await signer.refresh({}) is False
@@ -389,7 +389,7 @@ class TestSessionToken:
 
 
 class Principal:
-    """Goes through the motions of the package's principals: a new token on request, and `api_key` known only later."""
+    """Behaves like a principal of `oci`: it gets a new token on request, and its `api_key` is known only later."""
 
     def __init__(self) -> None:
         self.renewals = 0
@@ -482,7 +482,7 @@ class TestOciAdapter:
 
         assert (principal.most_at_once, threading.get_ident() in principal.threads) == (1, False)
 
-    async def test_a_cancelled_caller_does_not_let_a_second_call_in(self) -> None:
+    async def test_no_second_call_starts_until_the_call_of_a_cancelled_caller_ends(self) -> None:
         principal = Principal()
         principal.let_go.clear()
         signer = from_oci_signer(principal)
@@ -510,7 +510,7 @@ class TestOciAdapter:
         assert (set(answers), principal.renewals) == ({True}, 1)
         assert 'keyId="ST$token-1"' in late["authorization"]
 
-    async def test_a_refused_new_token_is_renewed_again(self) -> None:
+    async def test_a_new_token_that_is_refused_is_refreshed_again(self) -> None:
         principal = Principal()
         signer = from_oci_signer(principal)
 
@@ -519,7 +519,7 @@ class TestOciAdapter:
 
         assert principal.renewals == 3
 
-    async def test_a_signer_without_a_way_to_renew_has_nothing_to_refresh(self) -> None:
+    async def test_a_signer_without_a_method_to_refresh_is_not_refreshed(self) -> None:
         signer = from_oci_signer(official_api_key())
 
         assert await signer.refresh(await signer.sign(GET)) is False
@@ -576,7 +576,7 @@ class TestOciAdapter:
             f"not a signer of the oci package: {what}; pass an instance, such as oci.signer.Signer(…)"
         )
 
-    async def test_a_callable_that_does_not_sign_is_found_out(self) -> None:
+    async def test_a_callable_that_does_not_sign_is_an_error(self) -> None:
         with pytest.raises(CredentialsError, match=r"^from_oci_signer\(<function>\) left the request unsigned"):
             await from_oci_signer(lambda request: request).sign(GET)
 
@@ -637,8 +637,8 @@ def test_no_error_of_a_signer_shows_a_secret(files: SessionFiles) -> None:
 
 
 @pytest.mark.parametrize("kind", ["API key", "token"])
-async def test_the_loop_goes_on_while_a_long_key_signs(kind: str) -> None:
-    """A signature of a short one is done before anything else has its turn."""
+async def test_the_loop_runs_while_a_long_key_signs(kind: str) -> None:
+    """A signature with a short key is made on the loop."""
 
     def signer_with(private_key: PrivateKey) -> tuple[Signer, str]:
         if kind == "token":

@@ -202,7 +202,7 @@ def test_a_key_from_a_variable_may_have_other_line_ends_and_quotes(line_end: str
 
 
 @pytest.mark.parametrize("pkcs1", [False, True])
-def test_an_encrypted_key_may_have_its_line_ends_spelt_out(pkcs1: bool) -> None:
+def test_an_encrypted_key_may_have_escaped_line_ends(pkcs1: bool) -> None:
     text = pem(0, SECRET, pkcs1=pkcs1).replace("\n", r"\n")
 
     assert PrivateKey.load(text, SECRET).fingerprint == fingerprint()
