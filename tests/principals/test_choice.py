@@ -1,4 +1,4 @@
-"""Which principal the settings mean: as the OCI tools choose it, said in one line, or why there is none."""
+"""The settings select the same principal as in the OCI tools; without one, the error says what was tried."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ OKE = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "OCI_RESOURCE_PRINCIPAL_REGION": "
 
 @attrs.frozen
 class Home:
-    """A home folder with a key, a session's token, a delegation token and whatever profiles a test writes."""
+    """A home folder with a key, a session's token, a delegation token and the profiles of a test."""
 
     path: Path
 
@@ -134,7 +134,7 @@ class TestNamed:
         assert type(settings.signer) is expected
         assert [record.getMessage() for record in caplog.records] == [f"signing as {auth}, because of {because}"]
 
-    def test_an_argument_goes_before_a_variable_and_that_before_the_profile(self, home: Home) -> None:
+    def test_the_argument_takes_precedence_over_the_variable_and_that_over_the_profile(self, home: Home) -> None:
         home.profiles(DEFAULT={**home.session, **home.api, "authentication_type": "instance_principal"})
         environ = {"OCI_CLI_AUTH": "security_token"}
 
@@ -170,7 +170,7 @@ class TestNamed:
             f"use one of {kinds}oke_workload_identity"
         )
 
-    def test_a_profile_with_a_user_of_its_own_does_not_inherit_the_kind(self, home: Home) -> None:
+    def test_a_profile_with_its_own_user_does_not_inherit_the_kind(self, home: Home) -> None:
         home.profiles(DEFAULT={"authentication_type": "instance_principal"}, A=home.api)
 
         assert type(load(profile="A").signer) is ApiKeySigner
@@ -185,7 +185,7 @@ class TestImplied:
             ("api", RESOURCE, ApiKeySigner, "user"),
         ],
     )
-    def test_the_profile_decides_by_what_it_holds(  # noqa: PLR0917
+    def test_the_values_of_the_profile_decide(  # noqa: PLR0917
         self,
         kinds: str,
         environ: dict[str, str],
@@ -217,7 +217,7 @@ class TestImplied:
         assert settings.region == profile.get("region", "us-phoenix-1")
         assert caplog.messages == ["signing as resource_principal, because of OCI_RESOURCE_PRINCIPAL_VERSION"]
 
-    def test_nothing_at_all_is_one_message_that_lists_what_was_tried(self, home: Home) -> None:
+    def test_without_any_setting_the_error_lists_what_was_tried(self, home: Home) -> None:
         with pytest.raises(ConfigError) as caught:
             load()
         nothing = str(caught.value)
@@ -243,7 +243,7 @@ class TestImplied:
 
 
 class TestDetails:
-    def test_a_session_is_renewed_in_the_region_of_its_profile(self, home: Home) -> None:
+    def test_a_session_is_refreshed_in_the_region_of_its_profile(self, home: Home) -> None:
         urls = []
         for region in ("fra", "eu-x-1", None):
             home.profiles(DEFAULT={**home.session, **({"region": region} if region else {})})
@@ -253,7 +253,7 @@ class TestDetails:
 
         assert urls == ["https://auth.eu-frankfurt-1.oraclecloud.com/v1/authentication/refresh", None, None]
 
-    def test_a_token_service_of_ones_own_is_used(self, home: Home) -> None:
+    def test_a_custom_token_service_is_used(self, home: Home) -> None:
         environ = {"OCI_CLI_FEDERATION_ENDPOINT": "https://auth.example/v1/x509"}
         signer = load(environ, auth="instance_principal").signer
 
@@ -304,7 +304,7 @@ class TestPermissions:
         assert caplog.messages == warned * [warning]
 
     @pytest.mark.parametrize(("value", "warned"), [("True", 0), ("1", 0), ("False", 1), (" ", 1)])
-    def test_the_variable_of_the_oci_tools_silences_it(
+    def test_the_variable_of_the_oci_tools_disables_the_warning(
         self, value: str, warned: int, home: Home, caplog: pytest.LogCaptureFixture
     ) -> None:
         home.profiles(DEFAULT=home.api)

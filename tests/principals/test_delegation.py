@@ -1,4 +1,4 @@
-"""A signer on behalf of a user: the token is sent and signed, followed in its file, and never shown."""
+"""A signer on behalf of a user: its token is sent and signed, read again when its file changes, and never shown."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def test_a_file_that_changes_is_read_again(inner: Signer, file: Path) -> N
     assert sent == ["first", "second-and-longer"]
 
 
-async def test_a_refusal_is_worth_a_second_attempt_with_another_token_or_renewed_inside(file: Path) -> None:
+async def test_a_401_is_retried_with_another_token_or_a_refreshed_signer(file: Path) -> None:
     answers = iter([False, False, True])
 
     class Inner(SessionTokenSigner):
@@ -77,7 +77,7 @@ async def test_a_refusal_is_worth_a_second_attempt_with_another_token_or_renewed
     assert worth_it == [False, True, True]
 
 
-async def test_a_signer_that_leaves_the_token_unsigned_is_found_out() -> None:
+async def test_a_signer_that_does_not_sign_the_token_is_an_error() -> None:
     class Foreign(Signer):
         async def sign(self, request: SigningRequest) -> dict[str, str]:
             return {**dict(request.extra), "authorization": 'Signature headers="date host",keyId="x"'}

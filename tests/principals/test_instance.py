@@ -1,4 +1,4 @@
-"""An instance's signer: each thing that can be missing or malformed around it has its own message with the way out."""
+"""An instance's signer; each missing or malformed part of its environment has its own message with a remedy."""
 
 from __future__ import annotations
 
@@ -92,14 +92,14 @@ class TestMetadata:
             ("/identity/key.pem", pem(3).encode(), "the certificate and the private key at {url}/identity do not "),
         ],
     )
-    async def test_what_is_malformed_is_named_by_its_address(
+    async def test_the_error_names_the_address_of_a_malformed_answer(
         self, path: str, content: bytes, problem: str, instance: Instance
     ) -> None:
         instance.metadata.contents[path] = content
 
         assert (await instance.message()).startswith(problem.format(url=instance.metadata.url))
 
-    async def test_what_is_missing_is_tried_again_and_then_named(self, instance: Instance) -> None:
+    async def test_a_missing_answer_is_retried_and_then_named(self, instance: Instance) -> None:
         del instance.metadata.contents["/identity/key.pem"]
 
         assert await instance.message() == (
@@ -108,7 +108,7 @@ class TestMetadata:
         )
         assert instance.clock.sleeps == [1.0, 2.0, 4.0]
 
-    async def test_where_there_is_none_it_is_said_that_this_is_no_instance(self, instance: Instance) -> None:
+    async def test_without_a_metadata_service_the_error_says_that_this_is_no_instance(self, instance: Instance) -> None:
         url = instance.metadata.url
         await instance.metadata.aclose()
 
@@ -117,9 +117,7 @@ class TestMetadata:
         assert message.startswith(f"the metadata service cannot be reached at {url}/identity/cert.pem: ")
         assert message.endswith(f"; {ONLY_THERE} (4 attempts)")
 
-    async def test_a_question_that_was_cut_off_is_put_again_after_a_pause_and_never_before(
-        self, instance: Instance
-    ) -> None:
+    async def test_a_request_that_was_cut_off_is_retried_only_after_a_pause(self, instance: Instance) -> None:
         instance.metadata.fail(Fault(cut="before_headers"))
 
         await instance.signer().sign(GET)
@@ -212,14 +210,14 @@ class TestRegion:
         assert await asked_for_tokens(instance) == [url]
 
     @pytest.mark.parametrize("name", [b"xyz", b"", b"<html>", b"\xff", b"x" * 64])
-    async def test_a_region_that_is_not_known_describes_itself(self, name: bytes, instance: Instance) -> None:
+    async def test_an_unknown_region_is_described_by_the_metadata(self, name: bytes, instance: Instance) -> None:
         info = {"regionIdentifier": "eu-x-1", "regionKey": "XYZ", "realmKey": "oc99", "realmDomainComponent": "x.com"}
         instance.metadata.contents["/instance/region"] = name
         instance.metadata.contents["/instance/regionInfo"] = json.dumps(info).encode()
 
         assert await asked_for_tokens(instance) == ["https://auth.eu-x-1.x.com/v1/x509"]
 
-    async def test_a_region_that_describes_itself_badly_is_named(self, instance: Instance) -> None:
+    async def test_a_malformed_description_of_a_region_is_named(self, instance: Instance) -> None:
         instance.metadata.contents["/instance/region"] = b"xyz"
         instance.metadata.contents["/instance/regionInfo"] = b"[]"
 
@@ -229,15 +227,15 @@ class TestRegion:
             f"region information at {instance.metadata.url}/instance/regionInfo must be one JSON object with the keys "
         )
 
-    async def test_a_region_that_is_given_goes_before_the_instances_own(self, instance: Instance) -> None:
+    async def test_a_given_region_takes_precedence_over_the_instances_own(self, instance: Instance) -> None:
         assert await asked_for_tokens(instance, region="LHR") == ["https://auth.uk-london-1.oraclecloud.com/v1/x509"]
 
-    async def test_a_given_region_that_nobody_knows_is_named(self, instance: Instance) -> None:
+    async def test_a_given_region_that_is_unknown_is_named(self, instance: Instance) -> None:
         assert await instance.message(region="eu-x-1", federation_endpoint=None, environ={}) == (
             "region 'eu-x-1' is not known; describe it in OCI_REGION_METADATA"
         )
 
-    def test_short_codes_are_written_out(self) -> None:
+    def test_short_codes_of_regions_are_expanded(self) -> None:
         assert [region_name(name, {}) for name in ("iad", "IAD", "us-ashburn-1", "eu-x-1")] == [
             "us-ashburn-1",
             "us-ashburn-1",
@@ -247,7 +245,7 @@ class TestRegion:
 
 
 async def asked_for_tokens(instance: Instance, **changes: Any) -> list[str]:
-    """The addresses at which tokens were asked for, while all answers come from loopback."""
+    """The URLs from which tokens were requested; all answers come from loopback."""
     asked = []
 
     async def redirected(request: FetchRequest) -> RawResponse:
@@ -265,7 +263,7 @@ async def asked_for_tokens(instance: Instance, **changes: Any) -> list[str]:
 
 class TestTokens:
     @pytest.mark.parametrize("status", [401, 403, 404])
-    async def test_a_refusal_is_final_and_names_the_way_out(self, status: int, instance: Instance) -> None:
+    async def test_a_refusal_is_final_and_names_the_remedy(self, status: int, instance: Instance) -> None:
         instance.tokens.fail(Fault(status=status, code="Code", message="No."))
 
         assert await instance.message() == (
@@ -304,7 +302,7 @@ class TestTokens:
         assert message.startswith(problem.format(url=instance.tokens.x509_url))
         assert "canary" not in message
 
-    async def test_an_answer_that_has_no_end_in_sight_is_cut_off(self, instance: Instance) -> None:
+    async def test_an_endless_answer_is_an_error(self, instance: Instance) -> None:
         instance.tokens.fail(Fault(body=b" " * 2_000_000))
 
         assert "larger than" in await instance.message()
@@ -346,12 +344,12 @@ class TestCertificate:
         tenancy=st.text("abc.-0123456789é", min_size=1, max_size=200),
         mark=st.sampled_from(["opc-tenant:", "opc-identity:"]),
     )
-    def test_the_tenancy_is_found_wherever_it_stands(self, units: list[str], tenancy: str, mark: str) -> None:
+    def test_the_tenancy_is_found_in_any_of_its_places(self, units: list[str], tenancy: str, mark: str) -> None:
         loaded = Certificate.load(certificate(*units, f"{mark}{tenancy}"), "x")
 
         assert loaded.tenancy == tenancy
 
-    def test_the_issuer_says_nothing_about_the_tenancy(self) -> None:
+    def test_the_tenancy_is_not_read_from_the_issuer(self) -> None:
         now = datetime(2030, 1, 1, tzinfo=UTC)
         issuer = x509.Name([x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, f"opc-tenant:{TENANCY}")])
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "instance")])
@@ -383,7 +381,7 @@ class TestCertificate:
         der = bytearray(ssl.PEM_cert_to_DER_cert(certificate(f"opc-tenant:{TENANCY}").decode()))
         der[place % len(der)] = byte
         with contextlib.suppress(CredentialsError), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # cryptography warns of what it tolerates
+            warnings.simplefilter("ignore")  # cryptography warns about what it tolerates
             Certificate.load(pem_of(bytes(der)), "x")
 
     def test_all_certificates_of_a_chain_are_read(self) -> None:
@@ -396,7 +394,7 @@ def pem_of(der: bytes) -> str:
     return ssl.DER_cert_to_PEM_cert(der)
 
 
-async def test_nothing_secret_shows(instance: Instance) -> None:
+async def test_no_secret_is_shown(instance: Instance) -> None:
     signer = instance.signer()
     before = repr(signer)
     await signer.sign(GET)

@@ -1,4 +1,4 @@
-"""The official signers work against the local servers, so these are faithful; ours then send them equal requests."""
+"""The official signers work with the local servers, and ours send them equal requests."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ async def proxymux(service: LocalService) -> AsyncIterator[LocalProxymux]:
 
 @pytest.fixture(autouse=True)
 def no_connection_of_the_package_stays_open() -> Iterator[None]:
-    """Its signers cannot be closed."""
+    """The package's signers cannot be closed."""
     yield
     for thing in gc.get_objects():
         if isinstance(thing, oci._vendor.requests.Session):
@@ -81,7 +81,7 @@ def no_connection_of_the_package_stays_open() -> Iterator[None]:
 
 
 async def official(make: Callable[[], object]) -> Signer:
-    """Run the official constructor, which asks the servers at once, off their loop; then adapt what it made."""
+    """Run the official constructor, which blocks while it asks the servers, in a thread; then adapt its signer."""
     return from_oci_signer(await asyncio.to_thread(make))
 
 
@@ -91,7 +91,7 @@ async def serves(service: LocalService, signer: Signer) -> None:
 
 
 def shape(request: RecordedAuthRequest) -> tuple[object, ...]:
-    """What two signers must have in common: everything but the keys and dates, which differ each time."""
+    """A request without its keys and dates, which differ each time."""
     fields = {
         name: re.sub(r"[A-Za-z0-9+/=]{300,}", "<key>", str(value)) if name in ("publicKey", "podKey") else value
         for name, value in (request.fields if request.body else {}).items()
@@ -206,7 +206,7 @@ class TestInstance:
 
 
 def tokens_at(tokens: LocalTokenService) -> Any:
-    """A way to send that has the token service of the region on loopback, and everything else where it is."""
+    """A function to send requests that redirects those for the region's token service to loopback."""
 
     async def redirected(request: Any) -> Any:
         where = request.url.replace("https://auth.us-ashburn-1.oraclecloud.com", tokens.origin)
@@ -291,7 +291,7 @@ class TestResource:
 
         assert (ours.region, ours.tenancy) == (theirs.region, theirs.tenancy_id) == ("us-ashburn-1", TENANCY)
 
-    async def test_so_it_is_with_a_delegation_token(self, environ: str) -> None:
+    async def test_the_signature_with_a_delegation_token_is_the_one_of_the_official_signer(self, environ: str) -> None:
         theirs = oci.auth.signers.get_resource_principal_delegation_token_signer(delegation_token="delegated")
         ours = DelegationTokenSigner(ResourcePrincipalSigner(), token="delegated")
 
@@ -305,7 +305,7 @@ class TestSession:
     async def test_the_official_signer_asks_for_a_new_token_as_ours_does(
         self, tokens: LocalTokenService, service: LocalService, tmp_path: Path
     ) -> None:
-        """The official package signs the request; its command line, which sends it, is not among our dependencies."""
+        """The official package only signs the request; its command line, which sends it, is not installed."""
         token = tokens.open_session(key(), lifetime=200.0)
         file = tmp_path / "token"
         file.write_text(token)

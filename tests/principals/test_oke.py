@@ -1,4 +1,4 @@
-"""A workload's signer on Kubernetes: TLS with the cluster's authority, and each file and answer that can be wrong."""
+"""A workload's signer on Kubernetes: TLS with the cluster's authority, and each file and answer that may be wrong."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def pod(tmp_path: Path) -> AsyncIterator[Pod]:
         yield Pod(clock, proxymux, token, ca_file)
 
 
-async def test_each_token_is_asked_for_with_another_key_and_the_account_token_of_then(pod: Pod) -> None:
+async def test_each_token_is_requested_with_a_new_key_and_the_current_account_token(pod: Pod) -> None:
     signer = pod.signer()
     tokens = [token_in(await signer.sign(GET))]
     pod.clock.now += 4000
@@ -107,11 +107,11 @@ async def test_the_files_may_be_named_by_variables(pod: Pod) -> None:
         ("[fd00::1]", "https://[fd00::1]:12250/resourcePrincipalSessionTokens"),
     ],
 )
-def test_the_address_is_the_clusters_with_its_port(host: str, url: str) -> None:
+def test_the_address_is_that_of_the_cluster_with_its_port(host: str, url: str) -> None:
     assert OkeWorkloadIdentitySigner(host=host, environ={})._url == url
 
 
-def test_outside_of_a_pod_that_is_said() -> None:
+def test_outside_a_pod_the_error_says_so() -> None:
     with pytest.raises(ConfigError) as caught:
         OkeWorkloadIdentitySigner(environ={})
 
@@ -144,7 +144,7 @@ async def test_a_certificate_of_another_authority_is_refused_before_the_token_is
     assert (pod.proxymux.requests, pod.clock.sleeps) == ([], [])
 
 
-async def test_an_account_token_that_is_over_is_named(pod: Pod) -> None:
+async def test_an_expired_account_token_is_named(pod: Pod) -> None:
     pod.clock.now += 3601
 
     assert await pod.message() == (
@@ -161,7 +161,7 @@ async def test_an_account_token_that_is_over_is_named(pod: Pod) -> None:
         (jwt(sub="x"), "has no usable 'exp', the time at which it expires"),
     ],
 )
-async def test_an_account_token_that_is_none_is_named(content: str, problem: str, pod: Pod) -> None:
+async def test_a_malformed_account_token_is_named(content: str, problem: str, pod: Pod) -> None:
     pod.token.write_text(content)
 
     assert await pod.message() == f"service account token file {pod.token} {problem}; {MOUNT}"
@@ -172,7 +172,7 @@ async def test_missing_files_are_named(pod: Pod) -> None:
     assert await pod.message(service_account_token_file="/none") == "service account token file /none does not exist"
 
 
-async def test_a_ca_file_may_say_in_any_script_whose_certificates_it_holds(pod: Pod) -> None:
+async def test_a_ca_file_may_have_comments_in_any_language(pod: Pod) -> None:
     pod.ca_file.write_text(f"# Főtanúsítvány\n{pod.ca_file.read_text()}", encoding="utf-8")
 
     assert token_in(await pod.signer().sign(GET)) == pod.proxymux.issued[0]
@@ -203,7 +203,7 @@ async def test_an_answer_that_holds_no_token_is_named_and_not_quoted(body: bytes
     assert "canary" not in message
 
 
-async def test_an_answer_without_quotes_is_understood_too(pod: Pod) -> None:
+async def test_an_answer_without_quotes_is_accepted(pod: Pod) -> None:
     inner = b64encode(json.dumps({"token": f"ST${jwt(exp=pod.clock.now + 60)}"}).encode())
     pod.proxymux.fail(Fault(body=inner))
 
@@ -218,7 +218,7 @@ async def test_a_service_that_is_busy_is_asked_again(pod: Pod) -> None:
     assert pod.clock.sleeps == [9.0, 2.0]
 
 
-async def test_nothing_secret_shows(pod: Pod) -> None:
+async def test_no_secret_is_shown(pod: Pod) -> None:
     signer = pod.signer()
     await signer.sign(GET)
 

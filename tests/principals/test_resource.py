@@ -1,4 +1,4 @@
-"""A resource's signer: values and files, what OCI replaces meanwhile, and each variable that can be wrong."""
+"""A resource's signer: values and files, files that OCI replaces, and each variable that may be wrong."""
 
 from __future__ import annotations
 
@@ -85,7 +85,9 @@ async def test_a_passphrase_may_be_a_value_or_a_file_whatever_the_key_is(where: 
     assert "authorization" in signed
 
 
-async def test_files_are_read_again_near_the_end_and_the_old_token_serves_meanwhile(resource: Resource) -> None:
+async def test_files_are_read_again_before_the_token_expires_and_the_old_token_is_used_until_then(
+    resource: Resource,
+) -> None:
     signer = resource.signer()
     old = await signer.sign(GET)
     resource.write(jwt(exp=LATER + 3600, n=2), pem(1))
@@ -98,7 +100,7 @@ async def test_files_are_read_again_near_the_end_and_the_old_token_serves_meanwh
     assert await signer.sign(GET) == signed_headers(GET, key(1), f"ST${jwt(exp=LATER + 3600, n=2)}")
 
 
-async def test_a_file_that_has_not_been_replaced_yet_is_looked_at_every_ten_seconds(resource: Resource) -> None:
+async def test_a_file_that_was_not_replaced_yet_is_read_every_ten_seconds(resource: Resource) -> None:
     signer = resource.signer()
     await signer.sign(GET)
     resource.clock.now = LATER - 300
@@ -115,7 +117,7 @@ async def test_a_file_that_has_not_been_replaced_yet_is_looked_at_every_ten_seco
     assert tokens == [jwt(exp=LATER, res_tenant=TENANCY, n=1), jwt(exp=LATER + 3600, n=2)]
 
 
-async def test_a_token_that_is_over_is_read_again_before_it_is_refused(resource: Resource) -> None:
+async def test_the_file_of_an_expired_token_is_read_again_before_the_call_fails(resource: Resource) -> None:
     signer = resource.signer()
     await signer.sign(GET)
     resource.clock.now = LATER + 1
@@ -131,7 +133,7 @@ async def test_a_token_that_is_over_is_read_again_before_it_is_refused(resource:
     assert token_in(await signer.sign(GET)) == jwt(exp=LATER + 3600)
 
 
-async def test_a_refusal_is_worth_a_second_attempt_if_token_or_key_has_been_replaced(resource: Resource) -> None:
+async def test_a_401_is_retried_if_token_or_key_was_replaced(resource: Resource) -> None:
     signer = resource.signer()
     answers = []
     for token, private in ((None, None), (None, pem(1)), (jwt(exp=LATER, n=3), None), (None, None)):
@@ -142,7 +144,7 @@ async def test_a_refusal_is_worth_a_second_attempt_if_token_or_key_has_been_repl
     assert answers == [False, True, True, False]
 
 
-async def test_a_value_ends_for_good(resource: Resource) -> None:
+async def test_an_expired_token_that_was_given_as_a_value_is_final(resource: Resource) -> None:
     signer = resource.signer(RPST=jwt(exp=LATER))
     await signer.sign(GET)
     resource.clock.now = LATER + 1
@@ -165,7 +167,7 @@ def test_a_variable_that_is_not_set_is_named(name: str, value: str | None, resou
 @pytest.mark.parametrize(
     ("version", "what"), [("1.1", "supported"), ("2.1", "supported"), ("2.1.1", "supported"), ("9", "known")]
 )
-def test_another_version_is_named_with_the_way_out(version: str, what: str, resource: Resource) -> None:
+def test_another_version_is_named_with_the_remedy(version: str, what: str, resource: Resource) -> None:
     with pytest.raises(ConfigError) as caught:
         resource.signer(VERSION=version)
 
@@ -200,7 +202,7 @@ def test_another_version_is_named_with_the_way_out(version: str, what: str, reso
         ),
     ],
 )
-async def test_what_cannot_be_used_is_named_and_not_quoted(
+async def test_an_unusable_value_is_named_and_not_quoted(
     changes: dict[str, Any], message: str, resource: Resource
 ) -> None:
     assert await resource.message(**changes) == message
@@ -212,7 +214,7 @@ async def test_an_empty_file_is_named(resource: Resource) -> None:
     assert await resource.message() == f"{RPST} file {resource.folder / 'rpst'} is empty; {WAY_OUT}"
 
 
-def test_a_region_that_cannot_be_one_is_named(resource: Resource) -> None:
+def test_an_impossible_region_is_named(resource: Resource) -> None:
     with pytest.raises(ConfigError, match=rf"^{PREFIX}REGION: region 'a b' is not a region name"):
         resource.signer(REGION="a b")
 
@@ -223,7 +225,7 @@ def test_nothing_is_read_before_the_first_signature(resource: Resource) -> None:
     assert (signer.region, signer.tenancy, signer.expires_at) == (None, None, None)
 
 
-async def test_nothing_secret_shows(resource: Resource) -> None:
+async def test_no_secret_is_shown(resource: Resource) -> None:
     signer = resource.signer(RPST=jwt(exp=LATER, canary=1), PRIVATE_PEM_PASSPHRASE=SECRET)
     await signer.sign(GET)
 

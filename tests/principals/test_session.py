@@ -1,4 +1,4 @@
-"""A session that is renewed: ahead of its end, in its file, by whoever comes first, and honestly about what ends."""
+"""A session is refreshed before it expires, in its file, once even by several processes; errors say why it ended."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def session(tmp_path: Path) -> AsyncIterator[Session]:
         yield Session(tmp_path, clock, tokens)
 
 
-async def test_it_is_renewed_ahead_of_its_end_and_the_old_token_serves_meanwhile(session: Session) -> None:
+async def test_it_is_refreshed_before_it_expires_and_the_old_token_is_used_meanwhile(session: Session) -> None:
     signer = session.signer()
     session.clock.now = NOW + 3299
     await signer.sign(GET)
@@ -93,7 +93,7 @@ async def test_the_new_token_is_written_for_its_owner_only_and_not_read_again(se
     assert signer._file_versions() == signer._current.versions
 
 
-async def test_a_file_that_cannot_be_written_costs_the_others_the_token_but_not_us(
+async def test_a_new_token_is_used_even_if_its_file_cannot_be_written(
     session: Session, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
@@ -129,7 +129,7 @@ async def test_the_older_token_in_a_file_that_cannot_be_written_is_not_taken_for
         assert token_in(await signer.sign(GET)) == session.tokens.issued[number]
 
 
-async def test_a_token_that_somebody_else_has_renewed_is_taken_instead_of_another(session: Session) -> None:
+async def test_a_token_that_another_process_has_refreshed_is_used(session: Session) -> None:
     signer, other = session.signer(), session.signer()
     session.near_its_end()
     await other.sign(GET)
@@ -142,7 +142,7 @@ async def test_a_token_that_somebody_else_has_renewed_is_taken_instead_of_anothe
     assert len(session.tokens.requests) == 1
 
 
-async def test_a_session_that_does_not_get_longer_is_told_once_and_left_alone(
+async def test_a_session_that_cannot_be_extended_is_logged_once_and_not_refreshed_again(
     session: Session, caplog: pytest.LogCaptureFixture
 ) -> None:
     session.tokens.extends = False
@@ -159,7 +159,7 @@ async def test_a_session_that_does_not_get_longer_is_told_once_and_left_alone(
     assert session.file.read_text() == session.tokens.issued[0]
 
 
-async def test_a_session_that_is_refused_is_not_asked_for_again_and_ends_as_before(
+async def test_a_session_whose_refresh_is_refused_is_used_until_it_expires(
     session: Session, caplog: pytest.LogCaptureFixture
 ) -> None:
     session.tokens.fail(Fault(status=401, message="Over."))
@@ -185,7 +185,7 @@ async def test_a_session_that_is_refused_is_not_asked_for_again_and_ends_as_befo
     )
 
 
-async def test_a_new_session_after_one_that_could_not_be_renewed_is_renewed_again(session: Session) -> None:
+async def test_a_new_session_after_one_that_could_not_be_refreshed_is_refreshed_again(session: Session) -> None:
     session.tokens.extends = False
     signer = session.signer()
     session.near_its_end()
@@ -213,9 +213,7 @@ async def test_a_busy_service_is_asked_again(session: Session) -> None:
 
 
 @pytest.mark.parametrize("changes", [{"refresh_endpoint": None}, {"token": "", "token_file": None}])
-async def test_without_a_place_to_renew_it_or_a_file_nothing_is_asked(
-    changes: dict[str, Any], session: Session
-) -> None:
+async def test_without_a_token_service_or_a_file_it_is_not_refreshed(changes: dict[str, Any], session: Session) -> None:
     if "token" in changes:
         changes = {**changes, "token": session.file.read_text()}
     signer = session.signer(**changes)
@@ -225,7 +223,7 @@ async def test_without_a_place_to_renew_it_or_a_file_nothing_is_asked(
     assert (background_tasks(), session.tokens.requests) == ([], [])
 
 
-def test_the_region_names_the_place(session: Session) -> None:
+def test_the_token_service_is_that_of_the_region(session: Session) -> None:
     signer = session.signer(refresh_endpoint=None, region="FRA")
 
     assert signer._refresh_url == "https://auth.eu-frankfurt-1.oraclecloud.com/v1/authentication/refresh"

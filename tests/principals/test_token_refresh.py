@@ -1,4 +1,4 @@
-"""One renewal at a time, ahead of the end, whoever asks, waits, is cancelled, fails or closes meanwhile."""
+"""One refresh at a time, before the token expires, whatever callers do and whichever way it ends."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ FAILURES: Final = (
 
 @attrs.define
 class Source:
-    """Hands out credentials that last an hour; the next attempts meet *failures* first, and wait for *gate*."""
+    """Returns credentials that last an hour; first raises *failures*; each attempt waits for *gate*."""
 
     clock: HandClock
     failures: list[Exception] = attrs.field(factory=list)
@@ -82,7 +82,7 @@ def refresher(source: Source, clock: HandClock) -> TokenRefresher[Credentials]:
 
 
 class TestRenewal:
-    async def test_nothing_is_obtained_before_it_is_asked_for_and_then_once(
+    async def test_credentials_are_obtained_once_when_they_are_first_needed(
         self, refresher: TokenRefresher[Credentials], source: Source
     ) -> None:
         assert (refresher.current, source.calls) == (None, 0)
@@ -91,7 +91,7 @@ class TestRenewal:
 
         assert (source.calls, {id(credentials) for credentials in got}) == (1, {id(refresher.current)})
 
-    async def test_ahead_of_its_end_the_old_token_serves_while_the_new_one_is_obtained(
+    async def test_the_old_token_is_used_while_the_new_one_is_obtained(
         self, refresher: TokenRefresher[Credentials], source: Source, clock: HandClock
     ) -> None:
         old = await refresher.get()
@@ -110,7 +110,7 @@ class TestRenewal:
         assert await refresher.get() is not old
 
     @pytest.mark.parametrize(("lifetime", "due_after"), [(3600.0, 3300.0), (1200.0, 900.0), (60.0, 45.0)])
-    async def test_a_short_token_is_renewed_in_the_last_quarter_of_its_time(
+    async def test_a_short_token_is_refreshed_in_the_last_quarter_of_its_time(
         self,
         lifetime: float,
         due_after: float,
@@ -129,7 +129,7 @@ class TestRenewal:
         assert background_tasks() == ["refresh the token"]
         await settled()
 
-    async def test_a_token_serves_to_its_last_second_and_not_beyond(
+    async def test_a_token_is_used_until_its_last_second_and_not_longer(
         self, refresher: TokenRefresher[Credentials], source: Source, clock: HandClock
     ) -> None:
         old = await refresher.get()
@@ -140,7 +140,7 @@ class TestRenewal:
 
         assert not (await refresher.get()).token.is_expired_at(clock())
 
-    async def test_a_cancelled_waiter_cancels_nothing_but_itself(
+    async def test_a_cancelled_waiter_does_not_cancel_the_refresh(
         self, refresher: TokenRefresher[Credentials], source: Source
     ) -> None:
         source.gate = asyncio.Event()
@@ -154,7 +154,7 @@ class TestRenewal:
         assert await second is refresher.current
         assert source.calls == 1
 
-    async def test_a_renewal_whose_only_waiter_was_cancelled_still_ends_well(
+    async def test_a_refresh_whose_only_waiter_was_cancelled_completes(
         self, refresher: TokenRefresher[Credentials], source: Source
     ) -> None:
         source.gate = asyncio.Event()
@@ -167,7 +167,7 @@ class TestRenewal:
 
         assert refresher.current is not None
 
-    async def test_what_may_pass_is_tried_again_after_growing_pauses(
+    async def test_a_transient_failure_is_retried_after_growing_pauses(
         self, refresher: TokenRefresher[Credentials], source: Source, clock: HandClock
     ) -> None:
         source.failures = [TransientCredentialsError("busy"), TransientCredentialsError("busy")]
@@ -176,7 +176,7 @@ class TestRenewal:
 
         assert (source.calls, clock.sleeps) == (3, [1.0, 2.0])
 
-    async def test_a_longer_pause_that_is_asked_for_is_taken_up_to_a_minute(
+    async def test_retry_after_is_obeyed_up_to_a_minute(
         self, refresher: TokenRefresher[Credentials], source: Source, clock: HandClock
     ) -> None:
         busy, busier = TransientCredentialsError("busy"), TransientCredentialsError("busy")
@@ -187,7 +187,7 @@ class TestRenewal:
 
         assert clock.sleeps == [7.0, 60.0]
 
-    async def test_what_never_passes_ends_each_waiter_with_an_error_of_its_own_and_no_stampede(
+    async def test_after_a_permanent_failure_each_waiter_has_its_own_error_and_no_other_attempt_is_made(
         self, refresher: TokenRefresher[Credentials], source: Source, clock: HandClock
     ) -> None:
         source.failures = [TransientCredentialsError("busy") for _ in range(100)]
@@ -199,7 +199,7 @@ class TestRenewal:
         assert {(type(error), str(error)) for error in first + later} == {(CredentialsError, "busy (4 attempts)")}
         assert len({id(error) for error in first + later}) == 2000
 
-    async def test_after_a_failure_nobody_asks_again_for_a_while_that_grows_to_a_minute(
+    async def test_after_a_failure_there_is_no_attempt_for_a_time_that_grows_to_a_minute(
         self, refresher: TokenRefresher[Credentials], source: Source, clock: HandClock
     ) -> None:
         source.failures = [CredentialsError("no") for _ in range(100)]
@@ -229,7 +229,7 @@ class TestRenewal:
 
         assert source.calls == 3
 
-    async def test_a_renewal_that_fails_in_the_background_is_logged_and_the_old_token_serves(
+    async def test_a_refresh_that_fails_in_the_background_is_logged_and_the_old_token_is_used(
         self,
         refresher: TokenRefresher[Credentials],
         source: Source,
@@ -251,7 +251,7 @@ class TestRenewal:
             )
         ]
 
-    async def test_a_token_that_is_over_when_it_comes_is_named(
+    async def test_a_new_token_that_has_already_expired_is_named(
         self, refresher: TokenRefresher[Credentials], source: Source
     ) -> None:
         source.lifetime = -1
@@ -261,7 +261,7 @@ class TestRenewal:
 
         assert str(caught.value) == f"the token expired at 2033-05-18 03:33:19 UTC; {OVER}"
 
-    async def test_closing_ends_the_renewal_and_those_who_wait_for_it(
+    async def test_closing_ends_the_refresh_and_its_waiters(
         self, refresher: TokenRefresher[Credentials], source: Source
     ) -> None:
         source.gate = asyncio.Event()
@@ -301,7 +301,7 @@ class TestRenewal:
         clock.now += 10
         assert (await refresher.get(), source.calls) == (refresher.current, 2)
 
-    def test_it_is_used_on_several_loops_even_if_one_was_left_amid_a_renewal(
+    def test_it_works_on_several_loops_even_if_one_ended_during_a_refresh(
         self, refresher: TokenRefresher[Credentials], source: Source, clock: HandClock
     ) -> None:
         async def leave() -> None:
@@ -329,7 +329,7 @@ class TestRefusals:
 
         return Sourced("the token", OVER, clock=clock, sleep=clock.sleep)
 
-    async def test_many_refusals_of_one_token_fetch_one_new_one(
+    async def test_many_401s_with_one_token_fetch_one_new_token(
         self, signer: TokenSigner, source: Source, clock: HandClock
     ) -> None:
         rejected = await asyncio.gather(*(signer.sign(GET) for _ in range(50)))
@@ -348,7 +348,7 @@ class TestRefusals:
 
         assert (await signer.refresh(rejected), source.calls) == (False, 1)
 
-    async def test_if_there_is_no_new_one_the_refusal_stands(
+    async def test_without_a_new_token_the_401_is_final(
         self, signer: TokenSigner, source: Source, clock: HandClock, caplog: pytest.LogCaptureFixture
     ) -> None:
         rejected = await signer.sign(GET)
@@ -363,7 +363,7 @@ class TestRefusals:
 
 @attrs.frozen
 class Instance:
-    """An instance, the services around it, and the clock of them all."""
+    """An instance, its services, and their common clock."""
 
     clock: HandClock
     service: LocalService
@@ -395,10 +395,10 @@ def options(clock: HandClock) -> dict[str, object]:
 
 
 class TestThroughTheClient:
-    async def test_a_thousand_calls_at_the_moment_of_expiry_make_one_renewal_and_all_succeed(
+    async def test_a_thousand_calls_at_the_time_of_expiry_make_one_refresh_and_all_succeed(
         self, instance: Instance
     ) -> None:
-        """The expired token is distrusted, so a call signed with it would be refused and show as one more request."""
+        """The service refuses the expired token, so a call signed with it would make one more request."""
         async with client_of(instance.service, instance.signer(), **options(instance.clock)) as client:
             await client.list_sessions("k")
             instance.clock.now += LIFETIME + 1
@@ -412,7 +412,9 @@ class TestThroughTheClient:
         assert {request.status for request in instance.service.requests} == {200}
         assert background_tasks() == []
 
-    async def test_so_they_do_when_the_renewal_fails_twice_before_it_succeeds(self, instance: Instance) -> None:
+    async def test_a_thousand_calls_succeed_if_the_refresh_succeeds_in_its_third_attempt(
+        self, instance: Instance
+    ) -> None:
         async with client_of(instance.service, instance.signer(), **options(instance.clock)) as client:
             await client.list_sessions("k")
             instance.clock.now += LIFETIME + 1
@@ -422,9 +424,7 @@ class TestThroughTheClient:
 
         assert (len(answers), len(instance.tokens.requests)) == (1000, 4)
 
-    async def test_when_it_never_succeeds_each_call_ends_with_one_clear_error_and_four_attempts_were_made(
-        self, instance: Instance
-    ) -> None:
+    async def test_if_the_refresh_fails_each_call_has_one_error_after_four_attempts(self, instance: Instance) -> None:
         instance.tokens.fail(Fault(status=503, times=None))
         async with client_of(instance.service, instance.signer(), **options(instance.clock)) as client:
             ends = await asyncio.gather(*(client.list_sessions("k") for _ in range(1000)), return_exceptions=True)
@@ -437,7 +437,7 @@ class TestThroughTheClient:
         }
         assert len({id(end) for end in ends}) == 1000
 
-    async def test_ahead_of_expiry_calls_do_not_wait_for_the_renewal(self, instance: Instance) -> None:
+    async def test_before_expiry_calls_do_not_wait_for_the_refresh(self, instance: Instance) -> None:
         async with client_of(instance.service, instance.signer(), **options(instance.clock)) as client:
             await client.list_sessions("k")
             instance.clock.now += LIFETIME - 200
@@ -486,7 +486,7 @@ class TestThroughTheClient:
 
         assert background_tasks() == []
 
-    async def test_a_copy_with_a_signer_of_its_own_is_closed_with_the_original(self, instance: Instance) -> None:
+    async def test_the_signer_of_a_copy_is_closed_with_the_original(self, instance: Instance) -> None:
         async with client_of(instance.service, instance.service.signer, **options(instance.clock)) as client:
             instance.tokens.fail(Fault(), Fault(delay=3600.0))
             copy = client.with_options(signer=instance.signer())
@@ -540,7 +540,7 @@ print("done")
 """
 
 
-def test_signers_work_on_two_loops_in_turn_and_leave_nothing_behind(tmp_path: Path) -> None:
+def test_signers_work_on_two_loops_one_after_the_other_and_leave_nothing_behind(tmp_path: Path) -> None:
     finished = subprocess.run(
         [sys.executable, "-W", "error", "-c", PROGRAM, str(tmp_path)],
         env={"PYTHONPATH": str(Path(aidp_sessions.__file__).parents[1])},
