@@ -37,11 +37,11 @@ async def service() -> AsyncIterator[LocalService]:
         yield service
 
 
-async def list_one(client: SessionsClient) -> list[str | None]:
-    return [each.id for each in await client.list_sessions("small1")] + ["small2"]
+async def list_one(client: SessionsClient) -> list[str]:
+    return [*(each.id or "" for each in await client.list_sessions("small1")), "small2"]
 
 
-async def list_in_a_task(client: SessionsClient) -> list[str | None]:
+async def list_in_a_task(client: SessionsClient) -> list[str]:
     return await asyncio.create_task(list_one(client))
 
 
@@ -59,10 +59,11 @@ ASKS: Final = [list_one, list_in_a_task, stream_two, outcomes_of_two]
 @pytest.mark.parametrize("slots", [1, SLOTS])
 @pytest.mark.parametrize("ask", ASKS)
 async def test_the_loop_over_large_answers_may_ask_something_else(
-    service: LocalService, ask: Callable[[SessionsClient], Awaitable[list[str | None]]], slots: int
+    service: LocalService, ask: Callable[[SessionsClient], Awaitable[list[str]]], slots: int
 ) -> None:
     """Again and again, until all large answers are read, and no slot is lost on the way."""
-    count, answers = 0, []
+    count = 0
+    answers: list[list[str]] = []
     async with service.client(max_concurrency=slots, timeout=LIMITS) as client:
         async for _ in client.sessions(KEYS):
             count += 1
