@@ -14,9 +14,17 @@ T = TypeVar("T")
 
 
 def is_foreign(error: BaseException) -> bool:
-    """Whether *error* is a cancellation that came out of other code, and not of a cancellation of this task."""
-    task = asyncio.current_task()
-    return isinstance(error, asyncio.CancelledError) and task is not None and not task.cancelling()
+    """Whether *error* came out of other code, and would pass for a cancellation of this task or an end of iteration."""
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is not None and not task.cancelling()
+    return isinstance(error, StopAsyncIteration)
+
+
+def raise_if_foreign(error: BaseException) -> None:
+    """Raise a `RuntimeError` in place of a foreign *error*."""
+    if is_foreign(error):
+        raise RuntimeError(f"{type(error).__name__} came out of code that the iteration ran") from error
 
 
 class Progress:
@@ -43,11 +51,13 @@ class Iteration(AsyncGenerator[T]):
         return self
 
     def __anext__(self) -> Awaitable[T]:  # type: ignore[override]  # without a coroutine of its own for each item
-        if self._generator.ag_frame is None and not self._progress.is_complete:
-            raise RuntimeError("this iteration ended with an error or was cancelled; start a new one")
+        if self._generator.ag_frame is None:
+            self._check_complete()
         return self._generator.__anext__()
 
     async def asend(self, value: None) -> T:
+        if self._generator.ag_frame is None:
+            self._check_complete()
         return await self._generator.asend(value)
 
     async def athrow(self, *error: Any) -> T:  # noqa: ANN401  # as in the abstract class
@@ -56,3 +66,7 @@ class Iteration(AsyncGenerator[T]):
     async def aclose(self) -> None:
         self._progress.is_complete = True
         await self._generator.aclose()
+
+    def _check_complete(self) -> None:
+        if not self._progress.is_complete:
+            raise RuntimeError("this iteration ended with an error or was cancelled; start a new one")

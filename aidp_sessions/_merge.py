@@ -79,7 +79,7 @@ async def _drive(keys: AsyncGenerator[K], source: Source[K, T], buffer: _Buffer[
             await source(key, slot)
         except asyncio.CancelledError as error:
             if is_foreign(error):  # the task group would take this for a source that was cancelled, and go on
-                raise RuntimeError(f"the source of {key!r} raised CancelledError, but was not cancelled") from error
+                raise _as_exception(error) from error
             raise
         slots.end()
 
@@ -89,17 +89,23 @@ async def _drive(keys: AsyncGenerator[K], source: Source[K, T], buffer: _Buffer[
                 async for key in keys:
                     await slots.start()
                     group.create_task(run(key))
-            except Exception as error:  # noqa: BLE001  # what the caller's iterable raises is raised to the caller
-                failure = error
-            except asyncio.CancelledError as error:
-                if not is_foreign(error):
+            except (Exception, asyncio.CancelledError) as error:  # what the caller's iterable raises is too
+                if isinstance(error, asyncio.CancelledError) and not is_foreign(error):
                     raise
-                failure = RuntimeError("the iterable of keys raised CancelledError, but was not cancelled")
-                failure.__cause__ = error
-    except* Exception as errors:  # noqa: BLE001  # what a source raises is raised to the caller
-        failure = errors.exceptions[0]
+                failure = _as_exception(error)
+    except* (Exception, GeneratorExit) as errors:  # noqa: BLE001  # what a source raises is raised to the caller
+        failure = _as_exception(errors.exceptions[0])
     if failure is not None:
         raise failure
+
+
+def _as_exception(error: BaseException) -> Exception:
+    """*error*, or a `RuntimeError` in place of one that would end a task or a generator as if nothing had failed."""
+    if isinstance(error, Exception):
+        return error
+    failure = RuntimeError(f"a source, or the iterable of keys, raised {type(error).__name__}")
+    failure.__cause__ = error
+    return failure
 
 
 class _Buffer(Generic[T]):

@@ -7,6 +7,7 @@ import logging
 import os
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
+from .._iteration import is_foreign
 from .._operations.encoding import request_id
 from .._operations.failures import attach_call, attach_response
 from ..errors import (
@@ -109,6 +110,10 @@ class Call:
             total, attempts = self._transport.timeout.total, len(self._request_ids)
             message = f"the total of {total or 0:g} s for the call ran out, in attempt {attempts}"
             error = RequestTimeoutError(message, "total")
+        if error is not None and is_foreign(error):
+            text = f"{type(error).__name__} came out of code that the call ran, but the call was not cancelled"
+            error = RuntimeError(text)
+            error.__cause__ = exc
         if pool.closed and isinstance(error, TransportError):
             error = ClientClosedError("the client was closed while this call was under way")
         if isinstance(error, AidpError):
@@ -118,7 +123,7 @@ class Call:
             self._tell(CallEnded(call=self._info, seconds=seconds, attempts=len(self._request_ids), error=error))
         try:
             if error is not None and error is not exc:
-                raise error from None
+                raise error from error.__cause__
         finally:
             del error, exc  # break the reference cycle frame → error → traceback → frame
 
@@ -159,11 +164,9 @@ class Call:
         deadline, suspended, had_slot = self._timeout.when(), self._loop.time(), self._has_slot
         self._timeout.reschedule(None)
         self._release_slot()
-        try:
-            result = await waiting
-        finally:
-            if not (deadline is None or self._timeout.expired()):
-                self._timeout.reschedule(deadline + self._loop.time() - suspended)
+        result = await waiting
+        if not (deadline is None or self._transport.pool.closed):  # a closed pool has let the timeout expire
+            self._timeout.reschedule(deadline + self._loop.time() - suspended)
         if had_slot:
             await self._acquire_slot(resuming=True)
         return result
@@ -211,7 +214,7 @@ class Call:
         return True
 
     async def _try_refresh(self, sent: SentHeaders) -> bool:
-        if self._refreshed or not await self._transport.signer.refresh(sent):
+        if self._refreshed or not await self._transport.refresh_credentials(sent):
             return False
         self._refreshed = True
         return True

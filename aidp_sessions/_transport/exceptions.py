@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import aiohttp
 
+from .._iteration import is_foreign
 from .._operations.redaction import one_line
 from ..errors import AidpError, ConnectionFailedError, RequestTimeoutError, TransportError
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ..policies import Timeout
 
 T = TypeVar("T")
+_Caught = aiohttp.ClientError | OSError | ValueError | RuntimeError
 
 _MAX_REASON: Final = 500
 
@@ -28,15 +30,17 @@ async def mapping_exceptions(waiting: Awaitable[T], limits: Timeout) -> T:
     """Await *waiting*, a step of aiohttp; raises a `TransportError` or `ResponseDecodeError` for what fails there."""
     try:
         return await waiting
-    except (aiohttp.ClientError, OSError, ValueError) as caught:
+    except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as caught:  # the last: its session was closed
         error = map_exception(caught, limits)
     except BaseException as caught:  # noqa: BLE001  # a cancellation, above all; it is raised again
-        caught.__cause__ = caught.__context__ = None
-        raise caught.with_traceback(None) from None
+        if not is_foreign(caught):
+            caught.__cause__ = caught.__context__ = None
+            raise caught.with_traceback(None) from None
+        error = ConnectionFailedError("the connection was given up while it was being made: was its session closed?")
     raise error
 
 
-def map_exception(caught: aiohttp.ClientError | OSError | ValueError, limits: Timeout) -> AidpError:
+def map_exception(caught: _Caught, limits: Timeout) -> AidpError:
     if isinstance(caught, aiohttp.ClientHttpProxyError):
         return _proxy_error(caught)
     if isinstance(caught, aiohttp.ClientResponseError) and "Got more than" in caught.message:
@@ -48,7 +52,7 @@ def map_exception(caught: aiohttp.ClientError | OSError | ValueError, limits: Ti
         error = RequestTimeoutError(f"the read timeout of {limits.read:g} s ran out: the service fell silent", "read")
     elif isinstance(caught, TimeoutError):
         error = RequestTimeoutError(f"the connect timeout of {limits.connect:g} s ran out", "connect")
-    elif isinstance(caught, ValueError) and not isinstance(caught, aiohttp.ClientError):
+    elif isinstance(caught, ValueError | RuntimeError) and not isinstance(caught, aiohttp.ClientError):
         error = ConnectionFailedError(f"the request cannot be sent: {describe(caught)}")
         error.permanent = error.unsent = True
         return error
@@ -69,7 +73,7 @@ def _proxy_error(caught: aiohttp.ClientHttpProxyError) -> ConnectionFailedError:
     return error
 
 
-def describe(caught: aiohttp.ClientError | OSError | ValueError) -> str:
+def describe(caught: _Caught) -> str:
     """What went wrong, in a line without credentials."""
     if isinstance(caught, aiohttp.ServerDisconnectedError):  # its text may be half of a response's headers
         return "it was closed before an answer came"

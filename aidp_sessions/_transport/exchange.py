@@ -9,7 +9,7 @@ import math
 import platform
 from email.utils import formatdate
 from io import BytesIO
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import attrs
 from yarl import URL
@@ -25,7 +25,7 @@ from .inflate import ACCEPTED, inflater_for
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Mapping
 
     import aiohttp
 
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from .limiter import AdaptiveLimiter
     from .observer import Observer
     from .pool import Pool
+
+T = TypeVar("T")
 
 HEADERS: Final = {
     "accept": "application/json",
@@ -148,13 +150,11 @@ class Transport:
         date = _date(int(self.clock.time() + offset))
         content_type = request.headers.get("content-type", "application/json")
         signing = SigningRequest(request.method, self.host, request.target, date, request.body, content_type)
-        try:
-            return await self.signer.sign(signing)
-        except asyncio.CancelledError as error:
-            if not is_foreign(error):
-                raise
-            failed = CredentialsError("the signer's own work was cancelled, so the request cannot be signed")
-        raise failed
+        return await _from_signer(self.signer.sign(signing))
+
+    async def refresh_credentials(self, rejected: SentHeaders) -> bool:
+        """Whether, after a 401 to the headers *rejected*, the signer has other credentials."""
+        return await _from_signer(self.signer.refresh(rejected))
 
     def correct_clock(self, received: Mapping[str, str], sent: Mapping[str, str]) -> bool:
         """After a 401: if the date in *sent* is too far from that in *received*, sign with the service's time."""
@@ -167,6 +167,17 @@ class Transport:
             _log.warning("this machine's clock is %+.0f s off the service's; signing with the service's time", -offset)
         self.clock_offset.seconds = offset
         return True
+
+
+async def _from_signer(waiting: Awaitable[T]) -> T:
+    """Await a signer; a cancellation that came out of its own work, perhaps a shared task, is an error."""
+    try:
+        return await waiting
+    except (asyncio.CancelledError, StopAsyncIteration) as error:
+        if not is_foreign(error):
+            raise
+        failed = CredentialsError(f"{type(error).__name__} came out of the signer, so the request cannot be signed")
+    raise failed
 
 
 async def read_body(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, NoReturn, Protocol, Self, Type
 
 import attrs
 
-from .._iteration import Iteration, Progress
+from .._iteration import Iteration, Progress, raise_if_foreign
 from .._merge import Sleep, Slot, Source, merge
 from ..activity import Activity, activity_of, idle_predicate, instant
 from ..errors import AidpError, ClientClosedError
@@ -208,15 +208,19 @@ class SessionStream:
     async def _changes(self, period: float, _: Progress) -> AsyncGenerator[SessionChange]:
         """All rounds of a watch; it is never complete."""
         watch, loop, first = Watch(), asyncio.get_running_loop(), True
-        await self._clock.sleep(self._clock.random() * min(period, _MAX_HEAD_START))
-        while True:
-            started = loop.time()
-            async with aclosing(self._round(watch, first=first)) as changes:
-                async for change in changes:
-                    yield change
-            wait = period * self._clock.random() if first else period
-            first = False
-            await self._clock.sleep(max(0.0, wait - (loop.time() - started)))
+        try:
+            await self._clock.sleep(self._clock.random() * min(period, _MAX_HEAD_START))
+            while True:
+                started = loop.time()
+                async with aclosing(self._round(watch, first=first)) as changes:
+                    async for change in changes:
+                        yield change
+                wait = period * self._clock.random() if first else period
+                first = False
+                await self._clock.sleep(max(0.0, wait - (loop.time() - started)))
+        except asyncio.CancelledError as error:
+            raise_if_foreign(error)
+            raise
 
     async def _round(self, watch: Watch, *, first: bool) -> AsyncGenerator[SessionChange]:
         reader = self._reader
@@ -244,7 +248,11 @@ class SessionStream:
 
     def _predicate(self) -> Predicate | None:
         """The conditions as they stand now, for `filter`: a timedelta among them starts to count here."""
-        predicates = [condition() for condition in self._conditions]
+        try:
+            predicates = [condition() for condition in self._conditions]
+        except asyncio.CancelledError as error:
+            raise_if_foreign(error)
+            raise
         if len(predicates) < 2:
             return predicates[0] if predicates else None
         return lambda session: all(matches(session) for matches in predicates)
