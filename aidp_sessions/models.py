@@ -81,7 +81,8 @@ class SessionSummary:
         agent_flow_key: the attached agent flow.
         lifecycle_state: ``CREATING``, ``ACTIVE``, ``FAILED`` or another string.
         kernel: ``None`` while the cluster starts.
-        workspace_key: the workspace the session was listed in; set by the client, not sent by the service.
+        workspace_key: the workspace the session was listed in; filled in by the client, not sent by the service. Empty
+            in a session that a program has made itself.
         extra: fields of the answer that this version does not know.
     """
 
@@ -93,7 +94,7 @@ class SessionSummary:
     agent_flow_key: str | None = None
     lifecycle_state: str | None = None
     kernel: KernelSummary | None = None
-    workspace_key: str | None = None
+    workspace_key: str = ""
     extra: Mapping[str, object] = attrs.field(default=NO_FIELDS, hash=False)
 
 

@@ -40,7 +40,7 @@ def ids(workspace_key: str) -> list[str]:
 
 
 def found(outcomes: list[WorkspaceOutcome]) -> list[tuple[str, str]]:
-    return sorted((each.workspace_key or "", each.id or "") for outcome in outcomes for each in outcome.sessions)
+    return sorted((each.workspace_key, each.id or "") for outcome in outcomes for each in outcome.sessions)
 
 
 @pytest.fixture

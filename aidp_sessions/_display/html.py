@@ -141,7 +141,7 @@ def _by_workspace(sessions: Iterable[SessionSummary], workspaces: Iterable[str])
     """Draw the number of sessions of each workspace, the largest first."""
     by_key = {key: Counter[str]() for key in workspaces}
     for session in sessions:
-        by_key.setdefault(session.workspace_key or "", Counter())[_group(session)] += 1
+        by_key.setdefault(session.workspace_key, Counter())[_group(session)] += 1
     largest = max((counts.total() for counts in by_key.values()), default=0) or 1
     rows = (
         f'<tr><th scope="row">{_text(key)}</th><td>{_bar(counts, largest)}</td><td>{counts.total():,}</td>'

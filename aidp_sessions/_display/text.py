@@ -53,7 +53,7 @@ def _substitute(found: re.Match[str]) -> str:
 
 def by_idle_time(idle: timedelta | None, session: SessionSummary) -> tuple[timedelta, str, str]:
     """Return a sort key: the longest idle time first, sessions that are not idle last."""
-    return timedelta(1) if idle is None else -idle, session.workspace_key or "", session_title(session)
+    return timedelta(1) if idle is None else -idle, session.workspace_key, session_title(session)
 
 
 def session_title(session: SessionSummary) -> str:

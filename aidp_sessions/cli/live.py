@@ -63,8 +63,8 @@ class LiveView:
 
     title: str
     clock: Callable[[], datetime]
-    _selected: dict[tuple[str | None, str], SessionSummary] = attrs.field(
-        factory=dict["tuple[str | None, str]", "SessionSummary"], init=False
+    _selected: dict[tuple[str, str], SessionSummary] = attrs.field(
+        factory=dict["tuple[str, str]", "SessionSummary"], init=False
     )
     _changes: deque[Text] = attrs.field(factory=lambda: deque(maxlen=_MAX_CHANGES), init=False)
     _failing: dict[str | None, AidpError] = attrs.field(factory=dict["str | None", "AidpError"], init=False)
@@ -125,7 +125,7 @@ def _change_text(change: SessionChange) -> Text:
     session, state = change.session, session_state(change.session)
     if change.kind == "changed" and change.previous is not None and session_state(change.previous) != state:
         state = f"{session_state(change.previous)} → {state}"
-    words = (strip_control_chars(word) for word in (state, session.workspace_key or "", session_title(session)))
+    words = (strip_control_chars(word) for word in (state, session.workspace_key, session_title(session)))
     return _one_line((f"{change.kind:<8}", _KIND_STYLES[change.kind]), *(f"  {word}" for word in words))
 
 

@@ -193,7 +193,7 @@ def _text(value: str | None, style: str = "") -> Text:
 
 def _totals(report: Report, console: Console) -> Table:
     """Sessions by activity, for each workspace that has kept sessions, and for all workspaces together."""
-    kept = Counter(session.workspace_key or "" for session in report.kept)
+    kept = Counter(session.workspace_key for session in report.kept)
     everything = sum(report.seen.values(), Counter[Activity]())
     most_first = sorted(kept, key=lambda key: (-kept[key], key))
     rows = [(key, kept[key], report.seen.get(key, everything)) for key in most_first]

@@ -291,7 +291,7 @@ def test_a_workspace_that_failed_has_no_candidates_and_spoils_no_other() -> None
 )
 def test_a_pattern_protects_by_path_name_workspace_or_cluster(pattern: str, kept: bool) -> None:
     """It must match the whole text, case included."""
-    plan = plan_of(listed(attrs.evolve(SESSION, workspace_key=None)), policy=attrs.evolve(NO_CAPS, protect=[pattern]))
+    plan = plan_of(listed(attrs.evolve(SESSION, workspace_key="")), policy=attrs.evolve(NO_CAPS, protect=[pattern]))
 
     assert reasons(plan) == ({("w", "k"): KeepReason.PROTECTED} if kept else {})
 

@@ -177,7 +177,7 @@ async def streams(client: SessionsClient) -> None:
 
 
 def values(session: SessionSummary, workspace: WorkspaceSummary) -> None:
-    assert_type(session.workspace_key, str | None)
+    assert_type(session.workspace_key, str)
     assert_type(session.extra, Mapping[str, object])
     if session.kernel is not None:
         assert_type(session.kernel, KernelSummary)

@@ -90,6 +90,7 @@ async def test_every_session_has_the_key_of_its_workspace(service: LocalService)
         found = await client.sessions().collect()
 
     assert {each.id: each.workspace_key for each in found} == {"a-0": "a", "b-0": "b"}
+    assert session("a", 0).workspace_key == ""
 
 
 async def test_several_filters_apply_together(service: LocalService) -> None:
@@ -423,7 +424,7 @@ async def test_throttled_workspaces_do_not_delay_healthy_ones(service: LocalServ
     async with service.client(clock=Clock(sleep=sleep), max_concurrency=32) as client:
         order = []
         async for each in client.sessions(mixed):
-            order.append(str(each.workspace_key)[0])
+            order.append(each.workspace_key[0])
             if len(order) == 200:
                 assert service.request_count == 400
                 resume.set()
