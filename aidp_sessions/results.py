@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, NoReturn, Self
+from typing import TYPE_CHECKING, Literal, NoReturn, Self, overload
 
 import attrs
 
@@ -114,8 +114,8 @@ class FanOutError(AidpError, ExceptionGroup[AidpError]):
 
 
 @attrs.frozen(kw_only=True)
-class SessionCollection:
-    """All sessions of one workspace (schema ``SessionCollection``), every page of them.
+class SessionCollection(Sequence[SessionSummary]):
+    """All sessions of one workspace (schema ``SessionCollection``), every page of them. A slice of it is a tuple.
 
     Attributes:
         items: the sessions, in the order of the service.
@@ -130,6 +130,13 @@ class SessionCollection:
     opc_request_id: str | None = None
     extra: Mapping[str, object] = attrs.field(default=NO_FIELDS, hash=False)
     responses: tuple[Response, ...] = attrs.field(default=(), eq=False, repr=False)
+
+    @overload
+    def __getitem__(self, index: int) -> SessionSummary: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[SessionSummary, ...]: ...
+    def __getitem__(self, index: int | slice) -> SessionSummary | tuple[SessionSummary, ...]:
+        return self.items[index]
 
     def __iter__(self) -> Iterator[SessionSummary]:
         return iter(self.items)

@@ -131,6 +131,8 @@ async def operations(client: SessionsClient) -> None:
     sessions = assert_type(await client.list_sessions("w", path="p", opc_request_id="r"), SessionCollection)
     assert_type(list(sessions), list[SessionSummary])
     assert_type(len(sessions), int)
+    assert_type(sessions[0], SessionSummary)
+    assert_type(sessions[:2], tuple[SessionSummary, ...])
     assert_type(sessions.items, tuple[SessionSummary, ...])
     created = assert_type(await client.create_session("w", "p", cluster_id="c"), Session)
     assert_type(await client.get_session("w", created.id), Session)

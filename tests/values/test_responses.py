@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Sequence
 from typing import Final
 
 import attrs
 import pytest
 
-from aidp_sessions import InternalServerError, Response, ResponseDecodeError, RetryPolicy
+from aidp_sessions import (
+    InternalServerError,
+    Response,
+    ResponseDecodeError,
+    RetryPolicy,
+    SessionCollection,
+    SessionSummary,
+)
 from aidp_sessions.testing import Fault, LocalService
 
 from ..transport.test_events import FAST
@@ -114,3 +122,32 @@ class TestResponse:
             response = await client.request("GET", "x")
 
         assert [response.headers.get(name) for name in headers] == [None, "[redacted]", "1"]
+
+
+class TestSessionCollection:
+    ITEMS: Final = tuple(SessionSummary(id=each) for each in "abc")
+    COLLECTION: Final = SessionCollection(items=ITEMS)
+
+    def test_it_is_indexed_and_sliced_like_its_items(self) -> None:
+        first, *rest = self.COLLECTION
+
+        assert isinstance(self.COLLECTION, Sequence)
+        assert (self.COLLECTION[0], self.COLLECTION[-1]) == (self.ITEMS[0], self.ITEMS[2]) == (first, rest[-1])
+        assert (self.COLLECTION[0:2], self.COLLECTION[::-1]) == (self.ITEMS[0:2], self.ITEMS[::-1])
+        with pytest.raises(IndexError):
+            self.COLLECTION[3]
+
+    def test_it_finds_and_counts_a_session(self) -> None:
+        made_alike = SessionSummary(id="b")
+
+        assert (made_alike in self.COLLECTION, SessionSummary(id="z") in self.COLLECTION) == (True, False)
+        assert (self.COLLECTION.index(made_alike), self.COLLECTION.count(made_alike)) == (1, 1)
+        assert tuple(reversed(self.COLLECTION)) == self.ITEMS[::-1]
+
+    def test_it_equals_only_another_collection(self) -> None:
+        alike = SessionCollection(items=self.ITEMS)
+
+        assert (alike, hash(alike)) == (self.COLLECTION, hash(self.COLLECTION))
+        assert attrs.evolve(alike, etag="1") != self.COLLECTION
+        assert self.COLLECTION != self.ITEMS
+        assert pickle.loads(pickle.dumps(alike)) == alike  # noqa: S301  # our own
