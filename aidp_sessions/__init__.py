@@ -74,6 +74,7 @@ Everything is logged to the logger `aidp_sessions`, which has no level and no ha
 """
 
 from ._convert.codec import to_wire
+from ._convert.records import to_record
 from ._version import __version__
 from .activity import Activity, activity_of, idle_for, is_idle_since
 from .auth.signing import Signer, SigningRequest
@@ -170,5 +171,6 @@ __all__ = [
     "from_oci_signer",
     "idle_for",
     "is_idle_since",
+    "to_record",
     "to_wire",
 ]

@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from .._convert.codec import to_wire
+from .._convert.records import to_record
 from .._convert.wire_format import format_timestamp
 from .._display.text import one_line
-from ..activity import activity_of, idle_for
 from ..models import SessionSummary
 
 if TYPE_CHECKING:
@@ -20,10 +20,7 @@ if TYPE_CHECKING:
     from ..models import WorkspaceSummary
     from ..results import SessionChange
 
-_SESSION_COLUMNS = (
-    *("workspace_key", "id", "name", "path", "type", "cluster_id", "agent_flow_key", "lifecycle_state"),
-    *("kernel_id", "kernel_name", "execution_state", "last_activity", "connections", "activity", "idle_seconds"),
-)
+_SESSION_COLUMNS = tuple(to_record(SessionSummary()))
 _WORKSPACE_COLUMNS = (
     *("key", "display_name", "lifecycle_state", "type", "is_private_network_enabled"),
     *("time_created", "description"),
@@ -60,29 +57,14 @@ def facts_as_json(facts: Mapping[str, str | None]) -> str:
 
 
 def sessions_as_csv(sessions: Iterable[SessionSummary], now: datetime) -> str:
-    """A header and one line per session; its last columns are the activity and the seconds idle at *now*."""
-    return _csv(_SESSION_COLUMNS, (_session_row(session, now) for session in sessions))
+    """A header and one line per session: its record at *now*."""
+    return _csv(_SESSION_COLUMNS, (to_record(session, now).values() for session in sessions))
 
 
 def workspaces_as_csv(workspaces: Iterable[WorkspaceSummary]) -> str:
     """A header and one line per workspace."""
     rows = ([getattr(workspace, name) for name in _WORKSPACE_COLUMNS] for workspace in workspaces)
     return _csv(_WORKSPACE_COLUMNS, rows)
-
-
-def _session_row(session: SessionSummary, now: datetime) -> list[object]:
-    kernel, idle = session.kernel, idle_for(session, now)
-    of_kernel = (
-        [kernel.id, kernel.name, kernel.execution_state, kernel.last_activity, kernel.connections]
-        if kernel
-        else [None] * 5
-    )
-    return [
-        *(getattr(session, name) for name in _SESSION_COLUMNS[:8]),
-        *of_kernel,
-        activity_of(session).value,
-        None if idle is None else int(idle.total_seconds()),
-    ]
 
 
 def _csv(header: Sequence[str], rows: Iterable[Iterable[object]]) -> str:

@@ -52,6 +52,7 @@ from aidp_sessions import (
     from_oci_signer,
     idle_for,
     is_idle_since,
+    to_record,
     to_wire,
 )
 from aidp_sessions.testing import (
@@ -192,6 +193,8 @@ def values(session: SessionSummary, workspace: WorkspaceSummary) -> None:
     assert_type(is_idle_since(session, TWO_HOURS, connected=True), bool)
     assert_type(is_idle_since(session, NEW_YEAR), bool)
     assert_type(to_wire(session), dict[str, object])
+    assert_type(list(map(to_record, [session])), list[dict[str, object]])
+    assert_type(to_record(session, NEW_YEAR), dict[str, object])
     session.name = "new"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
 
 

@@ -149,5 +149,5 @@ class TestSessionCollection:
 
         assert (alike, hash(alike)) == (self.COLLECTION, hash(self.COLLECTION))
         assert attrs.evolve(alike, etag="1") != self.COLLECTION
-        assert self.COLLECTION != self.ITEMS
+        assert self.COLLECTION != self.ITEMS  # type: ignore[comparison-overlap]  # on purpose
         assert pickle.loads(pickle.dumps(alike)) == alike  # noqa: S301  # our own
