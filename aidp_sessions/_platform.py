@@ -12,10 +12,12 @@ from ._api import Api
 from ._checks import check_count, check_listener, check_type
 from ._convert.codec import load_decoders
 from ._operations.failures import raw_response
+from ._operations.generic import prepare
 from ._operations.listings import workspaces_path
 from ._transport.call import Call
 from ._transport.exchange import Transport
 from ._transport.limiter import AdaptiveLimiter
+from ._transport.observer import Observer
 from ._transport.pool import Pool
 from .auth import config, proxies
 from .policies import Clock, RetryPolicy, Timeout, load_backoff
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
 
     from ._operations.generic import Query
     from ._options import CopyOptions, Options
-    from ._transport.observer import Observer
     from .auth.signing import Signer
     from .events import Listener
     from .results import Response
@@ -129,13 +130,10 @@ class PlatformClient:
             max_response_bytes=max_response_bytes,
             ssl=ssl,
             proxy=proxy,
-            observer=None if on_event is None else self._observer(on_event, f"{scheme}://{host}"),
+            observer=None
+            if on_event is None
+            else Observer(on_event, platform_id, self._platform_route, f"{scheme}://{host}"),
         )
-
-    def _observer(self, listener: Listener, server: str) -> Observer:
-        from ._transport.observer import Observer  # noqa: PLC0415  # most clients have no listener
-
-        return Observer(listener, self.platform_id, self._platform_route, server)
 
     @classmethod
     def from_config(
@@ -245,8 +243,6 @@ class PlatformClient:
 
         Returns any 2xx, and a 304 to an ``if-none-match``. Raises what `list_sessions` raises.
         """
-        from ._operations.generic import prepare  # noqa: PLC0415  # most programs need only the listings
-
         platform = self._workspaces_path.removesuffix("/workspaces"), self._platform_route
         segments = segments or {}
         request, route = prepare(platform, method, path, segments, query or {}, json, body, headers or {})

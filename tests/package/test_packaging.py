@@ -50,7 +50,7 @@ OPTIONAL = {"click", "opentelemetry", "pytest", "pytest_asyncio", "rich", "yarl"
 """Behind an extra, installed by the users of our fixtures, or part of aiohttp."""
 MAY_READ_FILES = {"auth.atomic_file", "auth.config", "auth.files", "_display.html", "cli.output"}
 """The last two read the page's style and script, which are files of the package, and open the null device."""
-MAX_IMPORTS_IN_FUNCTIONS = 17
+MAX_IMPORTS_IN_FUNCTIONS = 10
 READS_DISK_OR_ENVIRONMENT = {"open", "read_text", "read_bytes", "expanduser", "stat", "environ", "getenv"}
 
 

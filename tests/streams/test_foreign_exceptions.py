@@ -330,7 +330,7 @@ async def test_a_session_of_the_caller_s_that_is_closed_while_a_request_is_signe
         error = await failure_of(client.list_sessions("a"))
 
     assert isinstance(error, ConnectionFailedError)
-    assert error.message == "the http_session that the client was given is closed"
+    assert error.message == "the request cannot be sent: Session is closed"
 
 
 STREAMS: Final[dict[str, Callable[[SessionsClient], Any]]] = {
