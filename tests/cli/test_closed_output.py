@@ -92,7 +92,7 @@ async def test_help_that_cannot_be_written_is_one_line_and_status_1() -> None:
 
 @pytest.mark.parametrize("redirection", [">&-", ">/dev/full"])
 @pytest.mark.parametrize("output", ["jsonl", "table"])
-async def test_the_report_is_written_whole_where_standard_output_cannot_be(
+async def test_the_report_is_complete_even_if_standard_output_cannot_be_written(
     tmp_path: Path, redirection: str, output: str
 ) -> None:
     page = tmp_path / "page.html"
@@ -104,7 +104,7 @@ async def test_the_report_is_written_whole_where_standard_output_cannot_be(
 
 
 @pytest.mark.parametrize("output", ["jsonl", "json", "csv", "table"])
-async def test_a_report_that_cannot_be_written_costs_no_line_of_standard_output(output: str) -> None:
+async def test_a_report_that_cannot_be_written_leaves_standard_output_complete(output: str) -> None:
     whole = await invoke("list", "--output", output)
 
     result = await invoke("list", "--output", output, "--html", "/dev/full")
@@ -114,7 +114,9 @@ async def test_a_report_that_cannot_be_written_costs_no_line_of_standard_output(
 
 
 @pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])
-async def test_messages_that_cannot_be_written_cost_no_result(platform: LocalService, redirection: str) -> None:
+async def test_messages_that_cannot_be_written_leave_the_results_complete(
+    platform: LocalService, redirection: str
+) -> None:
     platform.add_workspace("bad")
     platform.fail("bad", Fault(status=403, times=None))
 
@@ -124,7 +126,7 @@ async def test_messages_that_cannot_be_written_cost_no_result(platform: LocalSer
     assert [line["id"] for line in lines(stdout)] == ["a"]
 
 
-async def test_a_broken_pipe_of_messages_costs_no_result(platform: LocalService) -> None:
+async def test_a_broken_pipe_of_messages_leaves_the_results_complete(platform: LocalService) -> None:
     platform.add_workspace("bad")
     platform.fail("bad", Fault(status=403, times=None))
     ours, theirs = os.pipe()

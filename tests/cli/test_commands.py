@@ -1,4 +1,4 @@
-"""The command: what it finds, how it fails, and where its settings come from."""
+"""The results, failures and settings of the command."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def test_idle_shows_only_kernels_that_are_idle_since_then(platform: LocalS
     ("option", "expected"),
     [((), {"alone", "watched", "uncounted"}), (("--connected",), {"watched"}), (("--not-connected",), {"alone"})],
 )
-async def test_connections_narrow_idle_down(
+async def test_idle_can_be_filtered_by_connections(
     platform: LocalService, option: tuple[str, ...], expected: set[str]
 ) -> None:
     sessions = [wire("alone"), wire("watched", connections=2), wire("uncounted", connections=None)]
@@ -88,7 +88,7 @@ async def test_json_is_one_array_of_the_same_objects(platform: LocalService) -> 
     assert len(lines(as_lines.stdout)) == 2
 
 
-async def test_json_of_nothing_is_an_empty_array_and_jsonl_of_nothing_is_silence(platform: LocalService) -> None:
+async def test_without_sessions_json_is_an_empty_array_and_jsonl_is_empty(platform: LocalService) -> None:
     platform.add_workspace("empty")
 
     assert (await invoke("list", "--output", "json")).stdout == "[]\n"
@@ -105,7 +105,7 @@ async def test_only_the_named_workspaces_are_asked(platform: LocalService) -> No
     assert {request.workspace_key for request in platform.requests} == {"a", "c"}
 
 
-async def test_filters_reach_the_service(platform: LocalService) -> None:
+async def test_filters_are_sent_to_the_service(platform: LocalService) -> None:
     platform.add_workspace("analytics", [wire("a")])
 
     await invoke("list", "--workspace", "analytics", "--path", "a b", "--cluster-id", "c/1", "--agent-flow-key", "ü")
@@ -124,7 +124,7 @@ async def test_max_concurrency_bounds_the_requests_in_flight(platform: LocalServ
     assert platform.peak_in_flight == 1
 
 
-async def test_a_workspace_that_fails_costs_one_line_on_stderr_and_status_1_but_no_result(
+async def test_a_workspace_that_fails_is_one_line_on_stderr_and_status_1_and_the_others_are_shown(
     platform: LocalService,
 ) -> None:
     platform.add_workspace("good", [wire("a")])
@@ -140,7 +140,7 @@ async def test_a_workspace_that_fails_costs_one_line_on_stderr_and_status_1_but_
 
 
 @pytest.mark.parametrize("key", ["", " ", ".", "..", "a\x1bb", "a\nb"])
-async def test_a_listed_workspace_whose_key_no_url_can_contain_fails_alone(platform: LocalService, key: str) -> None:
+async def test_of_the_listed_workspaces_only_one_with_an_invalid_key_fails(platform: LocalService, key: str) -> None:
     platform.add_workspace(key, [wire("unreachable")])
     platform.add_workspace("good", [wire("a")])
 
@@ -152,7 +152,7 @@ async def test_a_listed_workspace_whose_key_no_url_can_contain_fails_alone(platf
     assert line.startswith(f"failed: list_workspaces of workspace {key!r}: the service listed a workspace that ")
 
 
-async def test_totals_tell_answers_from_failures(platform: LocalService) -> None:
+async def test_the_totals_count_answers_and_failures(platform: LocalService) -> None:
     platform.add_workspace("good", [wire("a"), wire("b", execution_state="busy")])
     platform.add_workspace("bad")
     platform.fail("bad", Fault(status=403, times=None))
@@ -227,7 +227,7 @@ async def test_unusable_settings_are_one_line_and_status_1(platform: LocalServic
     assert platform.request_count == 0
 
 
-async def test_without_an_instance_the_message_says_how_to_name_one(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_an_instance_the_message_says_how_to_give_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AIDP_INSTANCE_ID", raising=False)
 
     result = await invoke("list")
@@ -236,7 +236,7 @@ async def test_without_an_instance_the_message_says_how_to_name_one(monkeypatch:
     assert "AIDP_INSTANCE_ID" in result.stderr
 
 
-async def test_options_name_everything_that_the_environment_could(service: LocalService, tmp_path: Path) -> None:
+async def test_every_setting_of_the_environment_can_be_an_option(service: LocalService, tmp_path: Path) -> None:
     service.add_workspace("analytics", [wire("a")])
     config = service.write_config(tmp_path, profile="TEAM")
 
@@ -249,7 +249,9 @@ async def test_options_name_everything_that_the_environment_could(service: Local
     assert [line["id"] for line in lines(result.stdout)] == ["a"]
 
 
-async def test_an_option_wins_over_the_environment(platform: LocalService, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_option_takes_precedence_over_the_environment(
+    platform: LocalService, monkeypatch: pytest.MonkeyPatch
+) -> None:
     platform.add_workspace("analytics", [wire("a")])
     monkeypatch.setenv("AIDP_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("OCI_CLI_PROFILE", "ABSENT")

@@ -61,7 +61,7 @@ def test_a_name_stays_as_the_service_has_it() -> None:
 
 
 @given(st.lists(st.text() | st.from_regex(r"\A\s*[=+@＝-].*", fullmatch=False), max_size=5))
-def test_no_cell_of_csv_is_a_formula_nor_breaks_its_line_and_each_text_can_be_recognised(names: list[str]) -> None:
+def test_no_cell_of_csv_is_a_formula_or_breaks_its_line_and_each_text_can_be_recovered(names: list[str]) -> None:
     text = sessions_as_csv([SessionSummary(name=name, workspace_key="w") for name in names], NOW)
 
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
@@ -73,7 +73,7 @@ def test_no_cell_of_csv_is_a_formula_nor_breaks_its_line_and_each_text_can_be_re
         assert not row["name"].lstrip().startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠"))
 
 
-def test_a_change_is_one_line_of_json_with_what_was_before_only_where_that_differs() -> None:
+def test_a_change_is_one_line_of_json_with_the_previous_session_only_if_it_differs() -> None:
     busy = SessionSummary(id="s", workspace_key="w", name="before")
     idle = SessionSummary(id="s", workspace_key="w", name="after")
 

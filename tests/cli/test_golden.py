@@ -88,7 +88,7 @@ async def test_the_workspaces_of_the_demo(demo: SessionsClient, columns: int) ->
 
 
 @pytest.mark.parametrize("columns", [80, 120])
-async def test_the_board_of_watch_fills_its_terminal_and_no_more(
+async def test_the_view_of_watch_fits_its_terminal(
     demo: SessionsClient, columns: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     screen, board = console(columns), LiveView(title="Idle for 7 d 0 h, every 5 min", clock=lambda: NOW)

@@ -1,4 +1,4 @@
-"""``--html FILE``: the report page beside what is printed, or a clear word before anything is asked."""
+"""``--html FILE``: the report page in addition to the output, or an error before any request."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-async def test_a_run_that_finds_out_nothing_leaves_the_old_page(platform: LocalService, tmp_path: Path) -> None:
+async def test_a_run_without_any_answer_keeps_the_old_page(platform: LocalService, tmp_path: Path) -> None:
     platform.fail(None, Fault(status=403, times=None))
     file = tmp_path / "report.html"
     file.write_text("old")
@@ -79,7 +79,7 @@ async def test_a_run_that_finds_out_nothing_leaves_the_old_page(platform: LocalS
 
 
 @pytest.mark.parametrize("path", ["absent/report.html", "."])
-async def test_a_file_that_cannot_be_written_is_wrong_usage_before_anything_is_asked(
+async def test_a_file_that_cannot_be_written_is_wrong_usage_before_any_request(
     platform: LocalService, tmp_path: Path, path: str
 ) -> None:
     result = await invoke("list", "--html", str(tmp_path / path))

@@ -1,4 +1,4 @@
-"""How the command words what it found: tables, ages, totals, and text that must not reach a terminal as it is."""
+"""The text of the command: tables, idle times, totals, and names that must not control a terminal."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_table_fits_its_terminal_sorted_by_idle_time(width: int) -> None:
     assert max(map(cell_len, shown.splitlines()[:-1])) <= width
 
 
-def test_where_it_gets_narrow_the_id_goes_first_then_kernel_connections_and_bar_but_never_how_long() -> None:
+def test_a_narrow_table_omits_id_kernel_connections_and_bar_in_this_order_but_keeps_the_idle_time() -> None:
     headings = [" ".join(render(REPORT, width).splitlines()[0].split()) for width in range(130, 50, -1)]
 
     assert list(dict.fromkeys(headings)) == [
@@ -90,7 +90,7 @@ def test_where_it_gets_narrow_the_id_goes_first_then_kernel_connections_and_bar_
     ]
 
 
-def test_ids_and_keys_are_whole_where_80_columns_are_all_there_is() -> None:
+def test_ids_and_keys_are_complete_in_80_columns() -> None:
     key = "2f9d7c1e-0b44-4f6e-9a39-6f1f5b1c7f10"
     kept = [session("Workspace/a_notebook_with_a_name.ipynb", "idle", 5, workspace=key)]
 
@@ -128,7 +128,7 @@ def test_shortening_a_path_takes_time_in_proportion_to_its_length(monkeypatch: p
     assert measured < 5 * 100_000
 
 
-def test_a_table_on_its_way_to_a_file_is_never_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_in_a_file_is_never_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     file = StringIO()
     monkeypatch.setattr("sys.stdout", file)
     monkeypatch.setenv("COLUMNS", "10")
@@ -139,19 +139,19 @@ def test_a_table_on_its_way_to_a_file_is_never_cut_off(monkeypatch: pytest.Monke
     assert_golden("mixed-125", re.sub("\x1b[^m]*m", "", file.getvalue()))
 
 
-def test_a_terminal_without_line_drawing_gets_bars_and_rules_of_ascii() -> None:
+def test_a_terminal_without_unicode_gets_bars_and_lines_of_ascii() -> None:
     kept = [session("Workspace/" + "long" * 20, "idle", 300)]
 
     assert_golden("ascii-80", render(Report(now=NOW, kept=kept, seen={"churn": Counter()}), 80, encoding="ascii"))
 
 
-def test_a_table_without_rows_is_its_totals() -> None:
+def test_without_sessions_only_the_totals_are_shown() -> None:
     seen = {"a": Counter({Activity.BUSY: 1}), "b": Counter[Activity]()}
 
     assert render(Report(now=NOW, adjective="idle", seen=seen), 80) == "0 idle of 1 session in 2 workspaces\n"
 
 
-def test_the_line_of_totals_says_what_is_missing_from_them() -> None:
+def test_the_totals_say_how_many_workspaces_failed_and_if_it_was_interrupted() -> None:
     report = Report(now=NOW, failures=[AidpError("down")] * 2, unlisted=AidpError("down"), interrupted=True)
 
     assert report.summary() == (
@@ -173,7 +173,7 @@ def test_the_line_of_totals_says_what_is_missing_from_them() -> None:
         (timedelta(days=40, hours=7, minutes=50), "40 d 7 h"),
     ],
 )
-def test_an_age_is_given_in_its_two_largest_units_cut_off_not_rounded(duration: timedelta, text: str) -> None:
+def test_an_idle_time_is_shown_in_its_two_largest_units_and_not_rounded(duration: timedelta, text: str) -> None:
     assert format_duration(duration) == text
 
 
@@ -182,7 +182,7 @@ def harmless(char: str) -> bool:
 
 
 @given(st.text(st.characters(exclude_categories=[]) | st.sampled_from(BIDI_CONTROLS)))
-def test_text_loses_what_controls_a_terminal_or_reverses_the_line_and_nothing_else(text: str) -> None:
+def test_only_characters_that_control_a_terminal_or_its_direction_are_removed(text: str) -> None:
     shown = strip_control_chars(text)
 
     assert all(map(harmless, shown))
@@ -197,7 +197,7 @@ def test_the_invisible_characters_of_names_are_kept_in_a_table(path: str) -> Non
     assert path in render(Report(now=NOW, kept=[session(path, "idle", 5)]), 200)
 
 
-def test_names_cannot_steer_the_terminal_nor_colour_the_table() -> None:
+def test_names_cannot_control_the_terminal_or_colour_the_table() -> None:
     tricky = session("\x1b[2J[red]:smile:\n\u202egone", "idle\x1b]0;title\x07", 5, workspace="[/]\x9b1m")
 
     shown = render(Report(now=NOW, kept=[tricky]), 200)
@@ -206,13 +206,13 @@ def test_names_cannot_steer_the_terminal_nor_colour_the_table() -> None:
     assert all(char.isprintable() or char == "\n" for char in shown)
 
 
-def test_json_lines_are_ascii_so_that_no_locale_can_spoil_them() -> None:
+def test_json_lines_are_ascii_for_any_locale() -> None:
     odd = SessionSummary(name="深\x1b\u2028", workspace_key="ü")
 
     assert json_lines([odd]) == '{"workspaceKey": "\\u00fc", "name": "\\u6df1\\u001b\\u2028"}\n'
 
 
-def test_a_failure_is_one_line_of_plain_text_where_stderr_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failure_is_one_line_of_plain_text_if_stderr_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     print_failure(AidpError("<html>\n[bold]" + "x" * 300 + "\x1b[0m"), error_console())
 
     assert capsys.readouterr().err == "failed: <html> [bold]" + "x" * 300 + "\ufffd[0m\n"

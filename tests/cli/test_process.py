@@ -1,4 +1,4 @@
-"""The command as a process of its own: the demo, a terminal, Ctrl-C, a closed pipe, and without its extra."""
+"""The command in a child process: the demo, Ctrl-C, a closed pipe, and without its extra."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def finish(process: asyncio.subprocess.Process) -> tuple[int | None, str, 
     return process.returncode, (stdout or b"").decode(), (stderr or b"").decode()
 
 
-async def test_the_demo_finds_idle_kernels_in_many_workspaces_without_any_account_or_failure() -> None:
+async def test_the_demo_finds_idle_kernels_in_many_workspaces_without_an_account() -> None:
     before = datetime.now(UTC)
     status, stdout, stderr = await finish(await start("idle", "--since", "2h", "--demo"))
 
@@ -66,7 +66,7 @@ async def test_the_demo_shows_a_failure_for_a_workspace_that_it_does_not_have() 
     assert re.fullmatch(r"failed: list_sessions of workspace 'no-such-workspace': 404 .+", line)
 
 
-async def test_everything_else_of_the_demo_can_be_listed_too() -> None:
+async def test_list_shows_more_of_the_demo_than_idle() -> None:
     _, of_idle, _ = await finish(await start("idle", "--since", "2h", "--demo", "--output", "json"))
     _, of_all, _ = await finish(await start("list", "--demo", "--output", "json"))
 
@@ -77,7 +77,7 @@ async def test_version_is_that_of_the_package() -> None:
     assert await finish(await start("--version")) == (0, f"aidp-sessions, version {__version__}\n", "")
 
 
-async def test_ctrl_c_ends_with_status_130_and_what_had_been_found(
+async def test_ctrl_c_ends_with_status_130_after_the_sessions_found_so_far(
     service: LocalService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     point_to(service, monkeypatch, tmp_path)
@@ -107,7 +107,7 @@ async def test_watch_prints_a_line_per_change_until_ctrl_c() -> None:
     assert (status, stderr) == (130, "")
 
 
-async def test_ctrl_c_still_prints_the_table_of_what_had_been_found(
+async def test_ctrl_c_prints_the_table_of_the_sessions_found_so_far(
     service: LocalService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     point_to(service, monkeypatch, tmp_path)
@@ -132,7 +132,7 @@ async def test_ctrl_c_still_prints_the_table_of_what_had_been_found(
 @pytest.mark.parametrize(
     ("command", "output"), [("list", "jsonl"), ("list", "json"), ("list", "csv"), ("list", "table"), ("watch", "jsonl")]
 )
-async def test_a_pipe_that_nobody_reads_any_more_ends_the_command_in_silence(command: str, output: str) -> None:
+async def test_a_closed_pipe_ends_the_command_without_a_message(command: str, output: str) -> None:
     ours, theirs = os.pipe()
     os.close(ours)
 

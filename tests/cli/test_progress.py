@@ -1,4 +1,4 @@
-"""The bar: what it counts of a client's events, and how it words that."""
+"""The progress bar: what it counts, and its text."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def bar(expected: int | None) -> tuple[ProgressListener, Progress]:
-    """Make a bar that nobody draws, whose time stands still."""
+    """Make a bar that is not drawn, with a fixed time."""
     progress = Progress(StatusColumn(), console=Console(file=StringIO()), auto_refresh=False, get_time=lambda: 0.0)
     return ProgressListener(progress, progress.add_task("", total=expected, failed=0, retries=0)), progress
 
@@ -62,7 +62,7 @@ async def test_it_counts_workspaces_and_failures_and_retries_but_not_their_listi
         (2.0, 2, "2/2 workspaces · 0.5/s"),
     ],
 )
-def test_it_foresees_the_end_once_the_number_of_workspaces_is_known(
+def test_it_estimates_the_end_once_the_number_of_workspaces_is_known(
     seconds: float, expected: int | None, text: str
 ) -> None:
     now = 0.0
@@ -96,7 +96,7 @@ async def test_it_knows_the_number_of_workspaces_as_soon_as_they_are_listed(
     assert words(progress) == "0/6 workspaces"
 
 
-async def test_workspaces_found_before_their_listing_broke_off_are_asked_nevertheless(
+async def test_workspaces_found_before_their_listing_fails_are_asked(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     async with LocalService() as service:

@@ -1,4 +1,4 @@
-"""What ``--since`` and ``--every`` understand."""
+"""The values of ``--since`` and ``--every``."""
 
 from __future__ import annotations
 
@@ -39,28 +39,28 @@ def outcome(parse: Callable[[str], T], text: str) -> T | ValueError:
         ("0s", timedelta(0)),
     ],
 )
-def test_since_reads_a_span(text: str, span: timedelta) -> None:
+def test_since_accepts_a_duration(text: str, span: timedelta) -> None:
     assert parse_since(text) == span
 
 
 @given(st.dictionaries(st.sampled_from(list(UNITS)), st.integers(0, 9999), min_size=1))
-def test_a_span_is_the_sum_of_its_parts_from_the_largest_unit_to_the_smallest(parts: dict[str, int]) -> None:
+def test_a_duration_is_the_sum_of_its_parts_from_the_largest_unit_to_the_smallest(parts: dict[str, int]) -> None:
     text = "".join(f"{parts[unit]}{unit}" for unit in UNITS if unit in parts)
 
     assert parse_since(text) == sum((number * UNITS[unit] for unit, number in parts.items()), timedelta(0))
 
 
 @given(st.datetimes(timezones=st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))))
-def test_since_reads_back_every_aware_time_in_iso_8601(moment: datetime) -> None:
+def test_since_accepts_every_aware_time_in_iso_8601(moment: datetime) -> None:
     assert parse_since(moment.isoformat()) == moment
 
 
-def test_since_takes_z_for_utc() -> None:
+def test_since_accepts_z_for_utc() -> None:
     assert parse_since("2026-11-23T08:00Z") == datetime(2026, 11, 23, 8, tzinfo=UTC)
 
 
 @given(st.one_of(st.text(), st.from_regex(r"\A[0-9wdhms]{1,20}\Z"), st.datetimes().map(datetime.isoformat)))
-def test_since_yields_a_span_or_an_aware_time_or_a_value_error_that_quotes_the_text(text: str) -> None:
+def test_since_gives_a_duration_or_an_aware_time_or_a_value_error_that_quotes_the_text(text: str) -> None:
     found = outcome(parse_since, text)
 
     if isinstance(found, ValueError):
@@ -86,13 +86,13 @@ def test_since_yields_a_span_or_an_aware_time_or_a_value_error_that_quotes_the_t
         ("9" * 5000 + "w", "is too long"),
     ],
 )
-def test_since_says_what_is_wrong_and_what_would_do(text: str, reason: str) -> None:
+def test_the_error_of_since_says_what_is_wrong_and_gives_an_example(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=re.escape(reason)):
         parse_since(text)
 
 
 @given(st.text() | st.from_regex(r"\A[0-9wdhms]{1,20}\Z"))
-def test_every_yields_a_span_longer_than_nothing_or_a_value_error_that_quotes_the_text(text: str) -> None:
+def test_every_gives_a_positive_duration_or_a_value_error_that_quotes_the_text(text: str) -> None:
     found = outcome(parse_every, text)
 
     if isinstance(found, ValueError):

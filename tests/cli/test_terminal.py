@@ -1,4 +1,4 @@
-"""The command on a real terminal: tables, colours, the bar, the board of ``watch``, and Ctrl-C."""
+"""The command on a real terminal: tables, colours, the bar, the view of ``watch``, and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def test_a_terminal_gets_a_table_in_colour_within_its_width(
     assert arguments == ["whoami"] or COLOUR.search(terminal.raw)
 
 
-async def test_no_color_means_no_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_color_disables_colour(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
 
     async with on_terminal("list", "--demo", "--workspace", "churn") as terminal:
@@ -66,7 +66,7 @@ async def test_no_color_means_no_colour(monkeypatch: pytest.MonkeyPatch) -> None
     assert not COLOUR.search(terminal.raw)
 
 
-async def test_a_bar_counts_while_workspaces_are_asked_and_ctrl_c_leaves_the_table_of_what_was_found(
+async def test_the_bar_counts_workspaces_and_ctrl_c_prints_the_table_of_the_sessions_found(
     platform: LocalService,
 ) -> None:
     platform.add_workspace("fast", [wire("a")])
@@ -102,7 +102,7 @@ async def test_the_bar_is_on_standard_error_and_only_json_is_on_standard_output(
 
 
 @pytest.mark.parametrize("arguments", [["--no-progress"], ["--output", "jsonl"]])
-async def test_there_is_no_bar_if_it_is_not_wanted_or_would_stand_between_lines(
+async def test_there_is_no_bar_with_no_progress_or_between_lines_of_output(
     platform: LocalService, arguments: list[str]
 ) -> None:
     platform.add_workspace("a")
@@ -114,7 +114,7 @@ async def test_there_is_no_bar_if_it_is_not_wanted_or_would_stand_between_lines(
     assert "workspaces" not in terminal.text
 
 
-async def test_watch_shows_a_board_until_ctrl_c_and_leaves_its_last_state(platform: LocalService) -> None:
+async def test_watch_shows_a_live_view_until_ctrl_c_and_keeps_its_last_state(platform: LocalService) -> None:
     platform.add_workspace("a", [wire("first"), wire("second", execution_state="busy")])
     platform.add_workspace("bad")
     platform.fail("bad", Fault(status=403, times=None))

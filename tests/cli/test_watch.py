@@ -1,4 +1,4 @@
-"""``aidp-sessions watch``: what the board and the lines are told while a real service changes."""
+"""``aidp-sessions watch``: what its view and its lines show while a real service changes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SOON = timedelta(milliseconds=5)
 
 
 class Told:
-    """A view that hands over what it is told."""
+    """A view that records what it gets."""
 
     def __init__(self) -> None:
         self.queue: asyncio.Queue[tuple[str, str | None]] = asyncio.Queue()
@@ -53,7 +53,7 @@ def platform(service: LocalService, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     return service
 
 
-async def test_a_watch_tells_of_each_change_once(platform: LocalService) -> None:
+async def test_a_watch_reports_each_change_once(platform: LocalService) -> None:
     platform.add_workspace("a", [wire("x")])
     told = Told()
 
@@ -91,7 +91,7 @@ async def test_activity_can_be_simulated_on_the_demo(service: LocalService) -> N
     assert {state for move in moves for state in move} == {"idle", "busy"}
 
 
-async def test_a_span_counts_back_from_each_look(platform: LocalService) -> None:
+async def test_a_duration_counts_back_from_each_round(platform: LocalService) -> None:
     platform.add_workspace("a", [wire("x", last_activity=datetime.now(UTC).isoformat())])
     told = Told()
 
@@ -103,7 +103,7 @@ async def test_a_span_counts_back_from_each_look(platform: LocalService) -> None
     assert first == ("appeared", "x")
 
 
-async def test_an_outage_and_its_end_are_told_once_each(platform: LocalService) -> None:
+async def test_an_outage_and_its_end_are_reported_once_each(platform: LocalService) -> None:
     platform.add_workspace("a", [wire("x")])
     platform.fail("a", Fault(status=403, times=2))
     told = Told()
@@ -114,7 +114,7 @@ async def test_an_outage_and_its_end_are_told_once_each(platform: LocalService) 
     assert seen == [("silent", "a"), ("answers again", "a"), ("appeared", "x")]
 
 
-async def test_a_listed_workspace_whose_key_no_url_can_contain_is_an_outage_of_its_own(platform: LocalService) -> None:
+async def test_a_listed_workspace_with_an_invalid_key_is_an_outage(platform: LocalService) -> None:
     platform.add_workspace("..")
     platform.add_workspace("a", [wire("x")])
     told = Told()
@@ -128,7 +128,7 @@ async def test_a_listed_workspace_whose_key_no_url_can_contain_is_an_outage_of_i
     assert seen == [("silent", ".."), ("appeared", "x"), ("vanished", "x")]
 
 
-async def test_a_listing_that_keeps_failing_half_way_is_told_once(platform: LocalService) -> None:
+async def test_a_listing_that_keeps_failing_after_its_first_page_is_reported_once(platform: LocalService) -> None:
     platform.add_workspace("a", [wire("x")])
     platform.fail(None, Fault(), Fault(), *[Fault(), Fault(status=403)] * 2)  # one request for each kind of network
     told = Told()
@@ -139,7 +139,7 @@ async def test_a_listing_that_keeps_failing_half_way_is_told_once(platform: Loca
     assert seen == [("appeared", "x"), ("silent", None), ("answers again", None)]
 
 
-async def test_a_first_look_that_fails_ends_the_watch_with_status_1_and_one_line(platform: LocalService) -> None:
+async def test_a_first_round_that_fails_ends_the_watch_with_status_1_and_one_line(platform: LocalService) -> None:
     platform.fail(None, Fault(status=403, times=None))
 
     result = await invoke("watch")
@@ -149,7 +149,7 @@ async def test_a_first_look_that_fails_ends_the_watch_with_status_1_and_one_line
     assert line.startswith("failed: list_workspaces: 403 ")
 
 
-def test_the_board_holds_the_selection_as_it_is() -> None:
+def test_the_view_holds_the_current_sessions() -> None:
     board = LiveView(title="All", clock=lambda: NOW)
     first, second = (SessionSummary(id="1", path=path, workspace_key="w") for path in ("before", "after"))
     gone = SessionSummary(path="without an id", workspace_key="w")
@@ -182,7 +182,7 @@ def test_the_board_holds_the_selection_as_it_is() -> None:
     ]
 
 
-def test_a_line_names_both_states_of_a_kernel_that_changed_and_cannot_steer_the_terminal() -> None:
+def test_a_line_names_both_states_of_a_changed_kernel_and_cannot_control_the_terminal() -> None:
     session = SessionSummary(path="\x1b[2Jx", workspace_key="w")
 
     line = change_line(SessionChange(kind="appeared", session=session), NOW)
@@ -190,7 +190,7 @@ def test_a_line_names_both_states_of_a_kernel_that_changed_and_cannot_steer_the_
     assert line == "2026-11-23T12:00:00Z  appeared  no kernel  w  \ufffd[2Jx\n"
 
 
-def test_lines_tell_standard_error_who_stopped_answering_and_who_answers_again() -> None:
+def test_standard_error_names_workspaces_that_stop_answering_and_that_answer_again() -> None:
     error_console = Console(file=StringIO(), width=20)
     lines = LineView(lambda change, at: None, error_console)
 

@@ -1,4 +1,4 @@
-"""``aidp-sessions whoami``: who signs, where requests go, whether the service agrees; nothing secret."""
+"""``aidp-sessions whoami``: credentials, endpoint, and whether the service accepts them, without a secret."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     forget_settings(monkeypatch, tmp_path)
 
 
-async def test_it_names_the_user_of_the_configuration_and_what_is_asked(
+async def test_it_names_the_user_of_the_configuration_and_the_platform(
     service: LocalService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     point_to(service, monkeypatch, tmp_path)
@@ -46,7 +46,7 @@ async def test_it_names_the_user_of_the_configuration_and_what_is_asked(
     assert service.request_count == 1
 
 
-async def test_a_refusal_still_tells_who_was_refused_and_by_how_much_the_clock_is_off(
+async def test_after_a_401_it_names_the_user_and_the_difference_of_the_clocks(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     async with LocalService(clock=lambda: time.time() + 3600) as service:
@@ -79,7 +79,7 @@ async def test_nothing_secret_is_printed(
         assert "PRIVATE KEY" not in result.output
 
 
-async def test_the_demo_has_a_user_too() -> None:
+async def test_the_demo_has_a_user() -> None:
     result = await invoke("whoami", "--demo")
 
     assert json.loads(result.output)["signer"] == "ApiKeySigner"

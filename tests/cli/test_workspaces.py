@@ -1,4 +1,4 @@
-"""``aidp-sessions workspaces`` and ``busy``, and what a shell completes."""
+"""``aidp-sessions workspaces`` and ``busy``, and the completion of a shell."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def platform(service: LocalService, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     return service
 
 
-async def test_workspaces_are_listed_with_those_in_private_networks_as_the_service_words_them(
+async def test_workspaces_are_listed_as_the_service_sends_them_with_those_in_private_networks(
     platform: LocalService,
 ) -> None:
     platform.add_workspace("a", display_name="Ä")
@@ -48,7 +48,7 @@ async def test_workspaces_are_listed_with_those_in_private_networks_as_the_servi
     ]
 
 
-async def test_workspaces_can_be_narrowed_down_by_name_and_state(platform: LocalService) -> None:
+async def test_workspaces_can_be_filtered_by_name_and_state(platform: LocalService) -> None:
     platform.add_workspace("a", display_name="Customer churn")
     platform.add_workspace("b", display_name="Churn, old", lifecycle_state="DELETED")
     platform.add_workspace("c", display_name="Pricing")
@@ -62,7 +62,7 @@ async def test_workspaces_can_be_narrowed_down_by_name_and_state(platform: Local
 
 
 @pytest.mark.parametrize(("output", "nothing"), [("json", "[]\n"), ("jsonl", ""), ("table", "0 workspaces\n")])
-async def test_no_workspaces_are_no_failure(platform: LocalService, output: str, nothing: str) -> None:
+async def test_a_platform_without_workspaces_is_no_failure(platform: LocalService, output: str, nothing: str) -> None:
     result = await invoke("workspaces", "--output", output)
 
     assert (result.exit_code, result.stdout) == (0, nothing)
@@ -93,7 +93,7 @@ def completions(arguments: list[str], incomplete: str) -> list[str]:
     return [item.value for item in shell.get_completions(arguments, incomplete)]
 
 
-async def test_every_help_ends_in_the_exit_statuses_and_the_first_in_completion() -> None:
+async def test_every_help_explains_the_exit_statuses_and_the_main_one_completion() -> None:
     first = (await invoke("--help")).stdout
 
     assert re.findall(r"^    (\d+)  ", first, re.MULTILINE) == ["0", "1", "2", "130"]
