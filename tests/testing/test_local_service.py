@@ -108,7 +108,7 @@ async def pages_of(service: LocalService, target: str) -> list[list[dict[str, An
 def test_a_target_is_parsed_whatever_its_keys_contain(
     platform_id: str, key: str, session_id: str, query: dict[str, str]
 ) -> None:
-    """Escaped slashes, dots and every other character belong to the segment they were escaped in."""
+    """Escaped slashes, dots and other characters are part of their segment."""
     workspace = f"/20260430/aiDataPlatforms/{quote(platform_id, safe='')}/workspaces/{quote(key, safe='')}"
     path = f"{workspace}/notebook/api/sessions/{quote(session_id, safe='')}"
 
@@ -168,13 +168,13 @@ def test_no_header_breaks_the_verification_of_a_signature(name: str, value: str)
 
 
 @pytest.mark.parametrize("skew", [-300, 0, 300])
-def test_a_signed_request_within_five_minutes_is_let_in(skew: int) -> None:
-    """The limit itself is still allowed."""
+def test_a_signed_request_within_five_minutes_is_accepted(skew: int) -> None:
+    """Exactly five minutes are accepted."""
     assert _why(_signed(), now=NOW + skew) is None
 
 
-def test_names_are_signed_in_any_order_and_x_date_takes_the_place_of_date() -> None:
-    """Both are what "Request Signatures" grants to callers; a stale ``date`` beside ``x-date`` is ignored."""
+def test_headers_are_signed_in_any_order_and_x_date_replaces_date() -> None:
+    """Both are documented in "Request Signatures"; a stale ``date`` is ignored if there is an ``x-date``."""
     date = formatdate(NOW, usegmt=True)
     lines = f"host: localhost\nx-date: {date}\n(request-target): get /x?y=%2F"
     headers = _signed_by_hand("host x-date (request-target)", lines, **{"x-date": date, "date": formatdate(0)})
@@ -201,14 +201,14 @@ def test_names_are_signed_in_any_order_and_x_date_takes_the_place_of_date() -> N
         (_signed(date="yesterday"), "The date 'yesterday' is not in the form of RFC 1123."),
     ],
 )
-def test_what_is_missing_from_a_signature_is_named(headers: Mapping[str, str], reason: str) -> None:
-    """The message of a 401 says which rule was broken."""
+def test_a_401_names_what_is_missing_from_the_signature(headers: Mapping[str, str], reason: str) -> None:
+    """The message says which rule was broken."""
     assert _why(headers) == reason
 
 
 @pytest.mark.parametrize(("skew", "shown"), [(301, "-301"), (-301, "+301")])
 def test_a_date_more_than_five_minutes_off_is_refused(skew: int, shown: str) -> None:
-    """The sign tells whether the caller's clock is ahead (+) or behind (-)."""
+    """The sign says whether the client's clock is ahead (+) or behind (-)."""
     assert _why(_signed(), now=NOW + skew) == f"The date is {shown} s off the service's clock; 300 s are allowed."
 
 
@@ -222,7 +222,7 @@ def test_a_date_more_than_five_minutes_off_is_refused(skew: int, shown: str) -> 
         (_with_parameter("signature", "*"), "/x?y=%2F"),
     ],
 )
-def test_a_signature_holds_for_the_bytes_that_were_signed_only(headers: Mapping[str, str], target: str) -> None:
+def test_a_signature_is_valid_only_for_the_bytes_that_were_signed(headers: Mapping[str, str], target: str) -> None:
     """Another escape, host or date than the one signed is a mismatch."""
     mismatch = "The signature does not match the request line and headers as they were received."
 
@@ -230,7 +230,7 @@ def test_a_signature_holds_for_the_bytes_that_were_signed_only(headers: Mapping[
 
 
 async def test_an_unsigned_request_is_answered_401_in_the_shape_of_the_service(service: LocalService) -> None:
-    """With code, message, an id of the service's own, and the time to compare clocks by."""
+    """With code, message, a request id and the service's time."""
     reply = await ask(service, workspaces_of(service), signed=False)
 
     message = "The Authorization header is missing, or its scheme is not Signature."
@@ -239,8 +239,8 @@ async def test_an_unsigned_request_is_answered_401_in_the_shape_of_the_service(s
     assert reply.headers["content-type"] == "application/json"
 
 
-async def test_the_service_lives_by_the_clock_it_was_given() -> None:
-    """Its ``Date`` header shows that clock, and signatures are judged by it."""
+async def test_the_service_uses_its_given_clock() -> None:
+    """For its ``Date`` header and for the age of signatures."""
     async with LocalService(clock=lambda: NOW) as service:
         in_time = await ask(service, workspaces_of(service), date=NOW - 300)
         too_late = await ask(service, workspaces_of(service), date=NOW - 301)
@@ -249,8 +249,8 @@ async def test_the_service_lives_by_the_clock_it_was_given() -> None:
     assert parsedate_to_datetime(in_time.headers["date"]) == datetime.fromtimestamp(NOW, UTC)
 
 
-async def test_keys_are_trusted_and_distrusted_while_the_service_runs(service: LocalService) -> None:
-    """As when a session token is issued and expires."""
+async def test_keys_can_be_trusted_and_distrusted_while_the_service_runs(service: LocalService) -> None:
+    """So a session token can be issued and expire."""
     target = workspaces_of(service)
     host = service.url.removeprefix("http://")
     headers = signed_headers(SigningRequest("GET", host, target, formatdate(usegmt=True)), KEY, "ST$token")
@@ -263,8 +263,8 @@ async def test_keys_are_trusted_and_distrusted_while_the_service_runs(service: L
     assert statuses == [401, 200, 401]
 
 
-async def test_a_given_request_id_comes_back(service: LocalService) -> None:
-    """On errors too."""
+async def test_a_given_request_id_is_returned(service: LocalService) -> None:
+    """With errors too."""
     reply = await ask(service, sessions_of(service, "nowhere"), headers={"opc-request-id": "my_ID-1"})
 
     assert (reply.status, reply.headers["opc-request-id"]) == (404, "my_ID-1")
@@ -279,8 +279,8 @@ async def test_a_request_id_of_other_characters_is_refused(service: LocalService
     assert reply.headers["opc-request-id"] != request_id
 
 
-async def test_what_does_not_exist_is_404_and_what_cannot_be_done_405(service: LocalService) -> None:
-    """Unknown workspace, platform, version and path look alike."""
+async def test_an_unknown_resource_is_404_and_an_unsupported_method_405(service: LocalService) -> None:
+    """Unknown workspace, platform, version and path have the same answer."""
     service.add_workspace("w")
     known = sessions_of(service, "w")
     unknown = [
@@ -313,7 +313,7 @@ async def test_sessions_are_sent_as_they_were_given(service: LocalService) -> No
 
 
 async def test_the_older_version_answers_with_a_bare_array(service: LocalService) -> None:
-    """At ``/20240831/dataLakes/…``, and the workspaces as ever."""
+    """At ``/20240831/dataLakes/…``; the listing of workspaces is the same."""
     service.add_workspace("w", SESSIONS)
     older = sessions_of(service, "w").replace("20260430/aiDataPlatforms", "20240831/dataLakes")
 
@@ -353,8 +353,8 @@ async def test_a_known_etag_is_answered_304_until_the_sessions_change(service: L
     assert (changed.status, changed.ids()) == (200, ["s1"])
 
 
-async def test_sessions_come_in_pages_if_the_service_is_told_to() -> None:
-    """Whole and in order, by tokens that must be escaped; a limit of the caller's counts instead."""
+async def test_sessions_come_in_pages_if_the_service_has_a_page_size() -> None:
+    """All, in order, by tokens that must be escaped; the client's limit takes precedence."""
     sessions = [{"id": str(number)} for number in range(5)]
     async with LocalService(session_page_size=2) as service:
         service.add_workspace("w", sessions)
@@ -365,8 +365,8 @@ async def test_sessions_come_in_pages_if_the_service_is_told_to() -> None:
         assert {"+", "/", "="} <= set(first.headers["opc-next-page"])
 
 
-async def test_a_page_token_serves_only_the_listing_it_came_from() -> None:
-    """Other parameters beside it, or a made-up token, are refused."""
+async def test_a_page_token_is_valid_only_for_its_own_listing() -> None:
+    """Other parameters or an invented token are refused."""
     async with LocalService(session_page_size=1) as service:
         service.add_workspace("w", SESSIONS)
         token = (await ask(service, sessions_of(service, "w"))).headers["opc-next-page"]
@@ -439,7 +439,7 @@ async def test_a_listing_outside_the_documented_bounds_is_refused(service: Local
 
 
 async def test_a_thousand_workspaces_are_discovered_page_by_page() -> None:
-    """Each once, by the page size of the service."""
+    """Each once, with the page size of the service."""
     async with LocalService(workspace_page_size=300) as service:
         for number in range(1000):
             service.add_workspace(f"w{number}")
@@ -450,7 +450,7 @@ async def test_a_thousand_workspaces_are_discovered_page_by_page() -> None:
 
 
 def test_a_workspace_is_added_once() -> None:
-    """The message names the key and the way out."""
+    """The message names the key and the remedy."""
     service = LocalService()
     service.add_workspace("w")
 
@@ -474,7 +474,7 @@ def test_a_workspace_is_added_once() -> None:
 async def test_a_fault_changes_what_it_names_and_nothing_else(
     service: LocalService, fault: Fault, status: int, document: object
 ) -> None:
-    """Once; then the workspace is healthy again."""
+    """For one request; then the workspace is healthy again."""
     service.add_workspace("w", SESSIONS)
     service.fail("w", fault)
 
@@ -499,8 +499,8 @@ async def test_a_fault_may_carry_headers_of_any_kind(service: LocalService) -> N
     assert (replies[3].headers["opc-next-page"], replies[3].ids()) == ("again", ["s1", "s2", "s3"])
 
 
-async def test_faults_are_met_in_their_order_as_often_as_they_say_until_healed(service: LocalService) -> None:
-    """``Fault()`` lets one request pass, ``times=None`` has no end but `heal`; other workspaces know nothing of it."""
+async def test_faults_are_applied_in_order_as_often_as_they_say_until_healed(service: LocalService) -> None:
+    """``Fault()`` lets one request pass, ``times=None`` lasts until `heal`; other workspaces are not affected."""
     service.add_workspace("w")
     service.add_workspace("v")
     service.fail("w", Fault(), Fault(status=500, times=2), Fault(status=404, times=None))
@@ -525,8 +525,8 @@ async def test_the_listing_of_workspaces_can_fail_too(service: LocalService) -> 
 @pytest.mark.parametrize(
     "wrong", [{"status": 99}, {"status": 600}, {"delay": -1}, {"times": 0}, {"cut": "somewhere"}, {"delay": math.nan}]
 )
-def test_a_fault_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
-    """`ValueError`, when it is made."""
+def test_an_invalid_fault_is_refused(wrong: dict[str, Any]) -> None:
+    """A `ValueError` when it is created."""
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Fault(**wrong)
 
@@ -562,8 +562,8 @@ async def test_a_cut_connection_ends_where_the_fault_says(service: LocalService)
     assert [request.status for request in service.requests] == [None, None, None, 200]
 
 
-async def test_bodies_are_compressed_for_those_who_accept_it() -> None:
-    """From 1 KiB on, and never if the service was told not to."""
+async def test_bodies_are_compressed_for_clients_that_accept_it() -> None:
+    """From 1 KiB on, and never with ``compress=False``."""
     sessions = [{"id": str(number), "name": "x" * 50} for number in range(100)]
     encodings: list[str | None] = []
     for compress in (True, False):
@@ -585,7 +585,7 @@ async def _until_in_flight(service: LocalService, count: int) -> None:
 
 
 async def test_requests_in_flight_are_counted_until_answered_or_left(service: LocalService) -> None:
-    """A caller who hangs up is in flight no longer; the peak remains until it is reset."""
+    """A client that disconnects is not in flight any more; the peak remains until it is reset."""
     service.add_workspace("w")
     service.fail("w", Fault(delay=math.inf, times=None))
     async with asyncio.TaskGroup() as group:
@@ -602,7 +602,7 @@ async def test_requests_in_flight_are_counted_until_answered_or_left(service: Lo
 
 
 async def test_requests_are_recorded_without_their_credentials() -> None:
-    """Method, target, workspace, time and status; the oldest make room."""
+    """Method, target, workspace, time and status; beyond the limit the oldest are dropped."""
     async with LocalService(clock=lambda: NOW, record_limit=2) as service:
         service.add_workspace("a/b")
         token = {"opc-obo-token": "secret", "X-Mine": "shown"}
@@ -622,7 +622,7 @@ async def test_requests_are_recorded_without_their_credentials() -> None:
 
 
 async def test_closing_ends_what_is_in_flight_and_leaves_nothing() -> None:
-    """Callers see their connection end, no task is left, and closing again is harmless."""
+    """Clients lose their connection, no task is left, and closing again is harmless."""
     before = asyncio.all_tasks()
     service = LocalService()
     await service.start()
@@ -670,8 +670,8 @@ async def test_a_service_whose_closing_is_cancelled_listens_no_more(iterations: 
         socket.create_connection(("127.0.0.1", port))
 
 
-async def test_a_service_runs_once_at_a_time_and_says_so() -> None:
-    """Its address exists only while it runs; started again, it knows its workspaces."""
+async def test_a_running_service_cannot_be_started_again() -> None:
+    """It has an address only while it runs; started again, it keeps its workspaces."""
     service = LocalService()
     with pytest.raises(RuntimeError, match="not running"):
         _ = service.url
@@ -683,7 +683,7 @@ async def test_a_service_runs_once_at_a_time_and_says_so() -> None:
 
 
 def test_a_platform_id_that_is_no_ocid_is_refused() -> None:
-    """Before any client could be."""
+    """When the service is created."""
     with pytest.raises(ValueError, match="my-platform"):
         LocalService(platform_id="my-platform")
 
@@ -691,7 +691,6 @@ def test_a_platform_id_that_is_no_ocid_is_refused() -> None:
 async def test_our_client_reaches_the_service_with_its_own_signer_and_with_its_config_file(
     service: LocalService, tmp_path: Path
 ) -> None:
-    """The two ways in that users have."""
     service.add_workspace("ä/b", SESSIONS)
     config_file = service.write_config(tmp_path, "TEST")
     from_file = SessionsClient.from_config(
@@ -715,8 +714,10 @@ def test_the_written_config_can_be_read_by_its_owner_only(tmp_path: Path) -> Non
     assert "PRIVATE" not in config_file.read_text()
 
 
-async def test_real_kernels_stand_behind_a_workspace(service: LocalService, jupyter: JupyterProcess) -> None:
-    """The bare array of a real server comes wrapped and filtered, each session as ``ACTIVE``."""
+async def test_a_workspace_can_have_the_kernels_of_a_real_jupyter_server(
+    service: LocalService, jupyter: JupyterProcess
+) -> None:
+    """The array of a real server is wrapped and filtered, each session ``ACTIVE``."""
     service.add_jupyter("lab", url=f"{jupyter.url}/", token=jupyter.token)
     empty = await ask(service, sessions_of(service, "lab"))
     used, busy, unused = [await jupyter.start_session(path) for path in ("used.ipynb", "busy.ipynb", "unused.ipynb")]
@@ -741,7 +742,7 @@ async def test_real_kernels_stand_behind_a_workspace(service: LocalService, jupy
     ).status == 304
 
 
-async def test_a_jupyter_server_that_refuses_or_is_gone_is_503(service: LocalService) -> None:
+async def test_a_jupyter_server_that_refuses_or_does_not_run_is_503(service: LocalService) -> None:
     """Never an empty list; the message names the server and not the token."""
     async with LocalService() as other:
         service.add_jupyter("refused", url=other.url, token="hidden")
@@ -768,8 +769,8 @@ async def _demo(now: datetime) -> dict[str, Any]:
         return {key: (await ask(service, sessions_of(service, key), date=now.timestamp())).json() for key in listed}
 
 
-async def test_the_demo_is_a_platform_of_every_kind_and_always_the_same() -> None:
-    """A dozen workspaces that all answer, hundreds of sessions in every documented state, idle for minutes to weeks."""
+async def test_the_demo_has_every_kind_of_session_and_is_always_the_same() -> None:
+    """A dozen workspaces, hundreds of sessions in every documented state, idle for minutes to weeks."""
     now = datetime(2026, 6, 1, 12, tzinfo=UTC)
     platform = await _demo(now)
     sessions = [session for answer in platform.values() for session in answer["items"]]

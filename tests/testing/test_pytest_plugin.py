@@ -78,7 +78,7 @@ def run(project: pytest.Pytester, *settings: str) -> pytest.RunResult:
 
 @pytest.mark.parametrize(("mode", "scope"), [("auto", "function"), ("auto", "session"), ("strict", "function")])
 def test_the_fixtures_work_in_every_mode_and_loop(project: pytest.Pytester, mode: str, scope: str) -> None:
-    """Pauses are asserted without waiting, each test has a service of its own, and none outlives its test."""
+    """Pauses are asserted without waiting, and each test has its own service, which ends with it."""
     mark = "import pytest\npytestmark = pytest.mark.asyncio\n" if mode == "strict" else ""
     project.makepyfile(mark + ASKED)
     scopes = (f"asyncio_default_{what}_loop_scope={scope}" for what in ("fixture", "test"))
@@ -86,7 +86,7 @@ def test_the_fixtures_work_in_every_mode_and_loop(project: pytest.Pytester, mode
     run(project, f"asyncio_mode={mode}", *scopes).assert_outcomes(passed=6)
 
 
-def test_a_test_in_another_loop_is_told_at_once_what_to_set(project: pytest.Pytester) -> None:
+def test_a_test_on_another_loop_fails_with_the_setting_to_change(project: pytest.Pytester) -> None:
     project.makepyfile("""
         import pytest
 
@@ -101,7 +101,7 @@ def test_a_test_in_another_loop_is_told_at_once_what_to_set(project: pytest.Pyte
     assert "the test runs in another loop: set asyncio_default_fixture_loop_scope = module" in result.outlines
 
 
-def test_a_project_that_asks_for_nothing_imports_nothing(project: pytest.Pytester) -> None:
+def test_a_project_that_uses_no_fixture_imports_nothing(project: pytest.Pytester) -> None:
     project.makepyfile("""
         import sys
 
@@ -113,8 +113,8 @@ def test_a_project_that_asks_for_nothing_imports_nothing(project: pytest.Pyteste
     run(project, LOOP).assert_outcomes(passed=1)
 
 
-def test_without_pytest_asyncio_only_those_who_ask_for_it_are_told(project: pytest.Pytester) -> None:
-    """Collection goes well, tests of nothing asynchronous pass, and the others say what is missing."""
+def test_without_pytest_asyncio_only_tests_that_use_a_fixture_fail(project: pytest.Pytester) -> None:
+    """Collection succeeds, synchronous tests pass, and the errors of the others say what is missing."""
     project.makepyfile(
         pytest_asyncio="raise ImportError('not installed')",
         test_it="""
@@ -140,7 +140,7 @@ def test_without_pytest_asyncio_only_those_who_ask_for_it_are_told(project: pyte
     ]
 
 
-def test_the_fixtures_are_listed_with_what_they_give(project: pytest.Pytester) -> None:
+def test_the_fixtures_are_listed_with_their_docstrings(project: pytest.Pytester) -> None:
     listed = project.runpytest_subprocess("--fixtures").outlines
 
     assert [line.partition(" -- ")[0] for line in listed if line.startswith("aidp_")] == [

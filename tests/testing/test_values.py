@@ -1,4 +1,4 @@
-"""What tests of other projects are made of: a clock that never waits, and sessions that are whole."""
+"""Values for tests of other projects: a clock that never waits, and complete sessions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NEW_YEAR = datetime(2000, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
-async def test_time_passes_only_by_waiting_and_moving() -> None:
+async def test_the_clock_changes_only_by_sleeping_and_moving() -> None:
     clock = ManualClock(NEW_YEAR)
 
     await clock.sleep(90)
@@ -36,7 +36,7 @@ async def test_time_passes_only_by_waiting_and_moving() -> None:
     assert clock.now == NEW_YEAR
 
 
-async def test_a_pause_lets_others_run() -> None:
+async def test_a_pause_lets_other_tasks_run() -> None:
     seen: list[str] = []
     asyncio.get_running_loop().call_soon(seen.append, "other")
 
@@ -45,13 +45,13 @@ async def test_a_pause_lets_others_run() -> None:
     assert seen == ["other"]
 
 
-def test_a_clock_starts_at_the_present() -> None:
+def test_a_clock_starts_at_the_current_time() -> None:
     before = datetime.now(UTC)
 
     assert before <= ManualClock().now <= datetime.now(UTC)
 
 
-async def test_a_clock_is_a_clock_that_draws_the_middle() -> None:
+async def test_random_numbers_of_the_clock_are_a_half() -> None:
     clock = ManualClock()
 
     assert isinstance(clock, Clock)
@@ -99,7 +99,7 @@ async def test_idle_since_a_timedelta_counts_back_from_the_clock_of_the_client(s
         assert await idle.collect() == [attrs.evolve(made, workspace_key="analytics")]
 
 
-def test_a_session_is_whole() -> None:
+def test_a_session_has_every_field() -> None:
     made = make_session("churn.ipynb", idle_for=3 * HOUR, connections=None, now=NEW_YEAR)
 
     assert made.kernel is not None
@@ -120,7 +120,7 @@ def test_a_session_is_whole() -> None:
     )
 
 
-def test_no_two_sessions_share_anything_that_tells_them_apart() -> None:
+def test_no_two_sessions_share_a_kernel_an_id_a_name_a_path_or_a_cluster() -> None:
     made = [make_session() for _ in range(3)]
     kernels = [session.kernel.id for session in made if session.kernel]
     ids = [name for session in made for name in (session.id, session.cluster_id, session.name, session.path)]
@@ -128,7 +128,7 @@ def test_no_two_sessions_share_anything_that_tells_them_apart() -> None:
     assert len({*ids, *kernels}) == 15
 
 
-def test_a_session_is_busy_now_or_idle_for_as_long_as_is_said() -> None:
+def test_a_session_is_busy_now_or_idle_for_the_given_time() -> None:
     busy, idle = make_session(), make_session(idle_for=HOUR)
 
     assert [is_idle_since(session, HOUR) for session in (busy, idle)] == [False, True]
@@ -137,7 +137,7 @@ def test_a_session_is_busy_now_or_idle_for_as_long_as_is_said() -> None:
     assert busy.kernel.execution_state == "busy"
 
 
-def test_a_state_may_be_anything_the_service_could_say() -> None:
+def test_a_state_may_be_any_text() -> None:
     made = make_session(execution_state="hibernating", idle_for=HOUR)
 
     assert made.kernel is not None
@@ -145,7 +145,7 @@ def test_a_state_may_be_anything_the_service_could_say() -> None:
     assert not is_idle_since(made, HOUR)
 
 
-async def test_what_was_made_comes_back_equal(service: LocalService) -> None:
+async def test_made_sessions_are_listed_equal(service: LocalService) -> None:
     east = datetime(2026, 1, 1, 12, 30, 15, 123456, timezone(timedelta(hours=5, minutes=30)))
     made = [make_session(), make_session(idle_for=HOUR, now=east), make_session(execution_state="dead", connections=2)]
     service.add_workspace("analytics", made)
@@ -156,7 +156,7 @@ async def test_what_was_made_comes_back_equal(service: LocalService) -> None:
         ]
 
 
-def test_a_workspace_is_whole_and_has_a_key_of_its_own() -> None:
+def test_a_workspace_has_every_field_and_its_own_key() -> None:
     made = make_workspace(time_created=NEW_YEAR)
 
     assert made == WorkspaceSummary(
@@ -174,7 +174,7 @@ def test_a_workspace_is_whole_and_has_a_key_of_its_own() -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b"{", b"\xff", b"1" * 5_000, b"[" * 100_000], ids=lambda body: repr(body[:4])
 )
-def test_a_body_that_holds_no_object_is_refused(body: bytes) -> None:
+def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
     request = RecordedAuthRequest(method="POST", target="/", headers={}, body=body)
 
     with pytest.raises(HttpError) as caught:
