@@ -1,4 +1,4 @@
-"""A plan names exactly the kernels that a policy lets go, says why the others are kept, and survives being a file."""
+"""A plan names exactly the kernels that a policy allows to delete, and says why the others are kept."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ policies: Final = st.builds(
 
 
 def passes(session: SessionSummary, workspace_key: str, policy: CullPolicy) -> bool:
-    """The rules once more, as a single expression over what must hold."""
+    """The rules again, as one expression."""
     kernel = session.kernel
     return (
         kernel is not None
@@ -133,7 +133,7 @@ def passes(session: SessionSummary, workspace_key: str, policy: CullPolicy) -> b
 def test_a_kernel_is_a_candidate_exactly_if_all_its_sessions_pass_all_rules(
     found: list[WorkspaceOutcome], policy: CullPolicy
 ) -> None:
-    """In a workspace that was listed, and if no other workspace shows it."""
+    """In a listed workspace, and if no other workspace has it."""
     failed = {outcome.workspace_key for outcome in found if outcome.error is not None}
     shown: dict[tuple[str, str], list[bool]] = {}
     for outcome in found:
@@ -154,7 +154,7 @@ def test_a_kernel_is_a_candidate_exactly_if_all_its_sessions_pass_all_rules(
 @brief
 @given(outcomes, policies)
 def test_every_session_stands_in_the_plan_once(found: list[WorkspaceOutcome], policy: CullPolicy) -> None:
-    """With the workspace it was listed in; equal sessions of one workspace are one."""
+    """With its workspace; equal sessions of one workspace are one."""
     plan = plan_of(*found, policy=policy)
 
     groups = [kernel.sessions for kernel in plan.candidates] + [kernel.sessions for kernel in plan.kept]
@@ -171,7 +171,7 @@ def test_every_session_stands_in_the_plan_once(found: list[WorkspaceOutcome], po
 def test_the_order_of_workspaces_and_sessions_does_not_matter(
     found: list[WorkspaceOutcome], policy: CullPolicy, chance: random.Random
 ) -> None:
-    """Not even to the order of the plan."""
+    """The order of the plan is the same too."""
     shuffled = [
         attrs.evolve(outcome, sessions=tuple(chance.sample(outcome.sessions, len(outcome.sessions))))
         for outcome in chance.sample(found, len(found))
@@ -214,8 +214,8 @@ def test_an_idle_kernel_is_a_candidate_with_all_its_sessions() -> None:
 
 
 @pytest.mark.parametrize(("session", "reason"), BROKEN)
-def test_what_breaks_a_rule_is_kept_with_that_reason(session: SessionSummary, reason: KeepReason) -> None:
-    """And so is a kernel of which one other session breaks it."""
+def test_a_kernel_that_breaks_a_rule_is_kept_with_that_reason(session: SessionSummary, reason: KeepReason) -> None:
+    """Also if one other session of the kernel breaks it."""
     partner = attrs.evolve(SESSION, id="t")
     kernel = session.kernel
     assert kernel is not None
@@ -229,7 +229,7 @@ def test_what_breaks_a_rule_is_kept_with_that_reason(session: SessionSummary, re
 
 @pytest.mark.parametrize("kernel", [None, attrs.evolve(IDLE, id=None), attrs.evolve(IDLE, id="")])
 def test_each_session_without_a_kernel_id_is_kept_on_its_own(kernel: KernelSummary | None) -> None:
-    """Whether two of them share a kernel is not known."""
+    """It is unknown whether two of them share a kernel."""
     first, second = (attrs.evolve(SESSION, id=id_, kernel=kernel) for id_ in ("a", "b"))
     last = None if kernel is None else T
 
@@ -240,7 +240,7 @@ def test_each_session_without_a_kernel_id_is_kept_on_its_own(kernel: KernelSumma
 
 
 def test_of_several_reasons_the_first_in_the_order_of_the_enum_is_given() -> None:
-    """Whichever of the sessions has it."""
+    """For any of its sessions."""
     busy = with_kernel(attrs.evolve(SESSION, id="z"), execution_state="busy")
     other = with_kernel(attrs.evolve(SESSION, type="file"), last_activity=TAKEN)
 
@@ -250,14 +250,14 @@ def test_of_several_reasons_the_first_in_the_order_of_the_enum_is_given() -> Non
 
 
 def test_a_kernel_that_two_workspaces_list_is_kept_in_both() -> None:
-    """Deleting it in one would end the work of the other."""
+    """Deleting it in one would end it in the other."""
     plan = plan_of(listed(SESSION), listed(SESSION, with_kernel(attrs.evolve(SESSION, id="t"), id="l"), key="v"))
 
     assert reasons(plan) == {("w", "k"): KeepReason.SHARED, ("v", "k"): KeepReason.SHARED}
     assert candidates(plan) == [("v", "l")]
 
 
-def test_a_workspace_that_failed_has_no_candidates_and_spoils_no_other() -> None:
+def test_a_workspace_that_failed_has_no_candidates_and_affects_no_other() -> None:
     """Even if it was listed as well: one of the two answers may be old."""
     error = NotFoundError("no such workspace")
     error.workspace_key = "v"
@@ -297,7 +297,7 @@ def test_a_pattern_protects_by_path_name_workspace_or_cluster(pattern: str, kept
 
 
 def test_the_veto_is_asked_about_kernels_that_pass_the_other_rules() -> None:
-    """One session that it wants kept keeps the kernel."""
+    """If it keeps one session, the kernel is kept."""
     asked: list[SessionSummary] = []
 
     def veto(session: SessionSummary) -> bool:
@@ -314,8 +314,8 @@ def test_the_veto_is_asked_about_kernels_that_pass_the_other_rules() -> None:
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("ours"), NotFoundError("theirs")])
-def test_what_the_veto_raises_ends_the_planning(error: Exception) -> None:
-    """As it is: a veto that cannot decide must not let kernels go."""
+def test_an_exception_of_the_veto_ends_the_planning(error: Exception) -> None:
+    """The exception is raised unchanged, and there is no plan."""
 
     def veto(_: SessionSummary) -> bool:
         raise error
@@ -341,10 +341,10 @@ def test_what_the_veto_raises_ends_the_planning(error: Exception) -> None:
         ([(None, "ACTIVE")], KeepReason.ACTIVE_ON_CLUSTER),
     ],
 )
-def test_a_cluster_keeps_what_it_calls_active(
+def test_a_kernel_that_its_cluster_calls_active_is_kept(
     attached: list[tuple[str | None, str | None]] | None, reason: KeepReason | None
 ) -> None:
-    """So do clusters that cannot be read, and states that are not documented."""
+    """Also if the cluster cannot be read or its state is not documented."""
     found = None if attached is None else [AttachedSession(path=path, state=state) for path, state in attached]
     plan = plan_of(listed(SESSION))
 
@@ -355,8 +355,8 @@ def test_a_cluster_keeps_what_it_calls_active(
     assert complete == plan or complete.candidates == ()
 
 
-def test_a_session_without_a_path_may_be_any_that_is_attached() -> None:
-    """So it is kept as long as one is active."""
+def test_a_session_without_a_path_is_kept_if_any_attached_session_is_active() -> None:
+    """It may be any of them."""
     session = attrs.evolve(SESSION, path=None)
 
     assert reason_on_cluster([session], [AttachedSession(path="/y", state="ACTIVE")]) is KeepReason.ACTIVE_ON_CLUSTER
@@ -373,7 +373,7 @@ def test_a_workspace_whose_clusters_were_not_listed_is_unreadable() -> None:
 
 
 def test_clusters_can_be_ignored() -> None:
-    """Then nothing is known of them, and nothing is kept for that."""
+    """Then they keep no kernel."""
     plan = plan_of(listed(SESSION), policy=attrs.evolve(NO_CAPS, clusters="ignore"))
 
     assert apply_clusters(plan, {}) is plan
@@ -417,7 +417,7 @@ def test_the_caps_are_a_hundred_kernels_and_half_of_them() -> None:
     assert plan_of(idle_and_busy(1), policy=policy).refusal == "candidates: 1 of 1 kernels, more than max_share=0.5"
 
 
-def test_a_plan_that_was_cut_down_is_refused_no_longer() -> None:
+def test_a_plan_whose_candidates_were_reduced_is_accepted() -> None:
     """In memory or in its file."""
     plan = plan_of(idle_and_busy(3, 2), policy=attrs.evolve(NO_CAPS, max_kernels=2))
     document = json.loads(plan.to_json())
@@ -443,7 +443,7 @@ def test_a_plan_that_was_cut_down_is_refused_no_longer() -> None:
 def test_an_old_plan_and_one_of_another_platform_are_refused(
     platform_id: str, now: datetime, refusal: str | None
 ) -> None:
-    """So is one from the future, whose age cannot be right."""
+    """Also a plan from the future."""
     plan = plan_of(listed(SESSION))
 
     if refusal is None:
@@ -461,7 +461,7 @@ def test_a_plan_beyond_its_caps_cannot_be_applied() -> None:
 
 
 def test_a_timedelta_counts_back_from_the_time_of_the_plan() -> None:
-    """And a time is what it is."""
+    """A datetime stays as it is."""
     assert plan_of(policy=CullPolicy(since=2 * HOUR)).since == T
     assert plan_of(policy=CullPolicy(since=T - HOUR)).since == T - HOUR
 
@@ -496,9 +496,7 @@ def bad_policy(error: type[Exception], message: str, **options: Any) -> tuple[ty
         bad_policy(ValueError, "^clusters='no' must be 'veto' or 'ignore'", clusters="no"),
     ],
 )
-def test_a_policy_that_cannot_be_meant_is_refused(
-    error: type[Exception], message: str, options: dict[str, Any]
-) -> None:
-    """Before anything is listed."""
+def test_an_invalid_policy_is_refused(error: type[Exception], message: str, options: dict[str, Any]) -> None:
+    """When it is created."""
     with pytest.raises(error, match=message):
         CullPolicy(**{"since": HOUR, **options})
