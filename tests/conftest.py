@@ -1,4 +1,4 @@
-"""Fixtures that several files share: real servers, started anew for each test."""
+"""Fixtures that several files share: real servers, started for each test."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ON_BOTH_LOOPS = {"test_streams.py"}
 def pytest_asyncio_loop_factories(
     item: pytest.Item,
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """What a stream promises holds on `uvloop` too; the other tests run on asyncio's own loop."""
+    """Run the tests of streams on `uvloop` too; all others only on asyncio's own loop."""
     factories: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop}
     return factories | ({"uvloop": uvloop.new_event_loop} if item.path.name in ON_BOTH_LOOPS else {})
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STRICT = ("-X", "dev", "-W", "error")
-WITHOUT_DEBUG = ("-W", "error")  # where every line of standard error counts: asyncio would add how slow it was
+WITHOUT_DEBUG = ("-W", "error")  # for examples whose standard error is compared: asyncio would add slow callbacks
 PATIENCE_S = 60.0
 NOTEBOOK = "A notebook"
 SCRIPT = "A script or a cron job"
@@ -90,14 +90,14 @@ asyncio.run(main())
 
 
 def programs(*, behind_proxy: bool = False) -> list[object]:
-    """Find the blocks that need no proxy, or those that do."""
+    """Find the blocks that need a proxy, or those that do not."""
     every = (*blocks(), *docstring_blocks())
     found = [block for block in every if block.language == "python" and block.heading != NOTEBOOK]
     return [pytest.param(each, id=each.place) for each in found if needs_proxy(each.code) is behind_proxy]
 
 
 def program(code: str) -> str:
-    """Complete a fragment, which awaits outside a function and leaves out imports; a whole program stays as it is."""
+    """Complete a fragment that awaits outside a function and omits imports; a whole program stays as it is."""
     try:
         compile(code, "", "exec")
     except SyntaxError:
@@ -116,7 +116,7 @@ def demo_commands() -> list[str]:
 
 @pytest.fixture
 def platform(service: LocalService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> LocalService:
-    """A platform as the README imagines its reader's, and an environment that points to it."""
+    """A platform like that of the README's reader, and an environment that points to it."""
     forget_settings(monkeypatch, tmp_path)
     (tmp_path / ".oci").mkdir()
     point_to(service, monkeypatch, tmp_path / ".oci")
@@ -131,9 +131,9 @@ def platform(service: LocalService, monkeypatch: pytest.MonkeyPatch, tmp_path: P
 async def proxy(
     platform: LocalService, block: Block, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> AsyncIterator[LocalService]:
-    """A second platform, in another region; both are reached by their real names, through a proxy.
+    """A second platform, in another region; both have their real host names, behind a proxy.
 
-    The authority behind their certificates is private, and known to the system unless the example names it itself.
+    Their certificate authority is private; the system trusts it unless the example names it.
     """
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "corporate-ca.pem"))
@@ -151,7 +151,7 @@ async def proxy(
 
 
 async def run(code: str, folder: Path, *, options: tuple[str, ...] = STRICT) -> tuple[int | None, str, str]:
-    """Run *code* as a reader would: as tests, as a server that is asked once, or as a script."""
+    """Run *code* as tests, as a server that gets one request, or as a script."""
     name = "test_example.py"
     (folder / name).write_text(code, encoding="utf-8")
     process = await asyncio.create_subprocess_exec(
@@ -185,7 +185,7 @@ def runner(code: str, name: str) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("block", programs())
 async def test_the_example_runs_without_a_warning(platform: LocalService, block: Block, tmp_path: Path) -> None:
-    """And what it asks is the service, unless it brings a service of its own."""
+    """It asks the service, unless it starts its own."""
     status, stdout, stderr = await run(program(block.code), tmp_path)
 
     assert status == 0, stdout + stderr
@@ -197,7 +197,7 @@ async def test_the_example_runs_without_a_warning(platform: LocalService, block:
 async def test_the_example_runs_without_a_warning_from_behind_a_proxy(
     proxy: LocalService, platform: LocalService, block: Block, tmp_path: Path
 ) -> None:
-    """And goes by the region of each platform."""
+    """It uses the region of each platform."""
     status, stdout, stderr = await run(program(block.code), tmp_path)
 
     assert status == 0, stdout + stderr
@@ -237,7 +237,7 @@ async def test_the_script_prints_one_line_per_kernel(platform: LocalService, tmp
     ]
 
 
-async def test_the_script_names_the_workspace_that_failed_and_prints_the_rest(
+async def test_the_script_names_the_workspace_that_failed_and_prints_the_others(
     platform: LocalService, tmp_path: Path
 ) -> None:
     platform.fail("finance", Fault(status=404))
@@ -248,7 +248,7 @@ async def test_the_script_names_the_workspace_that_failed_and_prints_the_rest(
     assert stderr.startswith("failed: list_sessions of workspace 'finance': 404 NotAuthorizedOrNotFound")
 
 
-async def test_the_script_says_in_one_line_why_it_could_not_ask(
+async def test_the_script_prints_one_line_about_wrong_settings(
     platform: LocalService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("AIDP_INSTANCE_ID")
@@ -259,7 +259,7 @@ async def test_the_script_says_in_one_line_why_it_could_not_ask(
     assert stderr.startswith("gave up: no AI Data Platform is named")
 
 
-async def test_the_script_says_that_its_time_has_run_out(platform: LocalService, tmp_path: Path) -> None:
+async def test_the_script_says_that_its_time_limit_was_exceeded(platform: LocalService, tmp_path: Path) -> None:
     for key in ("analytics", "finance"):
         platform.fail(key, Fault(delay=math.inf))
 
@@ -282,10 +282,10 @@ def test_the_readme_has_examples_to_run() -> None:
 
 
 @pytest.mark.parametrize("block", [pytest.param(each, id=each.place) for each in (*blocks(), *docstring_blocks())])
-def test_every_block_is_run_by_somebody(block: Block) -> None:
-    """Python by the tests above; the steps of a shell block by CI or, where they are a demo, by the tests above too.
+def test_every_block_is_run(block: Block) -> None:
+    """Python by these tests; each step of a shell block by CI or, if it is a demo, by these tests.
 
-    Blocks of text, which docstrings may have, are no examples.
+    Docstrings may have blocks of text, which are not run.
     """
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     steps = [step.strip() for line in block.code.splitlines() for step in line.split("&&")]
@@ -296,7 +296,7 @@ def test_every_block_is_run_by_somebody(block: Block) -> None:
 
 
 def in_ci(step: str, ci: str) -> bool:
-    """CI runs *step*, itself or as the newcomer does, or installs the same extra by other means."""
+    """Whether CI runs *step*, directly or by `benchmarks.newcomer`, or installs the same extra in another way."""
     installed = re.fullmatch(r"python -m pip install ('\.\[[a-z]+\]')", step)
     by_newcomer = "-m benchmarks.newcomer" in ci and step in newcomer.commands()
     return step in ci or by_newcomer or (installed is not None and installed[1] in ci)

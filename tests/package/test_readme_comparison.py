@@ -1,4 +1,4 @@
-"""What the README says of the official packages, shown by running them against the local service."""
+"""The README's statements about the official packages are true when they run against the local service."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NO_BREAKER = NoCircuitBreakerStrategy()
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """What the official retries would have slept."""
+    """The pauses of the official retries."""
     seconds: list[float] = []
     monkeypatch.setattr("oci.retry.retry.time.sleep", seconds.append)
     return seconds
@@ -62,7 +62,7 @@ def oci_signer(service: LocalService) -> oci.signer.Signer:
 
 
 def test_the_official_package_covers_the_whole_platform() -> None:
-    """About three hundred operations, in twenty clients."""
+    """It has about three hundred operations in twenty clients."""
     clients = [client for name, client in vars(official_clients).items() if name.endswith("Client")]
     operations = [name for client in clients for name in vars(client) if not name.startswith("_")]
 
@@ -71,7 +71,7 @@ def test_the_official_package_covers_the_whole_platform() -> None:
 
 
 def test_a_call_of_the_official_client_blocks() -> None:
-    """No client of the package awaits anything, nor uses the asyncio client of `oci`."""
+    """No client of the package awaits anything or uses the asyncio client of `oci`."""
     sources = [path.read_text(encoding="utf-8") for path in Path(aidp_python_client.__path__[0]).rglob("*.py")]
 
     assert not inspect.iscoroutinefunction(NotebookClient.list_sessions)
@@ -95,7 +95,7 @@ async def test_a_call_of_the_official_client_returns_one_page() -> None:
 
 
 async def test_the_official_client_can_have_sessions_sorted(service: LocalService) -> None:
-    """It asks the service for it; here no operation takes an order."""
+    """The service sorts; our operations have no such parameter."""
     service.add_workspace("w")
     client = notebooks(service, retry_strategy=ONCE, circuit_breaker_strategy=NO_BREAKER)
 
@@ -106,7 +106,7 @@ async def test_the_official_client_can_have_sessions_sorted(service: LocalServic
     assert not {name for each in operations for name in inspect.signature(each).parameters if "sort" in name}
 
 
-async def test_the_official_client_tries_eight_times(service: LocalService, pauses: list[float]) -> None:
+async def test_the_official_client_makes_eight_attempts(service: LocalService, pauses: list[float]) -> None:
     service.add_workspace("w")
     service.fail("w", Fault(status=503, times=None))
     with pytest.raises(oci.exceptions.ServiceError):
@@ -117,7 +117,7 @@ async def test_the_official_client_tries_eight_times(service: LocalService, paus
     assert RetryPolicy().attempts == 6
 
 
-async def test_the_official_client_waits_as_long_as_it_sees_fit(service: LocalService, pauses: list[float]) -> None:
+async def test_the_official_client_does_not_obey_retry_after(service: LocalService, pauses: list[float]) -> None:
     """After a 429 whose ``Retry-After`` says seven seconds."""
     service.add_workspace("w")
     service.fail("w", Fault(status=429, retry_after=7))
@@ -129,7 +129,7 @@ async def test_the_official_client_waits_as_long_as_it_sees_fit(service: LocalSe
 
 
 async def test_the_official_clients_share_a_circuit_breaker(service: LocalService, breaker: None) -> None:
-    """Ten failures of one client, and another that never failed sends nothing, unless it was told to have none."""
+    """After ten failures of one client, another sends nothing, unless it has no circuit breaker."""
     for key in ("broken", "healthy"):
         service.add_workspace(key)
     service.fail("broken", Fault(status=500, times=None))
@@ -148,7 +148,7 @@ async def test_the_official_clients_share_a_circuit_breaker(service: LocalServic
     assert DEFAULT_CIRCUIT_BREAKER_STRATEGY.recovery_timeout == 30
 
 
-async def test_the_signer_of_the_official_package_serves_both(service: LocalService) -> None:
+async def test_a_signer_of_the_official_package_works_with_both_clients(service: LocalService) -> None:
     service.add_workspace("w", [wire("1")])
     signer = oci_signer(service)
     theirs = await ask(service, notebooks(service, signer=signer, retry_strategy=ONCE))
@@ -162,7 +162,7 @@ async def test_the_signer_of_the_official_package_serves_both(service: LocalServ
 
 @pytest.mark.parametrize("path", ["Workspace/churn.ipynb", "a,b"])
 async def test_the_asynchronous_base_client_signs_other_bytes_than_it_sends(service: LocalService, path: str) -> None:
-    """Without the filter its signature is good, and with it ours is."""
+    """Its signature is valid without the filter; ours is valid with it."""
     service.add_workspace("w", [{**wire("1"), "path": path}])
     route = f"/20260430/aiDataPlatforms/{service.platform_id}/workspaces/w/notebook/api/sessions"
     options = {"service_endpoint": service.url, "retry_strategy": ONCE}

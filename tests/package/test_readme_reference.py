@@ -1,4 +1,4 @@
-"""What the README states about the package is true: options, defaults, errors, limits, links."""
+"""The README's statements about options, defaults, errors, limits and links are true."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _VARIABLE = re.compile(r'"((?:AIDP|OCI|INSTANCE|KUBERNETES)_[A-Z_]+)"')
 
 
 def value_of(cell: str) -> object:
-    """Evaluate a default as it is written, among the public names."""
+    """Evaluate a default that uses public names."""
     return eval(code_of(cell), vars(aidp_sessions).copy())  # noqa: S307  # our own README
 
 
@@ -83,7 +83,7 @@ def test_every_attribute_of_an_error_is_named() -> None:
 
 
 def test_limits_are_stated_as_they_are() -> None:
-    """Those that are no option."""
+    """The limits that are no option."""
     guarantees = section("Guarantees")
 
     assert f"At most {PARKED_PER_SLOT} × `max_concurrency` calls wait for a retry" in guarantees

@@ -1,4 +1,4 @@
-"""The public names as an application uses them, for type checkers alone: never imported, never run."""
+"""The public names as an application uses them, for type checkers only: never imported or run."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ VERSION: str = __version__
 
 
 class OwnSigner:
-    """Any object of the right shape signs; no base class is needed."""
+    """Any object with the right methods is a signer; no base class is needed."""
 
     async def sign(self, request: SigningRequest) -> dict[str, str]:
         assert_type(request.extra, tuple[tuple[str, str], ...])
@@ -104,7 +104,7 @@ def signers() -> Sequence[Signer]:
 
 
 def clients(signer: Signer, http_session: aiohttp.ClientSession) -> SessionsClient:
-    """Whatever takes options knows their names and types; each ignored line is one that a checker must refuse."""
+    """Everything that takes options has their names and types; a checker must refuse each ignored line."""
     client = SessionsClient(
         "ocid1",
         signer=signer,
