@@ -1,6 +1,6 @@
-"""One measurement in a process of its own, so that CPU and memory are its own: a job in, figures out, both JSON.
+"""One measurement in its own process, for its own CPU time and memory: reads a job, prints figures, both as JSON.
 
-Started by `jobs.run`; never imports a client that it does not measure.
+Started by `jobs.run`; imports only the client that it measures.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ THROTTLED_EVERY: Final = 10
 
 
 async def fan_out(job: FanningOut) -> Figures:
-    """Requests per second, CPU per request and growth of the peak, after a warm-up; with a ticker also its delays."""
+    """Requests per second, CPU per request, growth of the peak memory, delays of the ticker if any; after a warm-up."""
     from .peers import PEERS  # noqa: PLC0415
 
     asked = keys(job.workspaces, sessions=job.sessions, latency_ms=job.latency_ms)
@@ -48,7 +48,7 @@ async def fan_out(job: FanningOut) -> Figures:
 
 
 async def read(job: Reading) -> Figures:
-    """When the first session was there and when the last; growth of the peak, and how long the loop was held."""
+    """The times of the first and last session, the growth of the peak memory, and how long the loop was blocked."""
     from .large import READERS, warm_up  # noqa: PLC0415
 
     await warm_up(READERS[job.reader], job.target, keys(1)[0])
@@ -56,7 +56,7 @@ async def read(job: Reading) -> Figures:
     async with measure.stalls() as figures:
         memory, cpu, start = measure.begin_peak(), measure.cpu_seconds(), time.perf_counter()
         async with aclosing(READERS[job.reader](job.target, keys(1, sessions=job.sessions)[0])) as parts:
-            async for found in parts:  # the last part is held to the end: freeing it is not the reader's work
+            async for found in parts:  # the last part is kept until the end, because freeing it is not part of reading
                 first = first or time.perf_counter() - start
                 count += len(found)
         seconds, cpu = time.perf_counter() - start, measure.cpu_seconds() - cpu
@@ -68,7 +68,7 @@ async def read(job: Reading) -> Figures:
 
 
 def decode(job: Decoding) -> Figures:
-    """Microseconds per session: the best of several batches, for anything slower was disturbed."""
+    """Microseconds per session: the best of several batches, because slower ones were disturbed."""
     from .decoders import DECODERS  # noqa: PLC0415
 
     body, convert = sessions_body(job.sessions), DECODERS[job.decoder]()
@@ -83,7 +83,7 @@ def decode(job: Decoding) -> Figures:
 
 
 async def throttle(job: Throttling) -> Figures:
-    """When the last workspace that is never throttled was through, and when all were."""
+    """The times at which all workspaces that are never throttled had answered, and all workspaces."""
     from .peers import our_client  # noqa: PLC0415
 
     every = THROTTLED_EVERY if job.throttled else 0

@@ -1,4 +1,4 @@
-"""The ways from the bytes of one answer to objects. Each gives a function of the bytes that gives the sessions."""
+"""The decoders of the peers: each returns a function from the bytes of an answer to its sessions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a client is made to ask many workspaces. The simplest way for each kind: workers that share one iterator."""
+"""Makes a client ask many workspaces in the simplest way: workers that share one iterator."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FanOut = Callable[[Sequence[str], int], Awaitable[int]]
 
 
 def in_workers(ask: Callable[[str], Awaitable[int]]) -> FanOut:
-    """A fan-out for a client that can only *ask* about one workspace."""
+    """A fan-out for a client that can only *ask* one workspace."""
 
     async def fan_out(keys: Sequence[str], concurrency: int) -> int:
         waiting = iter(keys)
@@ -28,7 +28,7 @@ def in_workers(ask: Callable[[str], Awaitable[int]]) -> FanOut:
 
 
 def in_threads(ask: Callable[[str], int], threads: int) -> FanOut:
-    """The same in threads; one thread is the calling one. *threads* goes before the concurrency asked for."""
+    """The same in threads, the calling one included. *threads* takes precedence over the given concurrency."""
 
     async def fan_out(keys: Sequence[str], _: int) -> int:
         if threads == 1:

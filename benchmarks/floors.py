@@ -1,4 +1,4 @@
-"""Programs that somebody in a hurry would write by hand: they do what is timed, and nothing that makes a library."""
+"""Minimal programs written by hand: they do what is timed and nothing else."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class FloorKernel:
 
 @attrs.frozen
 class FloorSession:
-    """With the names of the wire, for msgspec renames no fields of attrs classes."""
+    """With JSON names, because msgspec does not rename fields of attrs classes."""
 
     id: str | None = None
     name: str | None = None
@@ -94,7 +94,7 @@ async def signed_and_decoded(target: Target) -> AsyncIterator[FanOut]:
 
 @contextlib.asynccontextmanager
 async def fetched(target: Target) -> AsyncIterator[FanOut]:
-    """Send with aiohttp, and no more: neither signed nor decoded."""
+    """Send with aiohttp only, without signing and decoding."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
 
         async def ask(key: str) -> int:

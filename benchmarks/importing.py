@@ -1,4 +1,4 @@
-"""What an import costs, and what an installation: time and modules in a bare interpreter, bytes on disk."""
+"""The cost of an import, in time and modules, and of an installation, in bytes."""
 
 from __future__ import annotations
 

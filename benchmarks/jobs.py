@@ -1,4 +1,4 @@
-"""What can be measured, as plain values, and the processes that do it."""
+"""The measurements as plain values, and the processes that run them."""
 
 from __future__ import annotations
 

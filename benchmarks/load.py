@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class _Connection(asyncio.Protocol):
-    """Sends the next request as soon as the whole answer is there. All answers must be of one size."""
+    """Sends the next request as soon as the answer is complete. All answers must have the same size."""
 
     def __init__(self, requests: list[bytes], done: asyncio.Future[int]) -> None:
         self._requests = requests

@@ -1,4 +1,4 @@
-"""What a process can say of itself: CPU time, peak memory, and how long its event loop was held."""
+"""Measures this process: CPU time, peak memory, and how long its event loop was blocked."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def cpu_seconds() -> float:
 
 
 def begin_peak() -> float:
-    """Forget the peak so far, where the system can; gives the resident memory of now, in MB."""
+    """Reset the peak memory if the system can; return the current resident memory in MB."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
     return peak()
@@ -43,7 +43,7 @@ def peak() -> float:
 
 @contextlib.asynccontextmanager
 async def stalls() -> AsyncIterator[Figures]:
-    """Tick every millisecond; at the end the figures tell in ms how late the ticks were."""
+    """Tick every millisecond; at the end the figures have the delays of the ticks in ms."""
     figures: Figures = {}
     late: list[float] = []
 

@@ -1,4 +1,4 @@
-"""Times a newcomer's way from nothing to a first test, typing what the README says; needs a package index.
+"""Times the commands of the README from nothing to a first test; needs a package index.
 
 ``python -m benchmarks.newcomer`` makes a fresh virtual environment and takes each command and program from its place
 under a heading of README.md. It ends with status 1 at the first step that fails. Needs nothing but Python itself.

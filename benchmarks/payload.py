@@ -1,4 +1,4 @@
-"""What the service of the benchmarks answers, and how workspaces are called there. Pure."""
+"""The answers of the benchmarks' service, and the keys of its workspaces."""
 
 from __future__ import annotations
 

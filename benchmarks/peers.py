@@ -1,4 +1,4 @@
-"""The clients that are compared, each as one function that asks many workspaces. Imports each only when it is used."""
+"""The clients that are compared, each as one function that asks many workspaces; imported when used."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def notebook_client(target: Target) -> Any:  # noqa: ANN401  # the SDK has no ty
 
 @contextlib.asynccontextmanager
 async def official(target: Target, threads: int) -> AsyncIterator[FanOut]:
-    """One client per thread, for the pool of one client holds ten connections only."""
+    """One client per thread, because the pool of one client has only ten connections."""
     here = threading.local()
 
     def ask(key: str) -> int:

@@ -89,7 +89,7 @@ def _rate(target: Target, peer: str, workspaces: int, concurrency: int, latency_
 def _curves(
     axes: Axes, numbers: dict[int, int], measure: Callable[[str, int], float], labels: dict[str, str], style: str
 ) -> None:
-    """Plot medians of as many measurements as *numbers* says; the peers take turns, for the machine has its moods."""
+    """Plot medians of several measurements; the peers alternate, because the speed of the machine varies."""
     found: dict[tuple[str, int], list[float]] = {each: [] for each in product(labels, numbers)}
     for turn in range(max(numbers.values())):
         for number, peer in product(numbers, labels):

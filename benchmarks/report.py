@@ -1,4 +1,4 @@
-"""From figures to text: tables of medians, spreads and ratios, and the claims that they bear out or do not."""
+"""Prints figures: tables of medians, spreads and ratios, and the claims with their figures."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ CLAIMS: Final = (
 def tables(results: Results) -> Iterator[str]:
     """One table per scenario: medians, half the distance between the extremes, and ratios to the first row.
 
-    A ratio is the median of those within the rounds, for a machine's mood lasts longer than a round.
+    A ratio is the median of the ratios within rounds, because the machine's speed changes more slowly.
     """
     for scenario, rows in results.items():
         figures = list(dict.fromkeys(figure for row in rows.values() for figure in row))

@@ -1,4 +1,4 @@
-"""The scenarios, each a table of measurements by row. Knows what to measure, not how, nor how it is shown."""
+"""The scenarios, each a table of measurements by row."""
 
 from __future__ import annotations
 

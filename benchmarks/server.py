@@ -1,4 +1,4 @@
-"""A service on loopback that is never the bottleneck: answers built beforehand, written by uvloop. Verifies nothing.
+"""A service on loopback that is never the bottleneck: it sends prepared answers on uvloop, and verifies nothing.
 
 A workspace key says how its workspace behaves: ``<sessions>s<latency>ms<number>``, such as ``20s50ms7``; after a
 ``t``, the first two requests for it are throttled.
@@ -87,7 +87,7 @@ async def _serve() -> None:
 
 
 def prepare(url: str, sessions: int) -> None:
-    """Have the service build the answer of a workspace with so many sessions, lest the first to ask waits for that."""
+    """Make the service build the answer of a workspace with so many sessions before it is measured."""
     with urlopen(url + path_of(keys(1, sessions=sessions)[0])) as response:  # noqa: S310  # our own service
         while response.read(1 << 20):
             pass
@@ -95,7 +95,7 @@ def prepare(url: str, sessions: int) -> None:
 
 @contextlib.contextmanager
 def running() -> Iterator[str]:
-    """Run the service in a process of its own, which ends with the block; gives its URL."""
+    """Run the service in a child process until the end of the block; yield its URL."""
     command = [sys.executable, "-m", __name__]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603  # our own program
         try:

@@ -1,4 +1,4 @@
-"""What a second process gains (`benchmarks.shards`), and what bounds the gain. Measures; the recipe is elsewhere.
+"""Measures the gain of a second process with `benchmarks.shards`, and what limits it.
 
     python -m benchmarks.sharded [--workspaces N] [--processes N] [--rounds N]
 
@@ -81,7 +81,7 @@ async def _compare(options: argparse.Namespace, latency_ms: int, config: dict[st
             here = client.sessions(asked).idle_since(_SINCE).by_workspace()
             alone = await _timed(here, _IDLE * len(asked), cluster)
             pairs.append((alone, await _timed(idle_since(cluster, asked, _SINCE), _IDLE * len(asked), cluster)))
-    return pairs[1:]  # the first was for imports and connections
+    return pairs[1:]  # the first round was for imports and connections
 
 
 def _report(count: int, processes: int, pairs: Sequence[tuple[Round, Round]]) -> str:

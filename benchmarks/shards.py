@@ -1,4 +1,4 @@
-"""More than one core: shards of workspaces over a `dask.distributed` cluster. Never sends a key, a signer or a client.
+"""Uses more than one core: shards of workspaces on a `dask.distributed` cluster. Sends no key, signer or client.
 
 Each worker builds one client from plain configuration and asks on its own event loop; several shards at a time, so
 that others fill the slots that the end of one leaves free. `benchmarks.sharded` measures what is gained.
@@ -36,7 +36,7 @@ class Sessions(WorkerPlugin):
     async def setup(self, worker: Worker) -> None:  # noqa: ARG002  # dask passes it by name
         self.client = SessionsClient.from_config(**self.options)  # type: ignore[arg-type]  # checked there
 
-    async def teardown(self, worker: Worker) -> None:  # noqa: ARG002  # likewise
+    async def teardown(self, worker: Worker) -> None:  # noqa: ARG002  # dask passes it by name
         await self.client.aclose()
 
 
@@ -48,7 +48,7 @@ class Shard:
 
 
 async def ask(workspaces: Sequence[str], since: datetime) -> Shard:
-    """Runs on a worker: what is not idle is never sent."""
+    """Runs on a worker, which returns idle sessions only."""
     client = cast("Sessions", get_worker().plugins[Sessions.name]).client
     outcomes = client.sessions(workspaces).idle_since(since).by_workspace()
     return Shard([outcome async for outcome in outcomes if outcome.sessions or outcome.error])

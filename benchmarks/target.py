@@ -1,4 +1,4 @@
-"""Whom the peers ask and as whom: plain values that fit into one JSON argument. Holds a key made for one run."""
+"""The service that the peers ask, and their credentials, as one JSON argument. The key is made for one run."""
 
 from __future__ import annotations
 

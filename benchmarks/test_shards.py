@@ -45,7 +45,7 @@ def found(outcomes: list[WorkspaceOutcome]) -> list[tuple[str, str]]:
 
 @pytest.fixture
 async def service() -> AsyncIterator[LocalService]:
-    """Each workspace also holds a session that is in use."""
+    """Each workspace also has a session that is in use."""
     async with LocalService() as service:
         for key in KEYS:
             service.add_workspace(key, [wire("in use", NOW), *(wire(each, SINCE) for each in ids(key))])
@@ -67,7 +67,7 @@ async def cluster(service: LocalService, tmp_path: Path) -> AsyncIterator[Client
         yield cluster
 
 
-async def test_two_workers_bring_every_idle_session_exactly_once(service: LocalService, cluster: Client) -> None:
+async def test_two_workers_return_every_idle_session_exactly_once(service: LocalService, cluster: Client) -> None:
     outcomes = [outcome async for outcome in idle_since(cluster, KEYS, SINCE, size=7)]
 
     assert found(outcomes) == [(key, each) for key in KEYS for each in ids(key)]
@@ -76,7 +76,7 @@ async def test_two_workers_bring_every_idle_session_exactly_once(service: LocalS
     assert len(set((await cluster.run(os.getpid)).values()) - {os.getpid()}) == 2
 
 
-async def test_a_workspace_that_fails_costs_no_other_its_sessions(service: LocalService, cluster: Client) -> None:
+async def test_a_workspace_that_fails_affects_no_other(service: LocalService, cluster: Client) -> None:
     service.fail("w03", Fault(status=404, times=None))
     service.fail("w07", Fault(body=b"[{}, 5]"))
 

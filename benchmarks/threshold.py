@@ -1,4 +1,4 @@
-"""Whole, or as it comes? Bodies of 16 KiB to 16 MiB, each both ways, and 41 MB by threshold. Measures, decides nothing.
+"""Decodes bodies of 16 KiB to 16 MiB in one piece and in many, and one of 41 MB with several thresholds.
 
     python -m benchmarks.threshold [--rounds N]
 
@@ -85,7 +85,7 @@ def _cell(whole: float, pieces: float) -> str:
 
 
 def sessions_in(size: int) -> int:
-    """As many sessions as fit into a body of *size* bytes."""
+    """The number of sessions that fit into a body of *size* bytes."""
     return int(size * 100 / len(sessions_body(100)))
 
 
@@ -98,7 +98,7 @@ def _in_a_process(target: Target, sessions: int, threshold: float) -> Figures:
 
 
 async def _read(target: Target, sessions: int, threshold: float) -> Figures:
-    """Medians over enough answers to be timed; the growth of memory over the first of them."""
+    """Medians of enough answers; the growth of memory during the first."""
     from aidp_sessions._operations import buffering as _delivery  # noqa: PLC0415  # in the child alone
     from aidp_sessions._transport import exchange as _transport  # noqa: PLC0415  # in the child alone
 
