@@ -189,7 +189,7 @@ async def test_an_iterable_of_keys_that_awaits_a_task_which_was_cancelled_is_an_
 
 
 class Cancelled(Signer):
-    """Awaits in *method* a task that somebody has cancelled."""
+    """Awaits in *method* a task that was cancelled."""
 
     def __init__(self, original: Signer, method: str) -> None:
         self._original = original
