@@ -1,4 +1,4 @@
-"""What steers iterations and tasks, raised by the code of others: never taken for the end of the data."""
+"""StopIteration, CancelledError and similar exceptions of foreign code are never taken for the end of the data."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from aidp_sessions import SessionStream, SigningRequest
 
-STEERING: Final = [asyncio.CancelledError, GeneratorExit, StopAsyncIteration, StopIteration]
+CONTROL_EXCEPTIONS: Final = [asyncio.CancelledError, GeneratorExit, StopAsyncIteration, StopIteration]
 LARGE: Final = [{"id": f"{number:08d}", "path": "x" * 400} for number in range(THRESHOLD * 5 // 4 // 400)]
 QUICK: Final = timedelta(milliseconds=1)
 
@@ -61,7 +61,7 @@ ACTS: Final = [collect, outcomes, watch]
 
 
 async def failure_of(act: Awaitable[object]) -> BaseException:
-    """What *act* raises in a task of its own; a task that ends as if it had been cancelled fails the test."""
+    """Run *act* in a task and return its exception; a task that ends as cancelled fails the test."""
     task = asyncio.ensure_future(act)
     await asyncio.wait([task], timeout=10.0)
     assert task.done()
@@ -78,10 +78,10 @@ def raiser(kind: type[BaseException]) -> Callable[..., Any]:
     return fail
 
 
-@pytest.mark.parametrize("kind", STEERING)
+@pytest.mark.parametrize("kind", CONTROL_EXCEPTIONS)
 @pytest.mark.parametrize("keys", [["a", "b"], ["large"], None], ids=["small", "large", "discovered"])
 @pytest.mark.parametrize("act", ACTS)
-async def test_a_predicate_that_raises_it_is_an_error_that_names_it(
+async def test_a_control_exception_of_a_predicate_is_an_error_that_names_it(
     service: LocalService, act: Callable[[SessionStream], Awaitable[object]], keys: Any, kind: type[BaseException]
 ) -> None:
     async with service.client() as client:
@@ -131,7 +131,7 @@ class AsyncKeys(Keys):
 
 
 class Listed:
-    """A sync iterable that is no iterator, which can be watched."""
+    """A sync iterable that is no iterator, so that it can be watched."""
 
     def __init__(self, keys: Any) -> None:
         self._keys = keys
@@ -144,11 +144,11 @@ ENDS: Final = {(SyncKeys, StopIteration), (AsyncKeys, StopAsyncIteration)}
 """With which an iterator says by its protocol that it has no more keys."""
 
 
-@pytest.mark.parametrize("kind", STEERING)
+@pytest.mark.parametrize("kind", CONTROL_EXCEPTIONS)
 @pytest.mark.parametrize("at_once", [True, False])
 @pytest.mark.parametrize("keys", [SyncKeys, AsyncKeys])
 @pytest.mark.parametrize("act", [collect, outcomes])
-async def test_keys_that_raise_it_are_an_error(
+async def test_a_control_exception_of_the_keys_is_an_error(
     service: LocalService,
     act: Callable[[SessionStream], Awaitable[object]],
     keys: Callable[..., Any],
@@ -164,8 +164,10 @@ async def test_keys_that_raise_it_are_an_error(
     assert kind.__name__ in str(error)
 
 
-@pytest.mark.parametrize("kind", STEERING)
-async def test_a_watch_whose_keys_raise_it_ends_with_an_error(service: LocalService, kind: type[BaseException]) -> None:
+@pytest.mark.parametrize("kind", CONTROL_EXCEPTIONS)
+async def test_a_control_exception_of_the_keys_ends_a_watch_with_an_error(
+    service: LocalService, kind: type[BaseException]
+) -> None:
     async with service.client() as client:
         error = await failure_of(watch(client.sessions(Listed(SyncKeys(kind, at_once=True)))))
 
@@ -173,7 +175,7 @@ async def test_a_watch_whose_keys_raise_it_ends_with_an_error(service: LocalServ
     assert kind.__name__ in str(error)
 
 
-async def test_an_iterable_of_keys_that_awaits_a_task_which_was_cancelled_is_an_error(service: LocalService) -> None:
+async def test_keys_that_await_a_cancelled_task_are_an_error(service: LocalService) -> None:
     shared = asyncio.ensure_future(asyncio.Event().wait())
     shared.cancel()
 
@@ -212,9 +214,7 @@ async def failed_outcomes(client: SessionsClient, *keys: str) -> list[AidpError 
 
 
 @pytest.mark.parametrize("method", ["sign", "refresh"])
-async def test_a_signer_whose_own_work_was_cancelled_fails_each_workspace_for_itself(
-    service: LocalService, method: str
-) -> None:
+async def test_each_workspace_fails_if_the_signer_s_own_task_was_cancelled(service: LocalService, method: str) -> None:
     service.fail("a", Fault(status=401, times=None))
     service.fail("b", Fault(status=401, times=None))
     service.fail(None, Fault(status=401, times=None))
@@ -265,10 +265,10 @@ async def watch_two(client: SessionsClient) -> object:
     return [each async for each in client.sessions(["a", "b"], on_error="skip").watch(QUICK)]
 
 
-@pytest.mark.parametrize("kind", STEERING)
+@pytest.mark.parametrize("kind", CONTROL_EXCEPTIONS)
 @pytest.mark.parametrize("make_clock", CLOCKS.values(), ids=CLOCKS.keys())
 @pytest.mark.parametrize("act", [list_alone, find, collect_two, collect_idle, watch_two])
-async def test_a_clock_that_raises_it_neither_ends_the_data_nor_cancels_the_caller(
+async def test_a_control_exception_of_a_clock_neither_ends_the_data_nor_cancels_the_caller(
     service: LocalService,
     act: Callable[[SessionsClient], Awaitable[object]],
     make_clock: Callable[[type[BaseException]], Clock],
@@ -284,8 +284,10 @@ async def test_a_clock_that_raises_it_neither_ends_the_data_nor_cancels_the_call
     assert kind.__name__ in repr(error)
 
 
-@pytest.mark.parametrize("kind", STEERING)
-async def test_a_listener_that_raises_it_changes_nothing(service: LocalService, kind: type[BaseException]) -> None:
+@pytest.mark.parametrize("kind", CONTROL_EXCEPTIONS)
+async def test_a_control_exception_of_a_listener_changes_nothing(
+    service: LocalService, kind: type[BaseException]
+) -> None:
     told: list[BaseException] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
     async with service.client(on_event=raiser(kind)) as client:
@@ -295,10 +297,10 @@ async def test_a_listener_that_raises_it_changes_nothing(service: LocalService, 
     assert {type(error) for error in told} == {kind}
 
 
-async def test_a_session_of_the_caller_s_that_is_closed_while_a_name_is_resolved_is_a_failed_connection(
+async def test_a_given_session_that_is_closed_during_name_resolution_is_a_failed_connection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Aiohttp cancels what waits for the name."""
+    """Aiohttp cancels the tasks that wait for the name."""
     resolving = asyncio.Event()
 
     async def getaddrinfo(*_: object, **__: object) -> list[Any]:
@@ -317,7 +319,7 @@ async def test_a_session_of_the_caller_s_that_is_closed_while_a_name_is_resolved
     assert [type(call.exception()) for call in calls] == [ConnectionFailedError, NoneType, ConnectionFailedError]
 
 
-async def test_a_session_of_the_caller_s_that_is_closed_while_a_request_is_signed_is_a_failed_connection() -> None:
+async def test_a_given_session_that_is_closed_while_a_request_is_signed_is_a_failed_connection() -> None:
     async with RawServer(answer()) as server, aiohttp.ClientSession() as http:
         original = server.client()
 
@@ -344,10 +346,9 @@ STREAMS: Final[dict[str, Callable[[SessionsClient], Any]]] = {
 
 @pytest.mark.parametrize("asynchronous", [anext, lambda steps: steps.asend(None)], ids=["anext", "asend"])
 @pytest.mark.parametrize("start", STREAMS.values(), ids=STREAMS.keys())
-async def test_after_a_timeout_the_next_step_raises_and_does_not_say_that_this_was_all(
+async def test_after_a_timeout_each_further_step_raises_and_never_ends_the_iteration(
     start: Callable[[SessionsClient], Any], asynchronous: Callable[[Any], Any]
 ) -> None:
-    """So does each step after it."""
     async with LocalService(workspace_page_size=1) as service:
         service.add_workspace("quick", [SessionSummary(id="q")])
         service.add_workspace("slow", [SessionSummary(id="s")])
@@ -364,7 +365,7 @@ async def test_after_a_timeout_the_next_step_raises_and_does_not_say_that_this_w
             await steps.aclose()
 
 
-async def test_a_cancellation_of_the_caller_is_a_cancellation(service: LocalService) -> None:
+async def test_a_cancelled_caller_gets_a_cancelled_error(service: LocalService) -> None:
     service.fail("a", Fault(delay=60.0, times=None))
     async with service.client() as client:
         for act in (list_alone, collect_two, watch_two):

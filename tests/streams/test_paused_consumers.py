@@ -1,4 +1,4 @@
-"""A consumer that does something else in the middle of large answers: what waits for it takes no other call's place."""
+"""A consumer that pauses in the middle of large answers does not block other calls."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ KEYS: Final = [f"large{number}" for number in range(2 * SLOTS)]
 
 @pytest.fixture
 async def service() -> AsyncIterator[LocalService]:
-    """Knows twice as many large workspaces as there are slots, and two small ones."""
+    """Has twice as many large workspaces as there are slots, and two small ones."""
     async with LocalService() as service:
         for key in KEYS:
             service.add_workspace(key, LARGE)
@@ -58,10 +58,10 @@ ASKS: Final = [list_one, list_in_a_task, stream_two, outcomes_of_two]
 
 @pytest.mark.parametrize("slots", [1, SLOTS])
 @pytest.mark.parametrize("ask", ASKS)
-async def test_the_loop_over_large_answers_may_ask_something_else(
+async def test_calls_inside_a_loop_over_large_answers_complete(
     service: LocalService, ask: Callable[[SessionsClient], Awaitable[list[str]]], slots: int
 ) -> None:
-    """Again and again, until all large answers are read, and no slot is lost on the way."""
+    """A call per 1,000 sessions, until all large answers are read; no slot is lost."""
     count = 0
     answers: list[list[str]] = []
     async with service.client(max_concurrency=slots, timeout=LIMITS) as client:
@@ -77,7 +77,7 @@ async def test_the_loop_over_large_answers_may_ask_something_else(
     assert service.peak_in_flight <= 2 * slots
 
 
-async def test_a_client_that_was_throttled_down_to_one_slot_still_answers_a_nested_call(service: LocalService) -> None:
+async def test_a_nested_call_completes_on_a_client_that_was_throttled_to_one_slot(service: LocalService) -> None:
     async with service.client(max_concurrency=SLOTS, timeout=LIMITS) as client:
         client._transport.limiter.decrease(client._transport.limiter.generation)
         assert client._transport.limiter.limit == 1
@@ -89,7 +89,7 @@ async def test_a_client_that_was_throttled_down_to_one_slot_still_answers_a_nest
 async def test_while_the_consumer_pauses_a_bounded_number_of_answers_waits_without_a_slot(
     service: LocalService,
 ) -> None:
-    """As many connections as the stream may use, two parts for each slot in its buffer, and nothing new is asked."""
+    """At most one connection per slot and two buffered parts per slot; no new workspace is asked."""
     async with service.client(max_concurrency=SLOTS, timeout=LIMITS) as client:
         async with aclosing(aiter(client.sessions(KEYS))) as sessions:
             await anext(sessions)
@@ -104,7 +104,7 @@ async def test_while_the_consumer_pauses_a_bounded_number_of_answers_waits_witho
 
 
 async def test_the_total_counts_again_once_the_consumer_goes_on() -> None:
-    """The answer falls silent before its end: the call's own limit ends it, however long the consumer has paused."""
+    """The service stops before the end of the answer: the call's own limit ends it, after any pause of the consumer."""
     body = answer(json.dumps({"items": LARGE}).encode())
     limits = Timeout(total=0.3)
     async with RawServer(body[:-1]) as server, server.client(max_concurrency=1, timeout=limits) as client:
