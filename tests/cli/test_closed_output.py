@@ -104,7 +104,12 @@ async def test_the_report_is_complete_even_if_standard_output_cannot_be_written(
 
 
 @pytest.mark.parametrize("output", ["jsonl", "json", "csv", "table"])
-async def test_a_report_that_cannot_be_written_leaves_standard_output_complete(output: str) -> None:
+async def test_a_report_that_cannot_be_written_leaves_standard_output_complete(
+    platform: LocalService, output: str
+) -> None:
+    platform.set_sessions(
+        "analytics", [wire("a", execution_state="busy")]
+    )  # an idle time would change between the runs
     whole = await invoke("list", "--output", output)
 
     result = await invoke("list", "--output", output, "--html", "/dev/full")
