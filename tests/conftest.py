@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import uvloop
+from hypothesis import settings
 
 from aidp_sessions.testing import LocalService
 
@@ -16,6 +17,9 @@ from .helpers.jupyter import JupyterProcess, start_jupyter
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from pathlib import Path
+
+settings.register_profile("tests", deadline=None)  # a busy machine is not a defect
+settings.load_profile("tests")
 
 ON_BOTH_LOOPS = {"test_streams.py"}
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from oci.config import from_file
 
@@ -232,7 +232,6 @@ class TestSyntax:
 
         assert fails() == f"config file {home.config} is not a text file"
 
-    @settings(deadline=None)
     @given(
         sections=st.dictionaries(
             st.sampled_from(["DEFAULT", "A", "b"]),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 import oci
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aidp_sessions.auth.keys import PrivateKey
@@ -381,7 +381,6 @@ class TestSessionToken:
             "run `oci session refresh`, or `oci session authenticate` if that fails"
         )
 
-    @settings(deadline=None)  # the first call makes the key
     @given(text=st.text())
     def test_no_text_breaks_the_parser(self, text: str) -> None:
         with pytest.raises(CredentialsError):

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from oci._vendor import requests
 from oci.signer import Signer as OciSigner
@@ -142,7 +142,6 @@ hosts = st.builds(
 )
 
 
-@settings(deadline=None)  # the first call makes the key
 @given(
     method=st.sampled_from(["GET", "HEAD", "DELETE", "POST", "PUT", "PATCH"]),
     host=hosts,

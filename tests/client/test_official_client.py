@@ -17,7 +17,7 @@ from aidp_python_client.aidataplatform_dp.models import (
     Kernel,
     PatchSessionDetails,
 )
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from oci.circuit_breaker import NoCircuitBreakerStrategy
 from oci.retry import NoneRetryStrategy
@@ -154,7 +154,6 @@ def _completed(session: dict[str, Any]) -> dict[str, Any]:
     return wire | {"kernel": kernel and {name: kernel.get(name) for name in KERNEL_FIELDS}}
 
 
-@settings(deadline=None)
 @given(sessions=st.lists(wire_sessions, max_size=4))
 def test_the_official_client_decodes_every_field_of_the_local_service(
     official: Official, sessions: list[dict[str, Any]]
@@ -168,7 +167,6 @@ def test_the_official_client_decodes_every_field_of_the_local_service(
     assert [_wire(session) for session in response.data.items] == [_completed(session) for session in sessions]
 
 
-@settings(deadline=None)
 @given(sessions=st.lists(wire_sessions, max_size=4))
 def test_both_clients_decode_equal_values(official: Official, sessions: list[dict[str, Any]]) -> None:
     official.service.set_sessions("w", sessions)

@@ -63,7 +63,7 @@ texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1).filt
 )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.sampled_from(METHODS), texts, st.dictionaries(texts, texts, max_size=2), st.binary(max_size=100))
 @pytest.mark.parametrize("ours", [True, False], ids=["our signer", "the SDK's signer"])
 def test_every_request_is_sent_as_it_was_signed(  # noqa: PLR0917  # generated

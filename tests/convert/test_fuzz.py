@@ -37,13 +37,13 @@ def test_the_bodies_are_valid_before_they_are_mutated(body: bytes) -> None:
 
 @given(st.sampled_from(BODIES), EDITS, st.lists(st.integers(0, 10_000), max_size=8))
 @example(BODIES[0], [Edit(2, 0.0, 1, 42)], [3])
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_a_mutated_body_is_decoded_as_json_says_or_refused(body: bytes, edits: list[Edit], pieces: list[int]) -> None:
     check_decoding(edited(body, edits), pieces)
 
 
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=8))
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_any_bytes_are_decoded_as_json_says_or_refused(body: bytes, pieces: list[int]) -> None:
     check_decoding(body, pieces)
 

@@ -338,7 +338,7 @@ def certificate(*units: str, common_name: str | None = None) -> bytes:
 
 
 class TestCertificate:
-    @settings(deadline=None, max_examples=30)
+    @settings(max_examples=30)
     @given(
         units=st.lists(st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1), max_size=4),
         tenancy=st.text("abc.-0123456789é", min_size=1, max_size=200),
@@ -375,7 +375,6 @@ class TestCertificate:
         assert loaded.sha1 == theirs.fingerprint(hashes.SHA1()).hex(":").upper()  # noqa: S303  # how it is named
         assert loaded.sha256 == theirs.fingerprint(hashes.SHA256()).hex(":")
 
-    @settings(deadline=None)  # the first call makes the key
     @given(place=st.integers(0, 1000), byte=st.integers(0, 255))
     def test_a_damaged_one_is_read_or_is_a_credentials_error(self, place: int, byte: int) -> None:
         der = bytearray(ssl.PEM_cert_to_DER_cert(certificate(f"opc-tenant:{TENANCY}").decode()))

@@ -452,7 +452,7 @@ def balance(events: list[Event]) -> None:
         assert of_call[-1].attempts == attempts
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(FAULTS, max_size=4), st.lists(FAULTS, max_size=4), st.none() | st.integers(0, 60))
 def test_every_start_event_has_one_end_event_whatever_happens(
     first: list[Fault], second: list[Fault], cancel_after: int | None

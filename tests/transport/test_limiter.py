@@ -132,7 +132,7 @@ async def check_nothing_lost(limiter: AdaptiveLimiter) -> None:
 @given(limit=st.integers(1, 5), actions=st.lists(ACTIONS, max_size=40))
 @example(limit=1, actions=[("enter", 0), ("enter", 0), ("turn", 1), ("leave", 0), ("cancel", 1)])
 @example(limit=2, actions=[("narrow", 0), ("enter", 0), ("enter", 0), ("turn", 1), ("widen", 0), ("narrow", 0)])
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 async def test_slots_are_granted_in_order_within_the_limit_and_all_come_back(limit: int, actions: list[Action]) -> None:
     await check(limit, actions)
 

@@ -69,7 +69,7 @@ class LocalResolver(AbstractResolver):
 @example(key="...", path="Workspace/x.ipynb", cluster_id="", agent_flow_key="%41")
 @example(key="/", path="/", cluster_id="+", agent_flow_key=" ")
 @example(key="%2F", path="%2e%2e", cluster_id="..", agent_flow_key="a//b/../c")
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 async def test_the_line_that_arrives_is_the_line_that_was_signed(
     key: str, path: str | None, cluster_id: str | None, agent_flow_key: str | None
 ) -> None:
@@ -188,7 +188,7 @@ async def test_a_signature_is_made_after_the_wait_for_a_slot() -> None:
 @given(token=st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1))
 @example(token="+//+==")
 @example(token="a%2Fb&page=c#d")
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 async def test_a_page_token_is_sent_back_unchanged_with_the_same_filters(token: str) -> None:
     async with RawServer(answer(opc_next_page=token), answer()) as server, server.client() as client:
         await client.list_sessions("k", path="/a b", opc_request_id="id")

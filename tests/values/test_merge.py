@@ -116,7 +116,7 @@ scripts = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     scripts=scripts,
     limit=st.integers(1, 4),
