@@ -30,7 +30,7 @@ from ..helpers.credentials import (
     pem,
     pipe,
 )
-from ..helpers.exception_chains import chain
+from ..helpers.exception_chains import exception_chain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -551,7 +551,7 @@ MISTAKES += [("OCI_CLI_KEY_CONTENT", value) for value in TOKENS]
 
 def shows(error: BaseException) -> list[str]:
     """The secrets that *error* or an exception behind it shows."""
-    text = "".join(f"{link}{link!r}" for link in chain(error))
+    text = "".join(f"{link}{link!r}" for link in exception_chain(error))
     return [secret for secret in (SECRET, SESSION_TOKEN, *pem().splitlines()[1:-1]) if secret in text]
 
 

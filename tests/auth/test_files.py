@@ -11,7 +11,7 @@ from aidp_sessions import ApiKeySigner, ConfigError, DelegationTokenSigner, Reso
 from aidp_sessions.auth.files import TextFile, read_key
 
 from ..helpers.credentials import GET, TENANCY, USER, fingerprint, jwt, key, pem, pipe
-from ..helpers.exception_chains import chain
+from ..helpers.exception_chains import exception_chain
 from ..helpers.principals import token_in
 
 FOREVER = 4_000_000_000
@@ -115,7 +115,7 @@ class TestErrors:
             read_key(value, None)
 
         assert str(caught.value) == "private key file does not exist"
-        assert [link for link in chain(caught.value) if "canary" in f"{link}{link!r}"] == []
+        assert [link for link in exception_chain(caught.value) if "canary" in f"{link}{link!r}"] == []
 
     def test_bytes_that_are_no_text_are_not_kept_in_the_error(self, tmp_path: Path) -> None:
         path = tmp_path / "key.pem"
@@ -125,4 +125,4 @@ class TestErrors:
             read_key(path, None)
 
         assert str(caught.value) == f"private key file {path} is not a text file"
-        assert len(chain(caught.value)) == 1
+        assert len(exception_chain(caught.value)) == 1

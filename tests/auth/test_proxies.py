@@ -14,7 +14,7 @@ from yarl import URL
 from aidp_sessions import ConfigError, SessionsClient, Signer
 from aidp_sessions.auth.proxies import check_proxy, environment_proxy
 
-from ..helpers.exception_chains import chain
+from ..helpers.exception_chains import exception_chain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,7 +89,7 @@ def test_anything_but_an_http_proxy_is_refused_when_the_client_is_created(
     with pytest.raises(error, match=f"^{name}") as caught:
         create(url, monkeypatch)
 
-    assert "hunter2" not in "".join(f"{link}{link!r}" for link in chain(caught.value))
+    assert "hunter2" not in "".join(f"{link}{link!r}" for link in exception_chain(caught.value))
 
 
 def test_a_socks_proxy_is_refused_with_a_remedy() -> None:

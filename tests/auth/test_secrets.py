@@ -39,7 +39,7 @@ from aidp_sessions import (
 from aidp_sessions._operations.redaction import redact
 
 from ..helpers import credentials
-from ..helpers.exception_chains import chain
+from ..helpers.exception_chains import exception_chain
 from ..helpers.raw_server import (
     PLATFORM,
     PREFIX,
@@ -110,7 +110,7 @@ class Everything:
 
         Local variables hold the service's answer, so they are omitted where the answer has our secrets.
         """
-        for link in chain(error):
+        for link in exception_chain(error):
             self.add(link, link.args, vars(link))
             self.shown += traceback.format_exception(link)
             self.shown += locals_of_ours(link) if with_locals else ()
@@ -335,7 +335,7 @@ def test_a_credential_that_is_refused_is_not_quoted(everything: Everything, buil
     with pytest.raises((AidpError, TypeError, ValueError)) as caught:
         build()
 
-    for link in chain(caught.value):
+    for link in exception_chain(caught.value):
         everything.add(link, link.args, vars(link))
     assert everything.leaked() == []
 

@@ -34,7 +34,7 @@ from ..helpers.credentials import (
     key,
     pem,
 )
-from ..helpers.loop_ticker import ticking
+from ..helpers.loop_ticker import loop_ticker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -648,7 +648,7 @@ async def test_the_loop_runs_while_a_long_key_signs(kind: str) -> None:
 
     long_key = PrivateKey.generate(3072)
     (short_signer, short_id), (long_signer, long_id) = signer_with(key()), signer_with(long_key)
-    async with ticking() as ticker:
+    async with loop_ticker() as ticker:
         short = await short_signer.sign(GET)
         turns_of_the_short, long = ticker.now, await long_signer.sign(GET)
 

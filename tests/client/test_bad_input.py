@@ -11,7 +11,7 @@ import pytest
 from aidp_sessions import SessionsClient
 from aidp_sessions.testing import LocalService
 
-from ..helpers.frozen_service import Frozen, standstill
+from ..helpers.frozen_service import Frozen, frozen_service
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ WIRE_NAMES: Final = {"agent_flow_key": "agentFlowKey"}
 
 @pytest.fixture
 async def frozen() -> AsyncIterator[Frozen]:
-    async with standstill() as frozen:
+    async with frozen_service() as frozen:
         yield frozen
 
 

@@ -22,7 +22,7 @@ from ..helpers.frozen_service import (
     SESSION_MODEL,
     Frozen,
     failed,
-    standstill,
+    frozen_service,
     target,
 )
 from ..helpers.strategies import KERNEL_FIELDS, SESSION_FIELDS
@@ -46,7 +46,7 @@ ENCODED: Final = {
 
 @pytest.fixture
 async def frozen() -> AsyncIterator[Frozen]:
-    async with standstill() as frozen:
+    async with frozen_service() as frozen:
         yield frozen
 
 

@@ -22,7 +22,7 @@ from ..helpers.frozen_service import (
     NOW,
     Frozen,
     failed,
-    standstill,
+    frozen_service,
 )
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ ERRORS: Final = [
 
 @pytest.fixture
 async def frozen() -> AsyncIterator[Frozen]:
-    async with standstill() as frozen:
+    async with frozen_service() as frozen:
         yield frozen
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _GONE: Final = (asyncio.IncompleteReadError, ConnectionError)
-_LINGER_NOT: Final = struct.pack("ii", 1, 0)
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
 _SETTLE_S: Final = 0.005
 
 
@@ -44,7 +44,7 @@ class Wire:
     async def reset(self) -> None:
         """Break the connection with a TCP reset, after the client has had time to read what was sent."""
         await asyncio.sleep(_SETTLE_S)
-        self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+        self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         self.writer.transport.abort()
 
     async def close(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 
-def chain(error: BaseException) -> list[BaseException]:
+def exception_chain(error: BaseException) -> list[BaseException]:
     """*error*, its causes and contexts, and the members of groups, each once."""
     links: list[BaseException] = []
     waiting: list[BaseException | None] = [error]

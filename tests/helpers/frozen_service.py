@@ -65,7 +65,7 @@ class Frozen:
 
 
 @asynccontextmanager
-async def standstill() -> AsyncIterator[Frozen]:
+async def frozen_service() -> AsyncIterator[Frozen]:
     """Both clocks show `NOW`, every random number is a half, and workspace ``analytics`` has `SESSION`."""
     pauses: list[float] = []
 

@@ -63,7 +63,7 @@ TOKENS: Final = (
     *(b"0\r\n\r\n", b"Transfer-Encoding: chunked\r\n", b"Location: //x\r\n", b"opc-next-page: t\r\n", b"\xef\xbb\xbf"),
     *(b"2026-11-23T01:12:43Z", b"+24:00", b"0000", b"10000-01-01", b"Retry-After: 1e9\r\n", b"Date: x\r\n"),
 )
-LONGEST_TEXT: Final = 10_000
+MAX_TEXT: Final = 10_000
 EMPTY_ARRAY: Final = re.compile(rb"\[\s*\]")
 
 
@@ -150,7 +150,7 @@ def check_decoding(body: bytes, pieces: Sequence[int] = ()) -> str:
     error = error_for(RawResponse(502, CIMultiDict(), body), now=0.0)
     assert isinstance(error, ServiceError)
     assert error.status == 502
-    assert len(str(error)) < LONGEST_TEXT
+    assert len(str(error)) < MAX_TEXT
     return "refused" if whole is None else "decoded"
 
 
@@ -162,7 +162,7 @@ def _outcome(decode: Callable[[], T]) -> T | None:
     except ResponseDecodeError as error:
         refusal = error
     assert refusal.path.startswith("$"), refusal.path
-    assert len(str(refusal)) < LONGEST_TEXT
+    assert len(str(refusal)) < MAX_TEXT
     return None
 
 
@@ -206,7 +206,7 @@ def check_result(found: Sequence[SessionSummary] | AidpError, message: bytes) ->
     """Check a client's outcome of *message*: a list is empty only if an empty array was sent."""
     if isinstance(found, AidpError):
         assert found.opc_request_id
-        assert len(str(found)) < LONGEST_TEXT
+        assert len(str(found)) < MAX_TEXT
         return type(found).__name__
     assert found or EMPTY_ARRAY.search(message), message
     return "sessions"

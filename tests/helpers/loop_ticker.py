@@ -29,7 +29,7 @@ class Ticker:
 
 
 @asynccontextmanager
-async def ticking() -> AsyncGenerator[Ticker]:
+async def loop_ticker() -> AsyncGenerator[Ticker]:
     """Tick once in every iteration of the loop, from the next one on."""
     ticker = Ticker()
 

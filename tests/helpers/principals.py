@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from aidp_sessions import SessionsClient
-from aidp_sessions.auth.signing import Signer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from aidp_sessions.auth.signing import Signer
     from aidp_sessions.testing import LocalService
 
 NOW = 2_000_000_000.0
@@ -57,10 +57,3 @@ def key_id(headers: Mapping[str, str]) -> str:
 
 def token_in(headers: Mapping[str, str]) -> str:
     return key_id(headers).removeprefix("ST$")
-
-
-class Shouting(Signer):
-    """A foreign signer whose headers are always the same."""
-
-    def __repr__(self) -> str:
-        return "Shouting()"

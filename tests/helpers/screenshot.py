@@ -34,7 +34,7 @@ async def report() -> str:
     )
 
 
-async def photograph(path: Path, profile: Path) -> Image.Image:
+async def take_screenshot(path: Path, profile: Path) -> Image.Image:
     async with start_browser(profile) as browser:
         await browser.show(path, width=1200, height=1000)
         return await browser.picture()
@@ -45,7 +45,7 @@ def main(picture: str) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder, "report.html")
         path.write_text(asyncio.run(report()), encoding="utf-8")
-        drawn = asyncio.run(photograph(path, Path(folder, "profile")))
+        drawn = asyncio.run(take_screenshot(path, Path(folder, "profile")))
     drawn.quantize(64, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(picture, optimize=True)
 
 

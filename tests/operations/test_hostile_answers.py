@@ -23,7 +23,7 @@ from aidp_sessions import (
     Timeout,
 )
 
-from ..helpers.exception_chains import chain
+from ..helpers.exception_chains import exception_chain
 from ..helpers.raw_server import (
     RawServer,
     answer,
@@ -274,7 +274,9 @@ async def test_no_error_of_a_call_holds_the_signature_or_an_exception_of_aiohttp
     shown = "".join(traceback.format_exception(error)) + repr(vars(error)) + repr(error.args)
     assert secret not in shown
     assert secret.encode() not in pickle.dumps(error)
-    assert [type(link).__module__ for link in chain(error) if type(link).__module__.startswith("aiohttp")] == []
+    assert [
+        type(link).__module__ for link in exception_chain(error) if type(link).__module__.startswith("aiohttp")
+    ] == []
 
 
 @pytest.mark.parametrize("status", ["101 Switching Protocols", "100 Continue", "199 Whatever"])

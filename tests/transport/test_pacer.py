@@ -18,7 +18,7 @@ from aidp_sessions.principals.refresh import TokenSigner
 from aidp_sessions.testing import LocalService
 
 from ..helpers.credentials import GET, jwt, key
-from ..helpers.loop_ticker import ticking
+from ..helpers.loop_ticker import loop_ticker
 from ..helpers.principals import client_of
 
 PER_ITERATION: Final = 4
@@ -33,7 +33,7 @@ async def test_callers_that_come_at_once_proceed_four_per_iteration_in_order() -
         await pacer.wait()
         order.append((ticker.now, number))
 
-    async with ticking() as ticker:
+    async with loop_ticker() as ticker:
         tasks = [asyncio.create_task(go(number)) for number in range(11)]
         await asyncio.sleep(0)
         tasks[5].cancel()
@@ -96,7 +96,7 @@ async def test_calls_that_start_together_are_signed_a_few_per_iteration() -> Non
     async with (
         LocalService() as service,
         client_of(service, Noting(service.signer), max_concurrency=50) as client,
-        ticking() as ticker,
+        loop_ticker() as ticker,
     ):
         service.add_workspace("analytics")
         collections = await asyncio.gather(*(client.list_sessions("analytics") for _ in range(50)))
@@ -118,7 +118,7 @@ async def test_calls_that_waited_for_one_token_sign_a_few_per_iteration() -> Non
         await signer.sign(GET)
         ticker.note()
 
-    async with ticking() as ticker:
+    async with loop_ticker() as ticker:
         await asyncio.gather(*(sign() for _ in range(50)))
 
     assert ticker.noted.total() == 50
