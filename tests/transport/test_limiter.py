@@ -17,9 +17,9 @@ from aidp_sessions._transport.limiter import AdaptiveLimiter
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
 
-Action = tuple[Literal["enter", "leave", "cancel", "narrow", "widen", "turn"], int]
+Action = tuple[Literal["enter", "leave", "cancel", "decrease", "increase", "iterate"], int]
 ACTIONS: Final = st.tuples(
-    st.sampled_from(["enter", "enter", "leave", "cancel", "narrow", "widen", "turn", "turn"]),
+    st.sampled_from(["enter", "enter", "leave", "cancel", "decrease", "increase", "iterate", "iterate"]),
     st.integers(0, 3),
 )
 
@@ -82,9 +82,9 @@ class Crowd:
                 self.leave(which)
             case ("cancel", which):
                 self.cancel(which)
-            case ("narrow", behind):
+            case ("decrease", behind):
                 self.limiter.decrease(self.limiter.generation - behind % 2)
-            case ("widen", _):
+            case ("increase", _):
                 self.limiter.increase()
             case _:
                 await asyncio.sleep(0)
@@ -97,15 +97,15 @@ class Crowd:
             return await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-def one_turn_at_a_time(actions: list[Action]) -> Iterator[Action]:
+def one_iteration_at_a_time(actions: list[Action]) -> Iterator[Action]:
     for action in actions:
-        yield from [action] * (action[1] if action[0] == "turn" else 1)
+        yield from [action] * (action[1] if action[0] == "iterate" else 1)
 
 
 async def check(limit: int, actions: list[Action]) -> None:
     limiter = AdaptiveLimiter(limit)
     crowd = Crowd(limiter)
-    for action in one_turn_at_a_time(actions):
+    for action in one_iteration_at_a_time(actions):
         in_use, width = limiter.in_use, limiter.limit
         await crowd.do(action)
         assert 1 <= limiter.limit <= limit
@@ -130,22 +130,24 @@ async def check_nothing_lost(limiter: AdaptiveLimiter) -> None:
 
 
 @given(limit=st.integers(1, 5), actions=st.lists(ACTIONS, max_size=40))
-@example(limit=1, actions=[("enter", 0), ("enter", 0), ("turn", 1), ("leave", 0), ("cancel", 1)])
-@example(limit=2, actions=[("narrow", 0), ("enter", 0), ("enter", 0), ("turn", 1), ("widen", 0), ("narrow", 0)])
+@example(limit=1, actions=[("enter", 0), ("enter", 0), ("iterate", 1), ("leave", 0), ("cancel", 1)])
+@example(
+    limit=2, actions=[("decrease", 0), ("enter", 0), ("enter", 0), ("iterate", 1), ("increase", 0), ("decrease", 0)]
+)
 @settings(max_examples=100)
 async def test_slots_are_granted_in_order_within_the_limit_and_all_come_back(limit: int, actions: list[Action]) -> None:
     await check(limit, actions)
 
 
-SETUP: Final[list[Action]] = [("enter", 0), ("enter", 0), ("enter", 0), ("turn", 1)]
-EVENTS: Final[list[Action]] = [("leave", 0), ("cancel", 0), ("cancel", 1), ("cancel", 2), ("enter", 0), ("widen", 0)]
+SETUP: Final[list[Action]] = [("enter", 0), ("enter", 0), ("enter", 0), ("iterate", 1)]
+EVENTS: Final[list[Action]] = [("leave", 0), ("cancel", 0), ("cancel", 1), ("cancel", 2), ("enter", 0), ("increase", 0)]
 
 
 @pytest.mark.parametrize("limit", [1, 2])
-@pytest.mark.parametrize("turns", [0, 1, 2])
-async def test_a_cancellation_at_any_moment_among_other_events_loses_no_slot(limit: int, turns: int) -> None:
+@pytest.mark.parametrize("iterations", [0, 1, 2])
+async def test_a_cancellation_at_any_moment_among_other_events_loses_no_slot(limit: int, iterations: int) -> None:
     for events in itertools.permutations(EVENTS, 4):
-        spaced = [action for event in events for action in (event, ("turn", turns))]
+        spaced = [action for event in events for action in (event, ("iterate", iterations))]
         await check(limit, [*SETUP, *spaced])
 
 
@@ -210,9 +212,9 @@ def test_each_success_adds_one_slot_up_to_the_maximum() -> None:
 @given(limit=st.integers(1, 64), steps=st.lists(st.booleans(), max_size=200))
 def test_the_limit_stays_between_one_and_the_maximum_and_recovers(limit: int, steps: list[bool]) -> None:
     limiter = AdaptiveLimiter(limit)
-    for narrow in steps:
+    for decrease in steps:
         before = limiter.limit
-        if narrow:
+        if decrease:
             limiter.decrease(limiter.generation)
             assert limiter.limit == max(1, before // 2)
         else:

@@ -63,7 +63,7 @@ class Record:
         self.paused += 1
         self.note()
         try:
-            await turns(int(seconds))
+            await run_iterations(int(seconds))
         finally:
             self.paused -= 1
 
@@ -84,7 +84,7 @@ class Record:
         alive = True
         try:
             for number, (wait, pauses) in enumerate(self.scripts[key].steps):
-                await turns(wait)
+                await run_iterations(wait)
                 if pauses:
                     alive = False
                     await slot.pause(3)
@@ -101,7 +101,7 @@ class Record:
             self.closed[key] += 1
 
 
-async def turns(number: int) -> None:
+async def run_iterations(number: int) -> None:
     for _ in range(number):
         await asyncio.sleep(0)
 
@@ -141,7 +141,7 @@ def test_any_schedule_keeps_the_bounds_and_closes_what_it_opened(
                     seen.append(item)
                     if len(seen) == leave_after:
                         break
-                    await turns(consumer_waits)
+                    await run_iterations(consumer_waits)
             except (SourceFailedError, KeysFailedError) as error:
                 failure = type(error)
         assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -202,7 +202,7 @@ async def test_endless_keys_are_read_as_needed() -> None:
 
     async with aclosing(merge(endless(), source, limit=4)) as stream:
         assert [await anext(stream) for _ in range(10)] == list(range(10))
-        await turns(50)
+        await run_iterations(50)
 
     # ten consumed, four buffered, four in hand, one ahead
     assert len(taken) <= 10 + 4 + 4 + 1
@@ -215,7 +215,7 @@ async def test_sources_that_were_started_deliver_before_the_failure_of_the_keys_
         raise KeysFailedError
 
     async def source(key: int, slot: Slot[int]) -> None:
-        await turns(20)
+        await run_iterations(20)
         await slot.emit(key)
 
     seen: list[int] = []
@@ -267,7 +267,7 @@ async def test_no_key_is_read_while_too_many_sources_pause() -> None:
 
     async with aclosing(merge(keys(), source, limit=2, sleep=sleep)) as stream:
         first = asyncio.ensure_future(anext(stream))
-        await turns(500)
+        await run_iterations(500)
         most = len(taken)
         wakeup.set()
         await first
@@ -277,16 +277,16 @@ async def test_no_key_is_read_while_too_many_sources_pause() -> None:
 
 
 async def test_cancelling_the_consumer_in_any_iteration_leaves_nothing_behind() -> None:
-    for turn in count():
+    for iterations in count():
         record = Record([Script([(1, True), (0, False)], fails=False) for _ in range(5)])
 
         async def consume(record: Record = record) -> None:
             async with aclosing(merge(record.keys(None), record.source, limit=2, sleep=record.sleep)) as stream:
                 async for _ in stream:
-                    await turns(1)
+                    await run_iterations(1)
 
         task = asyncio.create_task(consume())
-        await turns(turn)
+        await run_iterations(iterations)
         finished = task.done()
         task.cancel()
         await asyncio.wait([task])
@@ -303,7 +303,7 @@ async def test_at_most_one_task_lives_per_running_source() -> None:
     async def source(key: int, slot: Slot[int]) -> None:
         nonlocal most
         most = max(most, len(asyncio.all_tasks()))
-        await turns(key % 3)
+        await run_iterations(key % 3)
         await slot.emit(key)
 
     seen = [key async for key in merge(numbers(range(500)), source, limit=4)]
@@ -326,7 +326,7 @@ async def test_a_source_that_cancels_its_own_pause_leaves_the_limit_unchanged() 
                 await slot.pause(60)
         running += 1
         most = max(most, running)
-        await turns(2)
+        await run_iterations(2)
         running -= 1
         await slot.emit(key)
 
@@ -347,5 +347,5 @@ async def test_a_slow_consumer_stops_the_sources() -> None:
 
     async with aclosing(merge(numbers(range(1000)), source, limit=4)) as stream:
         assert await anext(stream) == 0
-        await turns(100)
+        await run_iterations(100)
         assert emitted <= 1 + 4 + 4
