@@ -245,7 +245,12 @@ class PlatformClient:
         """
         platform = self._workspaces_path.removesuffix("/workspaces"), self._platform_route
         segments = segments or {}
-        request, route = prepare(platform, method, path, segments, query or {}, json, body, headers or {})
+        try:
+            request, route = prepare(platform, method, path, segments, query or {}, json, body, headers or {})
+        except (TypeError, ValueError) as error:
+            raise error.with_traceback(None) from None
+        finally:  # tools that print the variables of a traceback must not find what may be secret
+            del json, body, headers
         key = segments.get("workspaceKey")
         async with Call(
             self._transport, "request", key, opc_request_id=opc_request_id, method=method, route=route
