@@ -100,8 +100,7 @@ class SessionBuffer:
             self._sessions += page.sessions
         self._committed = len(self._sessions)
         self.has_emitted = False
-        self._ids |= self._page_ids
-        self._page_ids.clear()
+        self._commit_ids()
         if page.next_page is None:
             return None
         self._is_paged = True
@@ -136,10 +135,19 @@ class SessionBuffer:
 
     async def _emit_or_keep(self, sessions: tuple[SessionSummary, ...]) -> None:
         self._decode_deferred()
-        self._sessions += sessions
-        if self._emit is not None and (part := self._without_repeated(self._sessions)):
-            self._sessions, self._committed = [], 0
+        if self._emit is None:
+            self._sessions += sessions
+            return
+        if self._sessions:  # of pages that are complete, so the one under way may still be asked for again
+            earlier, self._sessions, self._committed = self._without_repeated(self._sessions), [], 0
+            self._commit_ids()
+            await self._emit(earlier)
+        if part := self._without_repeated(sessions):
             self.has_emitted = await self._emit(part) or self.has_emitted
+
+    def _commit_ids(self) -> None:
+        self._ids |= self._page_ids
+        self._page_ids.clear()
 
 
 def _page(response: RawResponse, sessions: tuple[SessionSummary, ...], extra: Mapping[str, object]) -> SessionPage:
