@@ -10,6 +10,7 @@ import attrs
 
 from ._iteration import Iteration, Progress
 from ._operations.buffering import SessionBuffer
+from ._operations.encoding import path_segment
 from ._operations.failures import raw_response
 from ._operations.lifecycle import (
     clusters_target,
@@ -111,13 +112,7 @@ class Api:
         """
         buffer = SessionBuffer(workspace_key, emit and (lambda sessions: call.wait_for_consumer(emit(sessions))))
         decode = buffer.defer if self.transport.observer is None else buffer.decode
-        try:
-            target = sessions_target(self.workspaces_path, workspace_key, query)
-        except ValueError as bad_key:  # keys that a caller gives are checked before
-            error = ResponseDecodeError(f"the service listed a workspace that cannot be asked: {bad_key}")
-            error.operation, error.workspace_key = "list_workspaces", workspace_key
-            raise error from None
-        request = Request(target, consumer=buffer)
+        request = Request(sessions_target(self.workspaces_path, workspace_key, query), consumer=buffer)
         async with Call(self.transport, "list_sessions", workspace_key, sleep=sleep) as call:
             await _follow_pages(call, request, await call.send(request, decode), buffer, decode)
 
@@ -236,12 +231,24 @@ class WorkspaceReader:
     query: str
 
     async def list_sessions(self, key: str, sleep: Sleep, known: SessionCollection | None) -> SessionCollection:
+        _check_listed_key(key)
         return await self.api.list_sessions(key, self.query, sleep=sleep, known=known)
 
     async def stream_sessions(
         self, key: str, sleep: Sleep, emit: Emit | None
     ) -> Callable[[], tuple[SessionSummary, ...]]:
+        _check_listed_key(key)
         return await self.api.stream_sessions(key, self.query, sleep, emit)
+
+
+def _check_listed_key(key: str) -> None:
+    """Raise for a key that no URL can contain; those that a caller gives were checked before, with a `ValueError`."""
+    try:
+        path_segment(key)
+    except ValueError as bad_key:
+        error = ResponseDecodeError(f"the service listed a workspace that cannot be asked: {bad_key}")
+        error.operation, error.workspace_key = "list_workspaces", key
+        raise error from None
 
 
 async def _follow_pages(
