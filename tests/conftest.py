@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import settings
 
 from aidp_sessions.testing import LocalService
 
+from .helpers.eager_tasks import new_eager_loop
 from .helpers.jupyter import JupyterProcess, start_jupyter
 
 if TYPE_CHECKING:
@@ -21,15 +23,19 @@ if TYPE_CHECKING:
 settings.register_profile("tests", deadline=None)  # a busy machine is not a defect
 settings.load_profile("tests")
 
-ON_BOTH_LOOPS = {"test_streams.py"}
+ON_EVERY_LOOP = {"test_streams.py"}
 
 
 def pytest_asyncio_loop_factories(
     item: pytest.Item,
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Run the tests of streams on `uvloop` too; all others only on asyncio's own loop."""
+    """Run the tests of streams on `uvloop` and with eager tasks too; all others only on asyncio's own loop."""
     factories: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop}
-    return factories | ({"uvloop": uvloop.new_event_loop} if item.path.name in ON_BOTH_LOOPS else {})
+    if item.path.name in ON_EVERY_LOOP:
+        factories["uvloop"] = uvloop.new_event_loop
+        if sys.version_info >= (3, 12):
+            factories["eager"] = new_eager_loop
+    return factories
 
 
 @pytest.fixture(scope="session", autouse=True)
