@@ -279,3 +279,40 @@ async def test_bad_input_is_refused_before_anything_is_sent(service: LocalServic
     assert message in str(caught.value)
     assert "canary" not in str(caught.value)
     assert service.request_count == 0
+
+
+async def message_of(client: SessionsClient, method: str = "DELETE") -> str:
+    with pytest.raises(NotFoundError) as caught:
+        await client.request(method, SESSIONS, KEY)
+    return caught.value.message
+
+
+GONE: Final = Fault(status=404, times=None)
+MAYBE_DELETED: Final = "; an earlier attempt, whose response was lost, may have deleted it"
+
+
+@pytest.mark.parametrize("first", [*MAYBE_DONE, Fault(delay=60.0)], ids=lambda fault: fault.cut or fault.status)
+async def test_a_404_after_a_deletion_whose_response_was_lost_says_that_it_may_have_worked(
+    platform: LocalService, first: Fault
+) -> None:
+    platform.fail("a", first, GONE)
+    async with platform.client(clock=FAST, timeout=Timeout(read=0.1)) as client:
+        message = await message_of(client)
+
+    assert message.endswith(MAYBE_DELETED)
+    assert len(platform.requests) == 2
+
+
+@pytest.mark.parametrize("faults", [[], *([fault] for fault in NOT_DONE)], ids=["first", "429", "state", "lock"])
+async def test_any_other_404_of_a_deletion_does_not_say_so(platform: LocalService, faults: list[Fault]) -> None:
+    """At the first attempt, or after attempts that cannot have deleted anything."""
+    platform.fail("a", *faults, GONE)
+    async with platform.client(clock=FAST) as client:
+        assert MAYBE_DELETED not in await message_of(client)
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+async def test_a_404_of_another_method_does_not_say_so(platform: LocalService, method: str) -> None:
+    platform.fail("a", Fault(status=503), GONE)
+    async with platform.client(clock=FAST) as client:
+        assert MAYBE_DELETED not in await message_of(client, method)

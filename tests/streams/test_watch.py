@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aidp_sessions import (
+    AidpError,
     Clock,
     KernelSummary,
     NotFoundError,
@@ -286,3 +287,43 @@ def test_applying_the_changes_to_an_empty_set_gives_the_sessions_of_each_round(
             else:
                 held[place] = change.session
         assert held == expected
+
+
+def test_a_watch_over_changing_workspaces_keeps_nothing_of_those_that_are_gone() -> None:
+    """Whether they had selected sessions, others, or none, or could not be reached, or both in turn."""
+    watch = Watch()
+
+    def idle(each: SessionSummary) -> bool:
+        return each.kernel is not None and each.kernel.execution_state == "idle"
+
+    for number in range(100):
+        watch.start_round(idle)
+        results: dict[str, SessionCollection | AidpError] = {
+            f"selected{number}": SessionCollection(items=(session("a"),)),
+            f"others{number}": SessionCollection(items=(session("a", "busy"),)),
+            f"empty{number}": SessionCollection(items=()),
+            f"failing{number}": NotFoundError("gone"),
+            "stays": NotFoundError("gone") if number % 2 else SessionCollection(items=(session("a"),)),
+        }
+        for key, result in results.items():
+            assert [change.kind for change in watch.update(key, result)] == (
+                ["appeared"] if key.startswith("selected") or (key, number) == ("stays", 0) else []
+            )
+        gone = [change.kind for change in watch.end_round(None)]
+        assert gone == ([] if number == 0 else ["vanished"])
+
+    kept = {*watch.collections, *watch._selected, *(key for key in watch._failing if key is not None), *watch._seen}
+    assert kept == {"stays", *(f"{kind}99" for kind in ("selected", "others", "empty", "failing"))}
+
+
+def test_a_watch_keeps_what_it_knows_while_the_workspaces_cannot_be_listed() -> None:
+    watch = Watch()
+    watch.start_round(None)
+    assert [change.kind for change in watch.update("w", SessionCollection(items=(session("a"),)))] == ["appeared"]
+    assert list(watch.end_round(None)) == []
+    watch.start_round(None)
+    assert list(watch.end_round(NotFoundError("no list"))) == []
+    watch.start_round(None)
+
+    assert [change.kind for change in watch.end_round(None)] == ["vanished"]
+    assert (watch.collections, watch._selected, watch._failing) == ({}, {}, set())

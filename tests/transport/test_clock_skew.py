@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
 
@@ -168,3 +169,37 @@ async def test_only_a_401_corrects_the_clock(status: int) -> None:
         await client.list_sessions("k")
 
     assert dates(server.received) == [formatdate(NOW - 900.0, usegmt=True)] * 2
+
+
+EXTREMES: Final = ["Fri, 31 Dec 9999 23:59:58 GMT", "Mon, 01 Jan 0001 00:00:00 GMT", "Thu, 01 Jan 1970 00:00:00 GMT"]
+
+
+@pytest.mark.parametrize("date", [*EXTREMES, "Sat, 31 Dec 2199 23:59:59 GMT", "Mon, 01 Jan 0001 00:00:00 +2359"])
+@pytest.mark.parametrize("status", [401, 429, 503])
+async def test_an_extreme_date_in_one_response_does_not_break_later_calls(date: str, status: int) -> None:
+    """A clock that was corrected by it is corrected again by the next 401, whose date is right."""
+    odd = answer(b"{}", status, date=date, retry_after=date)
+
+    def judge(transport: asyncio.Transport) -> None:
+        signed_now = server.received[-1].header("date") == formatdate(NOW, usegmt=True)
+        transport.write(answer() if signed_now else refused(NOW))
+
+    async with RawServer(odd, judge) as server, server.client(clock=Times(now=NOW).clock, retry=ONCE) as client:
+        with suppress(AidpError):
+            await client.list_sessions("k")
+        found = [len(await client.list_sessions("k")) for _ in range(3)]
+
+    assert found == [0, 0, 0]
+    assert dates(server.received)[-3:] == [formatdate(NOW, usegmt=True)] * 3
+
+
+@pytest.mark.parametrize("skew", [299.0, -299.0, 300.0, -300.0, 301.0, -301.0])
+async def test_a_clock_at_the_edge_of_what_the_service_accepts_is_corrected(skew: float) -> None:
+    """Dates are whole seconds, and a request takes some time, so either side of the edge may be meant by a 401."""
+    async with (
+        RawServer(refused(NOW), answer()) as server,
+        server.client(clock=wrong(skew), retry=ONCE) as client,
+    ):
+        await client.list_sessions("k")
+
+    assert dates(server.received) == [formatdate(NOW + skew, usegmt=True), formatdate(NOW, usegmt=True)]

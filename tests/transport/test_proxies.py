@@ -8,6 +8,7 @@ import ssl
 from base64 import b64encode
 from typing import TYPE_CHECKING, Final, Self
 
+import aiohttp
 import pytest
 import trustme
 
@@ -18,6 +19,8 @@ from ..helpers.raw_server import PREFIX, RawServer, answer, close
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
+
+    from aidp_sessions.streams.stream import OnError
 
 TARGET: Final = f"{PREFIX}/a%2Fb/notebook/api/sessions"
 
@@ -160,3 +163,30 @@ async def test_a_netrc_file_never_takes_the_place_of_the_signature(
         await client.list_sessions("k")
 
     assert server.received[0].is_signed
+
+
+@pytest.mark.parametrize("on_error", ["defer", "skip", "raise"])
+async def test_a_netrc_file_that_a_session_of_the_caller_s_applies_is_an_error_of_this_package(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, on_error: OnError
+) -> None:
+    """Such a session wants to send its own Authorization; nothing is sent, and the error does not repeat it."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login someone password hunter2\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    async with RawServer(answer()) as server, aiohttp.ClientSession(trust_env=True) as http:
+        async with server.client(http_session=http) as client:
+            with pytest.raises(ConnectionFailedError) as caught:
+                await client.list_sessions("k")
+            stream = client.sessions(["k", "l"], on_error=on_error)
+            if on_error == "raise":
+                with pytest.raises(ConnectionFailedError):
+                    await stream.collect()
+            else:
+                errors = [each.error async for each in stream.by_workspace()]
+                assert [type(error) for error in errors] == [ConnectionFailedError] * 2
+
+    assert server.received == []
+    assert caught.value.message.startswith("the request cannot be sent: ")
+    assert len(caught.value.request_ids) == 1
+    assert "hunter2" not in repr(vars(caught.value)) + str(caught.value)
