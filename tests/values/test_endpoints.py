@@ -178,6 +178,9 @@ def test_a_wrong_type_is_named(check: object, name: str) -> None:
         check(None)
 
 
+LONGEST = f"https://{'.'.join(['a' * 63] * 3)}.{'a' * 61}"
+
+
 @pytest.mark.parametrize(
     ("endpoint", "expected"),
     [
@@ -192,6 +195,8 @@ def test_a_wrong_type_is_named(check: object, name: str) -> None:
         ("http://[::1]:9000", "http://[::1]:9000"),
         ("https://[2001:DB8:0::1]", "https://[2001:db8::1]"),
         ("https://h:", "https://h"),
+        (f"https://{'a' * 63}.b", f"https://{'a' * 63}.b"),
+        (LONGEST, LONGEST),
     ],
 )
 def test_an_endpoint_is_returned_as_it_is_signed_and_sent(endpoint: str, expected: str) -> None:
@@ -214,7 +219,11 @@ def test_an_endpoint_is_returned_as_it_is_signed_and_sent(endpoint: str, expecte
         ("https://ü.example", "is not a URL: 'ü.example' is not a host name"),
         ("https://a..b", "is not a URL: 'a..b' is not a host name"),
         (f"https://{'a' * 64}.b", "is not a host name or an address"),
+        (f"https://b.{'a' * 64}:8443/x", "is not a host name or an address"),
+        ("https://a.", "is not a host name or an address"),
+        ("https://.a", "is not a host name or an address"),
         (f"https://{'.'.join(['a' * 50] * 6)}", "is not a host name or an address"),
+        (f"https://{'.'.join(['a' * 63] * 3)}.{'a' * 62}", "is not a host name or an address"),
         ("https://[::1", "is not a URL: "),
         ("https://[fe80::1%25eth0]", "is not a URL: "),
         ("https://[::g]", "is not a URL: "),
