@@ -79,6 +79,8 @@ from ._version import __version__
 from .activity import Activity, activity_of, idle_for, is_idle_since
 from .auth.signing import Signer, SigningRequest
 from .client import SessionsClient
+from .culling.plan import CullCandidate, CullOutcome, CullPlan, CullResult, KeptKernel
+from .culling.policy import CullPolicy, KeepReason
 from .errors import (
     AidpError,
     ClientClosedError,
@@ -134,12 +136,19 @@ __all__ = [
     "ConflictError",
     "ConnectionFailedError",
     "CredentialsError",
+    "CullCandidate",
+    "CullOutcome",
+    "CullPlan",
+    "CullPolicy",
+    "CullResult",
     "DelegationTokenSigner",
     "Event",
     "ExecutionState",
     "FanOutError",
     "InstancePrincipalSigner",
     "InternalServerError",
+    "KeepReason",
+    "KeptKernel",
     "KernelSummary",
     "NotFoundError",
     "OkeWorkloadIdentitySigner",

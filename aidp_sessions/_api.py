@@ -76,10 +76,12 @@ class Api:
         sleep: Sleep | None = None,
         known: SessionCollection | None = None,
         responses: list[Response] | None = None,
+        sent: list[str] | None = None,
     ) -> SessionCollection:
         """List a workspace; returns *known* if its etag still holds.
 
-        *responses* collects the raw responses; each is then decoded in one piece, whatever its size.
+        *responses* collects the raw responses; each is then decoded in one piece, whatever its size. *sent* collects
+        the ids of the requests.
         """
         buffer = SessionBuffer(workspace_key)
         consumer, decode = (buffer, buffer.decode) if responses is None else (None, _recording(responses, buffer))
@@ -87,7 +89,7 @@ class Api:
         etag = known.etag if known and known.etag and known.etag.isascii() else None
         request = Request(target, {"if-none-match": etag} if etag else {}, consumer)
         async with Call(
-            self.transport, "list_sessions", workspace_key, opc_request_id=opc_request_id, sleep=sleep
+            self.transport, "list_sessions", workspace_key, opc_request_id=opc_request_id, sleep=sleep, sent=sent
         ) as call:
             first = await call.send(request, decode if etag is None else or_not_modified(decode))
             if first is None:
@@ -170,9 +172,16 @@ class Api:
             if can_hold_sessions(workspace):
                 yield workspace.key
 
-    async def get_session(self, workspace_key: str, session_id: str, *, opc_request_id: str | None = None) -> Session:
+    async def get_session(
+        self,
+        workspace_key: str,
+        session_id: str,
+        *,
+        opc_request_id: str | None = None,
+        sent: list[str] | None = None,
+    ) -> Session:
         request = Request(session_target(self.workspaces_path, workspace_key, session_id))
-        return await self._send("get_session", workspace_key, request, opc_request_id)
+        return await self._send("get_session", workspace_key, request, opc_request_id, sent)
 
     async def create_session(
         self, workspace_key: str, path: str, *, opc_request_id: str | None = None, **options: Unpack[CreateOptions]
@@ -194,19 +203,32 @@ class Api:
         request = patch_request(target, texts, must_refresh_context=must_refresh_context, if_match=if_match)
         return await self._send("patch_session", workspace_key, request, opc_request_id)
 
-    async def _send(self, operation: str, workspace_key: str, request: Request, opc_request_id: str | None) -> Session:
+    async def _send(
+        self,
+        operation: str,
+        workspace_key: str,
+        request: Request,
+        opc_request_id: str | None,
+        sent: list[str] | None = None,
+    ) -> Session:
         async with Call(
-            self.transport, operation, workspace_key, opc_request_id=opc_request_id, method=request.method
+            self.transport, operation, workspace_key, opc_request_id=opc_request_id, method=request.method, sent=sent
         ) as call:
             return await call.send(request, session_decoder(workspace_key))
 
     async def delete_session(
-        self, workspace_key: str, session_id: str, *, if_match: str | None = None, opc_request_id: str | None = None
+        self,
+        workspace_key: str,
+        session_id: str,
+        *,
+        if_match: str | None = None,
+        opc_request_id: str | None = None,
+        sent: list[str] | None = None,
     ) -> None:
         """Delete a session. A 404 is a success after an attempt whose response was lost."""
         request = delete_request(session_target(self.workspaces_path, workspace_key, session_id), if_match)
         async with Call(
-            self.transport, "delete_session", workspace_key, opc_request_id=opc_request_id, method=request.method
+            self.transport, "delete_session", workspace_key, opc_request_id=opc_request_id, method="DELETE", sent=sent
         ) as call:
             try:
                 await call.send(request, _nothing)

@@ -9,11 +9,11 @@ import attrs
 
 from . import endpoints
 from ._api import Api
-from ._checks import check_count, check_listener, check_type
 from ._convert.codec import load_decoders
 from ._operations.failures import raw_response
 from ._operations.generic import prepare
 from ._operations.listings import workspaces_path
+from ._options import check_count, check_listener, check_type
 from ._transport.call import Call
 from ._transport.exchange import Transport
 from ._transport.limiter import AdaptiveLimiter

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Unpack
 
-from ._checks import check_count, check_timeout
+from ._access import CullAccess
 from ._opening import open_session
 from ._operations.encoding import path_segment, query_string
 from ._operations.listings import workspaces_queries
+from ._options import check_count, check_timeout, check_type
 from ._platform import PlatformClient
+from .culling.apply import apply_plan
+from .culling.gather import gather_plan
+from .culling.plan import CullPlan
+from .culling.policy import CullPolicy
 from .streams.keys import WorkspaceKeys, workspace_keys
 from .streams.stream import SessionStream
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
     from contextlib import AbstractAsyncContextManager
 
     from ._options import OpenOptions
+    from .culling.plan import CullOutcome
     from .models import ClusterSummary, Session, WorkspaceSummary
     from .results import SessionCollection
     from .streams.stream import OnError
@@ -285,3 +292,42 @@ class SessionsClient(PlatformClient):
         """
         check_timeout(timeout)
         return open_session(self._api, workspace_key, path, timeout, create_options)
+
+    async def plan_cull(
+        self, policy: CullPolicy, workspaces: str | Iterable[str] | AsyncIterable[str] | None = None
+    ) -> CullPlan:
+        """Find the idle kernels that *policy* permits to shut down; only reads.
+
+        Idle times are counted by the service's clock. Without *workspaces*, as in `sessions`, every workspace of the
+        platform is listed, and the clusters of those with candidates. What cannot be read is not a candidate, and its
+        error is in `CullPlan.failures`.
+
+        ```python
+        async with SessionsClient.from_config() as client:
+            policy = CullPolicy(since=timedelta(days=2), protect=("*/prod/*",))
+            plan = await client.plan_cull(policy)
+            print(len(plan.candidates), "to shut down;", len(plan.kept), "kept;", plan.refusal or "within the caps")
+            if plan.refusal is None:
+                async for outcome in client.cull(plan):
+                    print(outcome.candidate.kernel_id, outcome.result, outcome.reason or "")
+        ```
+
+        Raises what `list_sessions` raises if the service does not tell its time, and what ``policy.veto`` raises.
+        """
+        check_type(policy, CullPolicy, "policy")
+        listing = self.sessions(workspaces).by_workspace()
+        return await gather_plan(policy, listing, CullAccess(self._api), self.platform_id)
+
+    def cull(self, plan: CullPlan, *, max_age: timedelta = timedelta(hours=1)) -> AsyncGenerator[CullOutcome]:
+        """Shut down the kernels that *plan* names and that have not changed since; yields what became of each.
+
+        Before its kernels are deleted, a workspace is listed again; right before its deletion, a session of the kernel
+        is read again, and its etag is sent with the deletion. A kernel that has changed is kept. Kernels are deleted
+        one after the other, each when the next outcome is asked for: leaving the loop deletes nothing more, and only
+        a cancellation can leave one deletion without an outcome.
+
+        Raises `ValueError` before the first deletion if the plan is refused, older than *max_age* by the service's
+        clock, or of another platform. Failures of single workspaces and kernels are outcomes.
+        """
+        check_type(plan, CullPlan, "plan")
+        return apply_plan(plan, CullAccess(self._api), platform_id=self.platform_id, max_age=max_age)

@@ -52,6 +52,7 @@ class Call:
         sleep: replaces the clock's, so that a stream can give up its place while a call waits for a retry.
         method: for events only.
         route: for events only; known for every operation but ``request``.
+        sent: collects the ids of the requests.
 
     Attributes:
         may_have_acted: an earlier attempt may have reached the service, but its response was lost.
@@ -67,6 +68,7 @@ class Call:
         sleep: Sleep | None = None,
         method: str = "GET",
         route: str | None = None,
+        sent: list[str] | None = None,
     ) -> None:
         self._transport = transport
         self._operation = operation
@@ -74,6 +76,7 @@ class Call:
         self._root = os.urandom(14).hex().upper() if opc_request_id is None else request_id(opc_request_id)
         self._sleep = sleep or transport.clock.sleep
         self._request_ids: list[str] = []
+        self._sent = sent
         self._seconds: list[float] = []
         self._clock_corrected = False
         self._refreshed = False
@@ -146,11 +149,6 @@ class Call:
             if request.consumer is not None:
                 request.consumer.reset()
             await self._sleep(delay)
-
-    @property
-    def request_ids(self) -> tuple[str, ...]:
-        """The ids of the requests so far, oldest first."""
-        return tuple(self._request_ids)
 
     def _decode(self, response: RawResponse, decode: Callable[[RawResponse], T]) -> T:
         try:
@@ -238,6 +236,8 @@ class Call:
         number = len(self._request_ids) + 1
         request_id = f"{self._root}-{number}" if number > 1 else self._root
         self._request_ids.append(request_id)
+        if self._sent is not None:
+            self._sent.append(request_id)
         if self._info is not None:
             self._tell(AttemptStarted(call=self._info, attempt=number, opc_request_id=request_id))
         return request_id

@@ -29,7 +29,7 @@ MODULES = {
 ROOMS = (
     *("_version", "_iteration", "_merge", "errors", "models", "activity", "policies", "events", "endpoints"),
     *("_convert", "_display", "results", "auth", "_operations", "_transport", "streams", "culling"),
-    *("principals", "_options", "_checks", "_api", "_opening", "_platform", "client", "otel", "__init__"),
+    *("principals", "_options", "_api", "_access", "_opening", "_platform", "client", "otel", "__init__"),
     *("testing", "cli", "__main__"),
 )
 IMPORT_NOTHING_OF_OURS = {"_version", "_iteration", "errors", "models", "_transport.limiter", "_transport.pacer"}

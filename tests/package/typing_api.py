@@ -19,11 +19,17 @@ from aidp_sessions import (
     ConfigError,
     ConnectionFailedError,
     CredentialsError,
+    CullCandidate,
+    CullOutcome,
+    CullPlan,
+    CullPolicy,
+    CullResult,
     DelegationTokenSigner,
     ExecutionState,
     FanOutError,
     InstancePrincipalSigner,
     InternalServerError,
+    KeptKernel,
     KernelSummary,
     NotFoundError,
     OkeWorkloadIdentitySigner,
@@ -148,6 +154,18 @@ async def operations(client: SessionsClient) -> None:
     assert_type([workspace async for workspace in workspaces], list[WorkspaceSummary])
     assert_type(await client.clock_skew(), timedelta | None)
     assert_type(await client.aclose(), None)
+
+
+async def culling(client: SessionsClient) -> None:
+    policy = CullPolicy(since=TWO_HOURS, protect=("*/prod/*",), veto=lambda session: session.type == "file")
+    plan = assert_type(await client.plan_cull(policy, ["w"]), CullPlan)
+    assert_type(plan.candidates, tuple[CullCandidate, ...])
+    assert_type(plan.kept, tuple[KeptKernel, ...])
+    assert_type(plan.refusal, str | None)
+    async for outcome in client.cull(CullPlan.from_json(plan.to_json()), max_age=TWO_HOURS):
+        assert_type(outcome, CullOutcome)
+        assert_type(outcome.result, CullResult)
+        assert_type(outcome.error, AidpError | None)
 
 
 async def keys() -> AsyncIterator[str]:

@@ -1,0 +1,63 @@
+"""Makes a plan of what the service lists: sessions first, then the clusters of the workspaces with candidates."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+import attrs
+
+from .._merge import merge
+from ..errors import AidpError
+from .plan import apply_clusters, make_plan
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterable, Sequence
+
+    from .._merge import Slot
+    from ..models import AttachedSession
+    from ..results import WorkspaceOutcome
+    from .access import Access
+    from .plan import CullPlan
+    from .policy import CullPolicy
+
+
+async def gather_plan(
+    policy: CullPolicy, listing: AsyncGenerator[WorkspaceOutcome], access: Access, platform_id: str
+) -> CullPlan:
+    """Apply *policy* to the kernels in *listing*, which is unfiltered and not yet started."""
+    taken = (await access.read_clock())()  # before anything is listed, so that T is not later than it should be
+    outcomes: list[WorkspaceOutcome] = []
+    failures: list[AidpError] = []
+    async with aclosing(listing):
+        try:
+            async for outcome in listing:
+                outcomes.append(outcome)  # noqa: PERF401  # what came before a failure is part of the plan
+        except AidpError as error:
+            failures.append(error)
+    plan = make_plan(outcomes, policy, platform_id=platform_id, taken=taken, failures=failures)
+    return plan if policy.clusters == "ignore" else await _apply_clusters(plan, access)
+
+
+async def _apply_clusters(plan: CullPlan, access: Access) -> CullPlan:
+    keys = dict.fromkeys(candidate.workspace_key for candidate in plan.candidates)
+    found = await _list_attached(keys, access)
+    failures = [each for each in map(found.__getitem__, keys) if isinstance(each, AidpError)]
+    attached = {key: None if isinstance(each, AidpError) else each for key, each in found.items()}
+    return attrs.evolve(apply_clusters(plan, attached), failures=(*plan.failures, *failures))
+
+
+async def _list_attached(keys: Iterable[str], access: Access) -> dict[str, Sequence[AttachedSession] | AidpError]:
+    async def read(key: str, slot: Slot[tuple[str, Sequence[AttachedSession] | AidpError]]) -> None:
+        try:
+            await slot.emit((key, await access.list_attached(key)))
+        except AidpError as error:
+            await slot.emit((key, error))
+
+    async with aclosing(merge(_each(keys), read, limit=access.max_concurrency)) as results:
+        return {key: result async for key, result in results}
+
+
+async def _each(keys: Iterable[str]) -> AsyncGenerator[str]:
+    for key in keys:
+        yield key
