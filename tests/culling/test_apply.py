@@ -286,6 +286,21 @@ async def test_a_kernel_that_was_active_and_is_idle_again_is_kept(
     assert service.deleted == ()
 
 
+@pytest.mark.parametrize("operation", ["list_sessions", "get_session", "delete_session"])
+async def test_a_kernel_that_got_a_connection_is_kept(
+    service: LocalService, client: SessionsClient, clock: ManualClock, operation: str
+) -> None:
+    session = idle(clock)
+    assert session.kernel is not None
+    kernel = attrs.evolve(session.kernel, connections=1)
+    service.add_workspace("a", [session])
+    plan = await client.plan_cull(POLICY)
+    before(service, operation, lambda: service.set_kernel("a", kernel))
+
+    assert (await single(client, plan)).result == CullResult.CHANGED
+    assert service.deleted == ()
+
+
 async def test_a_kernel_that_got_another_session_is_kept(
     service: LocalService, client: SessionsClient, clock: ManualClock
 ) -> None:
