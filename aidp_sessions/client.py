@@ -15,7 +15,7 @@ from .culling.apply import apply_plan
 from .culling.gather import gather_plan
 from .culling.plan import CullPlan
 from .culling.policy import CullPolicy
-from .streams.keys import WorkspaceKeys, workspace_keys
+from .streams.keys import WorkspaceKeys, key_of, workspace_keys
 from .streams.stream import SessionStream
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .culling.plan import CullOutcome
     from .models import ClusterSummary, Session, WorkspaceSummary
     from .results import SessionCollection
+    from .streams.keys import WorkspaceLike
     from .streams.stream import OnError
 
 
@@ -55,7 +56,7 @@ class SessionsClient(PlatformClient):
 
     async def list_sessions(
         self,
-        workspace_key: str,
+        workspace_key: str | WorkspaceSummary,
         *,
         agent_flow_key: str | None = None,
         cluster_id: str | None = None,
@@ -66,7 +67,7 @@ class SessionsClient(PlatformClient):
         """All sessions of one workspace, every page of them ("Get available sessions").
 
         Args:
-            workspace_key: key of the workspace.
+            workspace_key: the workspace, or its key.
             agent_flow_key: only sessions of this agent flow.
             cluster_id: only sessions attached to this cluster.
             path: only sessions of this notebook file.
@@ -78,7 +79,7 @@ class SessionsClient(PlatformClient):
         `TypeError` before anything is sent.
         """
         return await self._api.list_sessions(
-            workspace_key,
+            key_of(workspace_key),
             query_string({"cluster_id": cluster_id, "path": path, "agentFlowKey": agent_flow_key}),
             opc_request_id=opc_request_id,
             responses=[] if keep_responses else None,
@@ -86,7 +87,7 @@ class SessionsClient(PlatformClient):
 
     def sessions(
         self,
-        workspaces: str | Iterable[str] | AsyncIterable[str] | None = None,
+        workspaces: WorkspaceLike | Iterable[WorkspaceLike] | AsyncIterable[WorkspaceLike] | None = None,
         *,
         agent_flow_key: str | None = None,
         cluster_id: str | None = None,
@@ -97,8 +98,8 @@ class SessionsClient(PlatformClient):
         """The sessions of many workspaces as one stream; see `SessionStream`.
 
         Args:
-            workspaces: one key, or an iterable of keys, consumed as needed and possibly endless; by default every
-                workspace of the platform that can hold sessions, private networks included.
+            workspaces: a workspace or its key, or an iterable of both, consumed as needed and possibly endless; by
+                default every workspace of the platform that can hold sessions, private networks included.
             agent_flow_key: only sessions of this agent flow.
             cluster_id: only sessions attached to this cluster.
             path: only sessions of this notebook file.
@@ -148,7 +149,7 @@ class SessionsClient(PlatformClient):
 
     def clusters(
         self,
-        workspace_key: str,
+        workspace_key: str | WorkspaceSummary,
         *,
         display_name: str | None = None,
         display_name_contains: str | None = None,
@@ -158,22 +159,24 @@ class SessionsClient(PlatformClient):
         """The clusters of a workspace and the sessions attached to them, page by page ("List clusters").
 
         Args:
-            workspace_key: key of the workspace.
+            workspace_key: the workspace, or its key.
             display_name: exactly this name.
             display_name_contains: names that contain this.
             state: such as ``ACTIVE`` or ``STOPPED``.
             type: ``USER`` or ``AI_COMPUTE``.
         """
         filters = {"displayName": display_name, "displayNameContains": display_name_contains}
-        return self._api.list_clusters(workspace_key, {**filters, "state": state, "type": type})
+        return self._api.list_clusters(key_of(workspace_key), {**filters, "state": state, "type": type})
 
-    async def get_session(self, workspace_key: str, session_id: str, *, opc_request_id: str | None = None) -> Session:
+    async def get_session(
+        self, workspace_key: str | WorkspaceSummary, session_id: str, *, opc_request_id: str | None = None
+    ) -> Session:
         """One session ("Get session"). Raises `NotFoundError` and what `list_sessions` raises."""
-        return await self._api.get_session(workspace_key, session_id, opc_request_id=opc_request_id)
+        return await self._api.get_session(key_of(workspace_key), session_id, opc_request_id=opc_request_id)
 
     async def create_session(
         self,
-        workspace_key: str,
+        workspace_key: str | WorkspaceSummary,
         path: str,
         *,
         name: str | None = None,
@@ -190,7 +193,7 @@ class SessionsClient(PlatformClient):
         have no kernel yet; `open_session` waits for it.
 
         Args:
-            workspace_key: key of the workspace.
+            workspace_key: the workspace, or its key.
             path: path of the notebook, such as ``Workspace/test.ipynb``.
             name: by default the last part of *path*.
             type: ``notebook``, ``file`` or ``agentflow``.
@@ -204,7 +207,7 @@ class SessionsClient(PlatformClient):
         Raises `ConflictError` and what `list_sessions` raises.
         """
         return await self._api.create_session(
-            workspace_key,
+            key_of(workspace_key),
             path,
             name=name,
             type=type,
@@ -217,7 +220,7 @@ class SessionsClient(PlatformClient):
 
     async def patch_session(
         self,
-        workspace_key: str,
+        workspace_key: str | WorkspaceSummary,
         session_id: str,
         *,
         name: str | None = None,
@@ -232,7 +235,7 @@ class SessionsClient(PlatformClient):
         It is sent again only if the service cannot have acted on it.
 
         Args:
-            workspace_key: key of the workspace.
+            workspace_key: the workspace, or its key.
             session_id: id of the session.
             name: the new name.
             path: the new path of the notebook.
@@ -245,7 +248,7 @@ class SessionsClient(PlatformClient):
         """
         texts = {"name": name, "path": path, "cluster_id": cluster_id}
         return await self._api.patch_session(
-            workspace_key,
+            key_of(workspace_key),
             session_id,
             texts,
             must_refresh_context=must_refresh_context,
@@ -254,24 +257,36 @@ class SessionsClient(PlatformClient):
         )
 
     async def delete_session(
-        self, workspace_key: str, session_id: str, *, if_match: str | None = None, opc_request_id: str | None = None
+        self,
+        workspace_key: str | WorkspaceSummary,
+        session_id: str,
+        *,
+        if_match: str | None = None,
+        opc_request_id: str | None = None,
     ) -> None:
         """Delete a session and shut its kernel down, even if other sessions use that kernel ("Delete session").
 
         A 404 that follows an attempt whose response was lost is a success.
 
         Args:
-            workspace_key: key of the workspace.
+            workspace_key: the workspace, or its key.
             session_id: id of the session.
             if_match: delete the session only if its `Session.etag` is still this.
             opc_request_id: to trace the request by; made up if missing.
 
         Raises `NotFoundError`, `ConflictError`, `PreconditionFailedError` and what `list_sessions` raises.
         """
-        await self._api.delete_session(workspace_key, session_id, if_match=if_match, opc_request_id=opc_request_id)
+        await self._api.delete_session(
+            key_of(workspace_key), session_id, if_match=if_match, opc_request_id=opc_request_id
+        )
 
     def open_session(
-        self, workspace_key: str, path: str, *, timeout: float = 180.0, **create_options: Unpack[OpenOptions]
+        self,
+        workspace_key: str | WorkspaceSummary,
+        path: str,
+        *,
+        timeout: float = 180.0,
+        **create_options: Unpack[OpenOptions],
     ) -> AbstractAsyncContextManager[Session]:
         """The session of *path*, ready for use; a session that did not exist before is deleted at the end.
 
@@ -282,7 +297,7 @@ class SessionsClient(PlatformClient):
         ```
 
         Args:
-            workspace_key: key of the workspace.
+            workspace_key: the workspace, or its key.
             path: path of the notebook.
             timeout: seconds to wait until the session is ``ACTIVE`` and has a kernel.
             create_options: those of `create_session`.
@@ -291,10 +306,10 @@ class SessionsClient(PlatformClient):
         ``FAILED``, and what `create_session` raises.
         """
         check_timeout(timeout)
-        return open_session(self._api, workspace_key, path, timeout, create_options)
+        return open_session(self._api, key_of(workspace_key), path, timeout, create_options)
 
     async def plan_cull(
-        self, policy: CullPolicy, workspaces: str | Iterable[str] | AsyncIterable[str] | None = None
+        self, policy: CullPolicy, workspaces: WorkspaceLike | Iterable[WorkspaceLike] | AsyncIterable[WorkspaceLike] | None = None
     ) -> CullPlan:
         """Find the idle kernels that *policy* permits to shut down; only reads.
 

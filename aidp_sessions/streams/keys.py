@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from ..models import WorkspaceSummary
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+WorkspaceLike = str | WorkspaceSummary
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -24,18 +28,22 @@ class WorkspaceKeys:
     single_use: bool = False
 
 
+def key_of(workspace: WorkspaceLike) -> str:
+    return workspace.key if isinstance(workspace, WorkspaceSummary) else workspace
+
+
 def workspace_keys(
-    workspaces: str | Iterable[str] | AsyncIterable[str], check: Callable[[str], object]
+    workspaces: WorkspaceLike | Iterable[WorkspaceLike] | AsyncIterable[WorkspaceLike], check: Callable[[str], object]
 ) -> WorkspaceKeys:
     """The keys of *workspaces*; *check* raises for a bad one.
 
     A collection is checked at once, and repeated keys are asked once. The second iteration over an iterator raises
     `RuntimeError`, so that a used-up iterator is an error instead of an empty result.
     """
-    if isinstance(workspaces, str):
+    if isinstance(workspaces, WorkspaceLike):
         workspaces = (workspaces,)
     if isinstance(workspaces, Collection):
-        keys = tuple(dict.fromkeys(workspaces))
+        keys = tuple(dict.fromkeys(map(key_of, workspaces)))
         for key in keys:
             check(key)
         return WorkspaceKeys(lambda: _iterate_checked(keys))
@@ -49,7 +57,8 @@ def workspace_keys(
 
         return WorkspaceKeys(iterate_once, single_use=True)
     if not isinstance(workspaces, Iterable | AsyncIterable):
-        raise TypeError(f"workspaces must be a key or an iterable of keys, not {type(workspaces).__name__}")
+        name = type(workspaces).__name__
+        raise TypeError(f"workspaces must be a key, a WorkspaceSummary or an iterable of these, not {name}")
     return WorkspaceKeys(lambda: _iterate(workspaces, check))
 
 
@@ -59,18 +68,18 @@ async def _iterate_checked(keys: tuple[str, ...]) -> AsyncGenerator[str]:
 
 
 async def _iterate(
-    workspaces: Iterable[str] | AsyncIterable[str], check: Callable[[str], object]
+    workspaces: Iterable[WorkspaceLike] | AsyncIterable[WorkspaceLike], check: Callable[[str], object]
 ) -> AsyncGenerator[str]:
     if isinstance(workspaces, AsyncIterable):
         iterator = aiter(workspaces)
         try:
-            async for key in iterator:
-                check(key)
+            async for workspace in iterator:
+                check(key := key_of(workspace))
                 yield key
         finally:
             if isinstance(iterator, AsyncGenerator):
                 await iterator.aclose()
     else:
-        for key in workspaces:
-            check(key)
+        for workspace in workspaces:
+            check(key := key_of(workspace))
             yield key

@@ -54,6 +54,19 @@ def sent(service: LocalService) -> list[tuple[str | None, int | None]]:
     return [(request.operation, request.status) for request in service.requests]
 
 
+async def test_a_workspace_stands_for_its_key(platform: LocalService) -> None:
+    async with client_of(platform) as client:
+        (workspace,) = [each async for each in client.workspaces()]
+        await client.list_sessions(workspace)
+        created = await client.create_session(workspace, "Workspace/new.ipynb")
+        await client.patch_session(workspace, created.id, name="renamed.ipynb")
+        await client.get_session(workspace, created.id)
+        await client.delete_session(workspace, created.id)
+        async with client.open_session(workspace, str(FORECAST.path)) as opened:
+            assert (opened.id, opened.workspace_key) == (ID, "a")
+        assert [cluster.key async for cluster in client.clusters(workspace)] == ["c1"]
+
+
 @pytest.mark.parametrize("api_version", VERSIONS)
 async def test_a_session_is_created_read_changed_and_deleted(platform: LocalService, api_version: str) -> None:
     async with client_of(platform, api_version=api_version) as client:

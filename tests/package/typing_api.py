@@ -151,7 +151,9 @@ async def operations(client: SessionsClient) -> None:
     clusters = assert_type(client.clusters("w", state="ACTIVE"), AsyncIterator[ClusterSummary])
     assert_type([cluster.attached_sessions async for cluster in clusters], list[tuple[AttachedSession, ...]])
     workspaces = assert_type(client.workspaces(type="USER"), AsyncIterator[WorkspaceSummary])
-    assert_type([workspace async for workspace in workspaces], list[WorkspaceSummary])
+    async for workspace in workspaces:
+        assert_type(workspace, WorkspaceSummary)
+        assert_type(await client.list_sessions(workspace), SessionCollection)
     assert_type(await client.clock_skew(), timedelta | None)
     assert_type(await client.aclose(), None)
 
@@ -172,13 +174,16 @@ async def keys() -> AsyncIterator[str]:
     yield "w"
 
 
-async def streams(client: SessionsClient) -> None:
+async def streams(client: SessionsClient, workspace: WorkspaceSummary) -> None:
     for stream in (
         client.sessions(),
         client.sessions("w"),
         client.sessions(["w"], on_error="skip"),
         client.sessions(key for key in "ab"),
         client.sessions(keys(), max_concurrency=2),
+        client.sessions(client.workspaces(display_name_contains="prod")),
+        client.sessions([workspace, "w"]),
+        client.sessions(workspace),
     ):
         assert_type(stream, SessionStream)
     narrowed = client.sessions().idle_since(TWO_HOURS, connected=False).idle_since(NEW_YEAR).busy()

@@ -162,6 +162,28 @@ async def test_each_key_of_a_list_is_asked_once_and_an_iterator_can_be_used_once
             await stream.where(lambda _: True).collect()
 
 
+async def test_workspaces_stand_for_their_keys(service: LocalService) -> None:
+    """Alone, in a list with keys, in an iterator, and as they are listed."""
+    for name in ("prod-a", "prod-b", "test"):
+        service.add_workspace(f"key-of-{name}", [SessionSummary(id=name)], display_name=name)
+
+    async with service.client() as client:
+        workspaces = {each.display_name: each async for each in client.workspaces()}
+        a, b = workspaces["prod-a"], workspaces["prod-b"]
+        prod = client.sessions(client.workspaces(display_name_contains="prod"))
+
+        assert ids(await prod.collect()) == ["prod-a", "prod-b"]
+        assert ids(await client.sessions(a).collect()) == ["prod-a"]
+        assert ids(await client.sessions([a, "key-of-test", "key-of-prod-a", b, b]).collect()) == [
+            "prod-a",
+            "prod-b",
+            "test",
+        ]
+        assert ids(await client.sessions(each for each in (a, "key-of-test")).collect()) == ["prod-a", "test"]
+        with pytest.raises(RuntimeError, match="used up; pass a list instead"):
+            await prod.collect()
+
+
 async def test_a_bad_key_is_refused_at_once_in_a_list_and_when_it_is_read_in_an_iterator(service: LocalService) -> None:
     add(service, ["a"], sessions=1)
 
@@ -171,7 +193,7 @@ async def test_a_bad_key_is_refused_at_once_in_a_list_and_when_it_is_read_in_an_
                 client.sessions(wrong)
         with pytest.raises(TypeError, match="workspace_key must be a string"):
             client.sessions([1])  # type: ignore[list-item]
-        with pytest.raises(TypeError, match="iterable of keys"):
+        with pytest.raises(TypeError, match="a key, a WorkspaceSummary or an iterable of these, not int"):
             client.sessions(5)  # type: ignore[arg-type]
         assert service.request_count == 0
 
