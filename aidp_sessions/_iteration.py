@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -49,6 +49,11 @@ class Iteration(AsyncGenerator[T]):
 
     def __aiter__(self) -> Iteration[T]:
         return self
+
+    if not TYPE_CHECKING:  # a type checker refuses 'for' without this
+
+        def __iter__(self) -> NoReturn:
+            raise TypeError("use 'async for item in …' or '[item async for item in …]'")
 
     def __anext__(self) -> Awaitable[T]:  # type: ignore[override]  # without a coroutine of its own for each item
         if self._generator.ag_frame is None:

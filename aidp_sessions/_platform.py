@@ -277,6 +277,13 @@ class PlatformClient:
     ) -> None:
         await self.aclose()
 
+    if not TYPE_CHECKING:  # a type checker refuses 'with' without these
+
+        def __enter__(self) -> NoReturn:
+            raise TypeError("use 'async with' instead of 'with': closing a client must be awaited")
+
+        __exit__ = __enter__
+
     def __reduce__(self) -> NoReturn:
         raise TypeError("a SessionsClient is not pickled: it holds connections and credentials; build one per process")
 

@@ -93,6 +93,13 @@ class SessionStream:
     def __aiter__(self) -> AsyncGenerator[SessionSummary]:
         return Iteration(self._sessions)
 
+    if not TYPE_CHECKING:  # a type checker refuses all three without these
+
+        def _refuse(self) -> NoReturn:
+            raise TypeError("read a stream with 'async for session in stream' or 'await stream.collect()'")
+
+        __iter__ = __len__ = __await__ = _refuse
+
     async def _sessions(self, progress: Progress) -> AsyncGenerator[SessionSummary]:
         failures: list[AidpError] = []
         async with aclosing(self._merged(self._read_parts())) as parts:
@@ -199,6 +206,8 @@ class SessionStream:
         claim is not documented; keep to minutes. Raises `ValueError` for a period that is not positive, and for
         workspaces that came from an iterator.
         """
+        if not isinstance(every, timedelta):
+            raise TypeError(f"every must be a timedelta, such as timedelta(minutes=5), not {every!r}")
         if every <= timedelta(0):
             raise ValueError(f"every={every!r} must be a positive timedelta; minutes are advised")
         if self._keys.single_use:

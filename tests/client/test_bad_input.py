@@ -124,3 +124,42 @@ def test_a_client_with_wrong_options_is_refused(options: dict[str, Any], kind: t
         SessionsClient(**{**fine, **options})
 
     assert says in str(caught.value)
+
+
+async def test_with_says_async_with(frozen: Frozen) -> None:
+    with pytest.raises(TypeError, match=r"^use 'async with' instead of 'with': closing a client must be awaited$"):
+        with frozen.client:  # type: ignore[attr-defined]  # on purpose
+            pytest.fail("the block was entered")
+
+
+READS_A_STREAM = r"^read a stream with 'async for session in stream' or 'await stream\.collect\(\)'$"
+
+
+async def test_reading_a_stream_synchronously_says_how_it_is_read(frozen: Frozen) -> None:
+    """By a loop, as a list, by its length or truth, or awaited itself."""
+    stream: Any = frozen.client.sessions().busy()
+    for read in (list, len, bool, sorted):
+        with pytest.raises(TypeError, match=READS_A_STREAM):
+            read(stream)
+    with pytest.raises(TypeError, match=READS_A_STREAM):
+        for _ in stream:
+            pytest.fail("a session was yielded")
+    with pytest.raises(TypeError, match=READS_A_STREAM):
+        await stream
+    assert frozen.service.request_count == 0
+
+
+async def test_a_loop_over_anything_asynchronous_says_async_for(frozen: Frozen) -> None:
+    client = frozen.client
+    for iteration in (client.workspaces(), client.sessions().by_workspace(), client.sessions().watch()):
+        with pytest.raises(TypeError, match=r"^use 'async for item in …' or '\[item async for item in …\]'$"):
+            list(iteration)  # type: ignore[call-overload]  # on purpose
+    assert frozen.service.request_count == 0
+
+
+@pytest.mark.parametrize("every", [5, 300.0, None, "5m"])
+async def test_a_period_that_is_no_timedelta_is_refused(frozen: Frozen, every: Any) -> None:
+    with pytest.raises(TypeError) as caught:
+        frozen.client.sessions().watch(every)
+
+    assert str(caught.value) == f"every must be a timedelta, such as timedelta(minutes=5), not {every!r}"

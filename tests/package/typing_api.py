@@ -135,6 +135,8 @@ def clients(signer: Signer, http_session: aiohttp.ClientSession) -> SessionsClie
 async def operations(client: SessionsClient) -> None:
     async with client as entered:
         assert_type(entered, SessionsClient)
+    with client:  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+        pass
     sessions = assert_type(await client.list_sessions("w", path="p", opc_request_id="r"), SessionCollection)
     assert_type(list(sessions), list[SessionSummary])
     assert_type(len(sessions), int)
@@ -192,6 +194,9 @@ async def streams(client: SessionsClient, workspace: WorkspaceSummary) -> None:
     async for session in narrowed:
         assert_type(session, SessionSummary)
     assert_type(await narrowed.collect(), list[SessionSummary])
+    list(narrowed)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType, reportUnknownVariableType]
+    len(narrowed)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await narrowed  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
     assert_type(narrowed.by_workspace(), AsyncGenerator[WorkspaceOutcome])
     async for outcome in narrowed.by_workspace():
         assert_type(outcome.sessions, tuple[SessionSummary, ...])
