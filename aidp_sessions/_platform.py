@@ -9,11 +9,11 @@ import attrs
 
 from . import endpoints
 from ._api import Api
+from ._checks import check_count, check_function, check_signer, check_type
 from ._convert.codec import load_decoders
 from ._operations.failures import raw_response
 from ._operations.generic import prepare
 from ._operations.listings import workspaces_path
-from ._options import check_count, check_listener, check_type
 from ._transport.call import Call
 from ._transport.exchange import Transport
 from ._transport.limiter import AdaptiveLimiter
@@ -97,7 +97,9 @@ class PlatformClient:
         check_type(timeout, Timeout, "timeout")
         check_type(retry, RetryPolicy, "retry")
         check_type(clock, Clock, "clock")
-        check_listener(on_event)
+        check_signer(signer)
+        if on_event is not None:
+            check_function(on_event, "on_event must be a plain function of one event")
         self.platform_id = endpoints.check_platform_id(platform_id)
         url = endpoints.base_url(
             platform_id,

@@ -6,10 +6,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Unpack
 
 from ._access import CullAccess
+from ._checks import check_count, check_timeout, check_type
 from ._opening import open_session
 from ._operations.encoding import path_segment, query_string
 from ._operations.listings import workspaces_queries
-from ._options import check_count, check_timeout, check_type
 from ._platform import PlatformClient
 from .culling.apply import apply_plan
 from .culling.gather import gather_plan
@@ -309,7 +309,9 @@ class SessionsClient(PlatformClient):
         return open_session(self._api, key_of(workspace_key), path, timeout, create_options)
 
     async def plan_cull(
-        self, policy: CullPolicy, workspaces: WorkspaceLike | Iterable[WorkspaceLike] | AsyncIterable[WorkspaceLike] | None = None
+        self,
+        policy: CullPolicy,
+        workspaces: WorkspaceLike | Iterable[WorkspaceLike] | AsyncIterable[WorkspaceLike] | None = None,
     ) -> CullPlan:
         """Find the idle kernels that *policy* permits to shut down; only reads.
 

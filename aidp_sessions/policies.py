@@ -13,11 +13,13 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from functools import cache
+from inspect import isbuiltin
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
+from ._checks import check_function
 from .errors import AidpError, ServiceError, TransportError
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -50,6 +52,15 @@ def _statuses(values: Iterable[int]) -> frozenset[int]:
     if not all(type(status) is int and 400 <= status <= 599 for status in statuses):
         raise ValueError(f"statuses must be error statuses, such as {{429, 503}}, not {values!r}")
     return statuses
+
+
+def _plain_function(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    check_function(value, f"{field.name} must be a plain function without arguments")
+
+
+def _async_function(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    if not callable(value) or isbuiltin(value):  # such as time.sleep; a lambda may return what asyncio.sleep returns
+        raise TypeError(f"{field.name} must be an async function of seconds, such as asyncio.sleep, not {value!r}")
 
 
 @cache
@@ -133,10 +144,10 @@ class Clock:
 
     Attributes:
         time: our clock, in seconds since the epoch.
-        sleep: waits before a retry.
+        sleep: an async function; waits before a retry.
         random: draws from [0, 1).
     """
 
-    time: Callable[[], float] = time.time
-    sleep: Sleep = asyncio.sleep
-    random: Callable[[], float] = random.random
+    time: Callable[[], float] = attrs.field(default=time.time, validator=_plain_function)
+    sleep: Sleep = attrs.field(default=asyncio.sleep, validator=_async_function)
+    random: Callable[[], float] = attrs.field(default=random.random, validator=_plain_function)

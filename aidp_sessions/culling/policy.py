@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from inspect import iscoroutinefunction
 from typing import Any, Final, Literal
 
 import attrs
 
+from .._checks import check_function
 from ..activity import Activity, activity_of, instant, is_idle_since
 from ..models import AttachedSession, SessionSummary
 
@@ -97,8 +97,8 @@ def _clusters(_: object, field: attrs.Attribute[Any], value: object) -> None:
 
 
 def _plain_function(_: object, field: attrs.Attribute[Any], value: object) -> None:
-    if value is not None and (not callable(value) or iscoroutinefunction(value)):
-        raise TypeError(f"{field.name} must be a plain function of a session or None, not {value!r}")
+    if value is not None:
+        check_function(value, f"{field.name} must be a plain function of a session or None")
 
 
 @attrs.frozen(kw_only=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, NoReturn, Protocol, Self, Type
 
 import attrs
 
+from .._checks import check_function
 from .._iteration import Iteration, Progress, raise_if_foreign
 from .._merge import Sleep, Slot, Source, merge
 from ..activity import Activity, activity_of, idle_predicate, instant
@@ -71,8 +72,7 @@ class SessionStream:
 
     def where(self, predicate: Predicate) -> Self:
         """Keep the sessions for which *predicate* holds; its exceptions end the iteration."""
-        if not callable(predicate):
-            raise TypeError(f"where() takes a function of a session, not {predicate!r}")
+        check_function(predicate, "where() takes a plain function of a session")
         return self._filtered(lambda: guarded(predicate))
 
     def idle_since(self, since: datetime | timedelta, *, connected: bool | None = None) -> Self:

@@ -10,6 +10,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Unpack
 
+from .._checks import check_function
 from .._convert.codec import decode_collection
 from ..client import SessionsClient
 from ..endpoints import check_platform_id
@@ -233,6 +234,8 @@ class LocalService(LoopbackServer):
 
     @on_request.setter
     def on_request(self, function: Callable[[RecordedRequest], None] | None) -> None:
+        if function is not None:
+            check_function(function, "on_request must be a plain function of one request")
         self._responder.on_request = function
 
     def fail(self, key: str | None, *faults: Fault, operation: Operation | None = None) -> None:

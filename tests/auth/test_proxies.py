@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from aidp_sessions import ConfigError, SessionsClient, Signer
+from aidp_sessions import ConfigError, SessionsClient
 from aidp_sessions.auth.proxies import check_proxy, environment_proxy
+from aidp_sessions.testing import LocalService
 
 from ..helpers.exception_chains import exception_chain
 
@@ -66,12 +67,12 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def from_argument(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     del monkeypatch
-    SessionsClient(PLATFORM, signer=Signer, proxy=url)  # type: ignore[arg-type]  # never used
+    SessionsClient(PLATFORM, signer=LocalService().signer, proxy=url)
 
 
 def from_environment(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", url)
-    SessionsClient(PLATFORM, signer=Signer, trust_env=True)  # type: ignore[arg-type]  # never used
+    SessionsClient(PLATFORM, signer=LocalService().signer, trust_env=True)
 
 
 @pytest.mark.parametrize("url", REFUSED)

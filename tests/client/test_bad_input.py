@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from aidp_sessions import SessionsClient
+from aidp_sessions import ApiKeySigner, SessionsClient
 from aidp_sessions.testing import LocalService
 
 from ..helpers.frozen_service import Frozen, frozen_service
@@ -111,6 +111,9 @@ async def test_a_naive_moment_is_refused_before_any_request(frozen: Frozen) -> N
         ({"timeout": None}, TypeError, "timeout"),
         ({"retry": 3}, TypeError, "retry"),
         ({"retry": None}, TypeError, "retry"),
+        ({"signer": None}, TypeError, "signer must be a Signer, such as ApiKeySigner(...) or from_oci_signer(...)"),
+        ({"signer": object()}, TypeError, "or from_oci_signer(...), not object"),
+        ({"signer": ApiKeySigner}, TypeError, "or from_oci_signer(...), not the class ApiKeySigner"),
     ],
 )
 def test_a_client_with_wrong_options_is_refused(options: dict[str, Any], kind: type[Exception], says: str) -> None:
@@ -163,3 +166,11 @@ async def test_a_period_that_is_no_timedelta_is_refused(frozen: Frozen, every: A
         frozen.client.sessions().watch(every)
 
     assert str(caught.value) == f"every must be a timedelta, such as timedelta(minutes=5), not {every!r}"
+
+
+async def test_a_key_that_is_given_in_place_of_a_signer_is_not_in_the_error() -> None:
+    key: Any = "-----BEGIN PRIVATE KEY-----"
+    with pytest.raises(TypeError) as caught:
+        SessionsClient("ocid1.aidataplatform.oc1.iad.amaaaa", signer=key)
+
+    assert str(caught.value) == "signer must be a Signer, such as ApiKeySigner(...) or from_oci_signer(...), not str"

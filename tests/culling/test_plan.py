@@ -470,6 +470,11 @@ async def coroutine_veto(_: SessionSummary) -> bool:
     return True
 
 
+class CoroutineVeto:
+    async def __call__(self, session: SessionSummary) -> bool:
+        return session.id is not None
+
+
 def bad_policy(error: type[Exception], message: str, **options: Any) -> tuple[type[Exception], str, dict[str, Any]]:
     return error, message, options
 
@@ -487,6 +492,7 @@ def bad_policy(error: type[Exception], message: str, **options: Any) -> tuple[ty
         bad_policy(TypeError, "^protect must be several strings", protect=[None]),
         bad_policy(TypeError, "^veto must be a plain function", veto=True),
         bad_policy(TypeError, "^veto must be a plain function", veto=coroutine_veto),
+        bad_policy(TypeError, "^veto must be a plain function", veto=CoroutineVeto()),
         bad_policy(TypeError, "^max_kernels must be a whole number or None", max_kernels=1.5),
         bad_policy(TypeError, "^max_kernels must be a whole number or None", max_kernels=True),
         bad_policy(ValueError, "^max_kernels=-1 must not be negative", max_kernels=-1),

@@ -7,8 +7,9 @@ import logging
 from collections import Counter
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -112,6 +113,23 @@ async def test_an_invalid_time_is_refused_at_once(service: LocalService, since: 
     async with service.client() as client:
         with pytest.raises(ValueError, match="since="):
             client.sessions("w").idle_since(since)
+
+
+class AsyncPredicate:
+    async def __call__(self, session: SessionSummary) -> bool:
+        return session.id is None
+
+
+@pytest.mark.parametrize(
+    "predicate", [AsyncPredicate(), AsyncPredicate().__call__, partial(AsyncPredicate.__call__), 5]
+)
+async def test_only_a_plain_function_narrows_a_stream_down(service: LocalService, predicate: Any) -> None:
+    """The coroutine that an async function returns would count as true, and keep every session."""
+    async with service.client() as client:
+        with pytest.raises(TypeError) as caught:
+            client.sessions().where(predicate)
+
+    assert str(caught.value) == f"where() takes a plain function of a session, not {predicate!r}"
 
 
 async def test_a_timedelta_counts_back_from_the_start_of_each_iteration(service: LocalService) -> None:

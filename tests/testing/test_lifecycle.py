@@ -416,6 +416,15 @@ async def test_state_can_change_between_any_two_requests(service: LocalService, 
     assert kernel_of(service.sessions("w")[0]).execution_state == "busy"
 
 
+async def test_an_async_function_is_not_told_of_requests(service: LocalService) -> None:
+    async def wake(request: RecordedRequest) -> None:
+        del request
+
+    with pytest.raises(TypeError, match=r"^on_request must be a plain function of one request, not <function"):
+        service.on_request = wake  # type: ignore[assignment]  # on purpose
+    assert service.on_request is None
+
+
 @pytest.mark.parametrize(
     ("fault", "takes_effect"),
     [

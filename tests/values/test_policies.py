@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+import time
+from functools import partial
 from typing import Any, Final
 
 import attrs
@@ -23,7 +26,7 @@ from aidp_sessions.errors import (
     TooManyRequestsError,
     UnauthorizedError,
 )
-from aidp_sessions.policies import RetryPolicy, Timeout
+from aidp_sessions.policies import Clock, RetryPolicy, Timeout
 from aidp_sessions.results import FanOutError
 
 from ..helpers.strategies import brief
@@ -246,3 +249,39 @@ def test_an_invalid_timeout_is_refused(name: str, value: object, kind: type[Exce
         Timeout(**options)
 
     assert str(caught.value) == f"{name} {message}"
+
+
+PLAIN: Final = "must be a plain function without arguments"
+ASYNC: Final = "must be an async function of seconds, such as asyncio.sleep"
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "requirement"),
+    [
+        ("time", 0.0, PLAIN),
+        ("time", asyncio.sleep, PLAIN),
+        ("random", 0.5, PLAIN),
+        ("random", asyncio.sleep, PLAIN),
+        ("sleep", time.sleep, ASYNC),
+        ("sleep", 0.0, ASYNC),
+        ("sleep", None, ASYNC),
+    ],
+)
+def test_a_clock_refuses_a_function_of_the_wrong_kind(name: str, function: object, requirement: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        Clock(**{name: function})  # type: ignore[arg-type]  # on purpose
+
+    assert str(caught.value) == f"{name} {requirement}, not {function!r}"
+
+
+async def test_the_sleep_of_a_clock_may_be_any_async_function() -> None:
+    """Also a method, a partial function, an object that is called, and a plain function that returns an awaitable."""
+    for sleep in (Waiting().wait, partial(asyncio.sleep, result=None), Waiting(), lambda _: asyncio.sleep(0)):
+        await Clock(sleep=sleep).sleep(0)
+
+
+class Waiting:
+    async def wait(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    __call__ = wait
