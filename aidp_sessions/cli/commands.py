@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn, Unpack
@@ -14,7 +13,6 @@ from .._display.html import page
 from .._display.text import format_duration
 from .._version import __version__
 from ..activity import Activity, activity_of, idle_predicate
-from ..auth.atomic_file import atomic_writer
 from . import formats, queries, running, tables
 from .live import LineView, LiveView, change_line, show_live
 from .options import (
@@ -25,23 +23,20 @@ from .options import (
     SELECTION_OPTIONS,
     WORKSPACE_OPTIONS,
     add_options,
+    output_format,
     output_option,
     since_option,
 )
-from .output import INTERRUPTED, Application, is_standard_output, print_text, writing_to
+from .output import INTERRUPTED, Application, file_writer, print_text, writing_to
 from .progress import progress_bar
 from .report import Report, error_console
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
-    from contextlib import AbstractContextManager
-
-    from rich.console import Console
+    from collections.abc import Callable
 
     from ..models import SessionSummary, WorkspaceSummary
     from ..streams.stream import SessionStream
     from .options import ConnectionOptions, ReportOptions, SelectionOptions
-    from .progress import ProgressListener
 
 _OUTPUT = output_option("table", "jsonl", "json", "csv")
 _STATUS = """\b
@@ -118,7 +113,7 @@ def watch(
     def narrow(stream: SessionStream) -> SessionStream:
         return stream if since is None else stream.idle_since(since, connected=connected)
 
-    console, as_table = error_console(), _output_format(chosen, "table", "jsonl") == "table"
+    console, as_table = error_console(), output_format(chosen, "table", "jsonl") == "table"
     follow = partial(queries.watch, chosen, every, narrow)
     screen = tables.terminal()
     if as_table and sys.stdout.isatty() and not screen.is_dumb_terminal:
@@ -138,7 +133,7 @@ def workspaces(
     found: list[WorkspaceSummary] = []
     listing = queries.list_workspaces(chosen, found.append, name_contains=display_name_contains, state=lifecycle_state)
     status = running.run(listing, error_console())
-    output = _output_format(chosen, "table", "jsonl")
+    output = output_format(chosen, "table", "jsonl")
     if not found and status:
         sys.exit(status)
     if output == "table":
@@ -154,14 +149,14 @@ def workspaces(
 @add_options(output_option("table", "json"), *CONNECTION_OPTIONS)
 def whoami(**chosen: Unpack[ConnectionOptions]) -> None:
     """Show which credentials and which endpoint are used, and whether the service accepts them."""
-    wording = tables.facts_as_lines if _output_format(chosen, "table", "json") == "table" else formats.facts_as_json
+    wording = tables.facts_as_lines if output_format(chosen, "table", "json") == "table" else formats.facts_as_json
     sys.exit(running.run(queries.whoami(chosen, lambda facts: print_text(wording(facts))), error_console()))
 
 
 def _run_report(chosen: ReportOptions, adjective: str, keep: Callable[[SessionSummary], bool]) -> NoReturn:
     """List the sessions, print them and exit. After Ctrl-C or an error, print what had been found until then."""
     report, console = Report(now=datetime.now(UTC), adjective=adjective), error_console()
-    output = _output_format(chosen, "table", "jsonl")
+    output = output_format(chosen, "table", "jsonl")
     streaming = output == "jsonl" and chosen["html"] is None
 
     def emit(sessions: list[SessionSummary]) -> None:
@@ -170,46 +165,16 @@ def _run_report(chosen: ReportOptions, adjective: str, keep: Callable[[SessionSu
         else:
             report.kept.extend(sessions)
 
-    with _html_writer(chosen["html"]) as save:
-        with _progress_bar(chosen, output, console) as bar:
+    with file_writer(chosen["html"], "--html") as save:
+        with progress_bar(chosen, output, console, len(set(chosen["workspace"])) or None) as bar:
             status = running.run(queries.collect_report(chosen, report, keep, emit, console=console, bar=bar), console)
         report.interrupted = status == INTERRUPTED
         if report.seen or not status:
             try:
-                save(report)
+                save(partial(_page, report))
             finally:  # neither output depends on the other
                 _print(report, output)
     sys.exit(status or int(bool(report.failures)))
-
-
-def _output_format(chosen: ConnectionOptions, on_terminal: str, elsewhere: str) -> str:
-    return chosen["output"] or (on_terminal if sys.stdout.isatty() else elsewhere)
-
-
-def _progress_bar(
-    chosen: ReportOptions, output: str, console: Console
-) -> AbstractContextManager[ProgressListener | None]:
-    """A progress bar if standard error is a terminal, unless JSON lines are printed to that same terminal."""
-    mixed = output == "jsonl" and sys.stdout.isatty()
-    if chosen["progress"] and not mixed and sys.stderr.isatty() and not console.is_dumb_terminal:
-        return progress_bar(console, len(set(chosen["workspace"])) or None)
-    return nullcontext()
-
-
-@contextmanager
-def _html_writer(path: str | None) -> Generator[Callable[[Report], object]]:
-    if path is None:
-        yield lambda _: None
-        return
-    if is_standard_output(path):
-        raise click.BadParameter(f"{path!r} is also the standard output", param_hint="'--html'")
-    with ExitStack() as stack:
-        try:
-            write = stack.enter_context(atomic_writer(path))
-        except OSError as error:
-            reason = f"{path!r} cannot be written: {error.strerror}"
-            raise click.BadParameter(reason, param_hint="'--html'") from None
-        yield writing_to(path)(lambda report: write(_page(report)))
 
 
 def _page(report: Report) -> str:

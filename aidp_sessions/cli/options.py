@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import reduce
@@ -46,11 +47,20 @@ class SelectionOptions(ConnectionOptions):
     agent_flow_key: str | None
 
 
-class ReportOptions(SelectionOptions):
-    """The options of the commands that list the sessions once."""
+class ProgressOptions(SelectionOptions):
+    """The options of the commands that may show a progress bar."""
 
     progress: bool
+
+
+class ReportOptions(ProgressOptions):
+    """The options of the commands that list the sessions once."""
+
     html: str | None
+
+
+def output_format(chosen: ConnectionOptions, on_terminal: str, elsewhere: str) -> str:
+    return chosen["output"] or (on_terminal if sys.stdout.isatty() else elsewhere)
 
 
 def parse_span(text: str) -> timedelta | None:
@@ -97,7 +107,7 @@ def parse_every(text: str) -> timedelta:
     raise ValueError(f"{text!r} is not a period such as 5m, 1h30m or 90s")
 
 
-def _parsed(parse: Callable[[str], object]) -> Callable[[click.Context, click.Parameter, str | None], object]:
+def parsed_by(parse: Callable[[str], object]) -> Callable[[click.Context, click.Parameter, str | None], object]:
     def read(_: click.Context, __: click.Parameter, value: str | None) -> object:
         try:
             return None if value is None else parse(value)
@@ -133,7 +143,7 @@ def since_option(*, required: bool) -> _Decorator[Any]:
     return click.option(
         "--since",
         metavar="WHEN",
-        callback=_parsed(parse_since),
+        callback=parsed_by(parse_since),
         required=required,
         help="Only kernels idle for at least this long, or since this time: 2h30m, 90m, 3d, 1w, 2026-11-23T08:00Z.",
     )
@@ -145,18 +155,19 @@ CONNECTED = click.option(
 EVERY = click.option(
     "--every",
     metavar="SPAN",
-    callback=_parsed(parse_every),
+    callback=parsed_by(parse_every),
     default="5m",
     show_default=True,
     help="Time between two listings: 5m, 1h30m. Frequent listings may keep clusters running; use minutes.",
 )
+PROGRESS = click.option(
+    "--progress/--no-progress",
+    default=True,
+    help="Show a progress bar on standard error, if that is a terminal.  [default]",
+)
 REPORT_OPTIONS = (
     click.option("--html", metavar="FILE", type=click.Path(dir_okay=False), help="Also write an HTML report to FILE."),
-    click.option(
-        "--progress/--no-progress",
-        default=True,
-        help="Show a progress bar on standard error, if that is a terminal.  [default]",
-    ),
+    PROGRESS,
 )
 WORKSPACE_OPTIONS = (
     click.option("--display-name-contains", metavar="TEXT", help="Only workspaces whose name contains TEXT."),

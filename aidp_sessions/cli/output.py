@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from .._display.text import strip_control_chars
+from ..auth.atomic_file import atomic_writer
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
     from typing import TextIO
 
 INTERRUPTED = 130
@@ -60,6 +61,31 @@ def is_standard_output(path: str) -> bool:
     with suppress(OSError):
         return Path(path).is_file() and Path(path).samefile(f"/dev/fd/{sys.stdout.fileno()}")
     return False
+
+
+@contextmanager
+def file_writer(path: str | None, option: str) -> Generator[Callable[[Callable[[], str]], None]]:
+    """Yield a function that writes the text that its argument makes to *path*; without *path* it does nothing.
+
+    A *path* that cannot be written is wrong usage of *option*.
+    """
+    if path is None:
+        yield lambda _: None
+        return
+    if is_standard_output(path):
+        raise click.BadParameter(f"{path!r} is also the standard output", param_hint=f"'{option}'")
+    with ExitStack() as stack:
+        try:
+            write = stack.enter_context(atomic_writer(path))
+        except OSError as error:
+            reason = f"{path!r} cannot be written: {error.strerror}"
+            raise click.BadParameter(reason, param_hint=f"'{option}'") from None
+
+        @writing_to(path)
+        def save(make_text: Callable[[], str]) -> None:
+            write(make_text())
+
+        yield save
 
 
 def _describe(error: OSError) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ..events import Event
+    from .options import ProgressOptions
 
 
 @attrs.frozen
@@ -36,10 +38,13 @@ class ProgressListener:
             self._add("retries")
         elif isinstance(event, CallEnded) and event.call.operation == "list_sessions":
             failed = isinstance(event.error, AidpError)
-            if failed:
-                self._add("failed")
             if failed or event.error is None:  # and not cancelled
-                self._progress.advance(self._task)
+                self.advance(failed=failed)
+
+    def advance(self, *, failed: bool) -> None:
+        if failed:
+            self._add("failed")
+        self._progress.advance(self._task)
 
     def _add(self, field: str) -> None:
         (task,) = self._progress.tasks
@@ -55,7 +60,7 @@ class StatusColumn(ProgressColumn):
 
 def _status_parts(task: Task) -> Iterator[Text]:
     total = "" if task.total is None else f"/{task.total:.0f}"
-    yield Text(f"{task.completed:.0f}{total} workspaces")
+    yield Text(f"{task.completed:.0f}{total} {task.description}")
     if task.speed:
         yield Text(f"{task.speed:.1f}/s" if task.speed < 10 else f"{task.speed:.0f}/s", "dim")
     if task.time_remaining:
@@ -67,9 +72,18 @@ def _status_parts(task: Task) -> Iterator[Text]:
 
 
 @contextmanager
-def progress_bar(console: Console, expected: int | None) -> Generator[ProgressListener]:
-    """Show a progress bar on *console* until the block ends; other output on *console* appears above it."""
+def progress_bar(
+    chosen: ProgressOptions, output: str, console: Console, expected: int | None, noun: str = "workspaces"
+) -> Generator[ProgressListener | None]:
+    """Show a progress bar on *console* until the block ends; other output on *console* appears above it.
+
+    Yields ``None`` and shows nothing if standard error is no terminal, or JSON lines are printed to that same terminal.
+    """
+    mixed = output == "jsonl" and sys.stdout.isatty()
+    if not chosen["progress"] or mixed or not sys.stderr.isatty() or console.is_dumb_terminal:
+        yield None
+        return
     columns = (SpinnerColumn(), BarColumn(bar_width=20), StatusColumn())
     # With redirect_stdout, rich would print the results on standard error.
     with Progress(*columns, console=console, transient=True, redirect_stdout=False) as progress:
-        yield ProgressListener(progress, progress.add_task("", total=expected, failed=0, retries=0))
+        yield ProgressListener(progress, progress.add_task(noun, total=expected, failed=0, retries=0))

@@ -55,7 +55,7 @@ async def collect_report(
         report.failures.append(error)
         print_failure(error, console)
 
-    more = _client_options(options, None if bar is None else bar.on_event)
+    more = client_options(options, None if bar is None else bar.on_event)
     async with open_client(options, report.now, **more) as client:
         keys = None if options["workspace"] else _prefetched_keys(client, fail, None if bar is None else bar.set_total)
         async with aclosing(open_stream(client, options, keys).by_workspace()) as outcomes:
@@ -77,7 +77,7 @@ async def watch(
     Returns only if the first listing fails: then it returns 1, and *view* has shown why.
     """
     outages = _Outages(view)
-    async with open_client(options, datetime.now(UTC), **_client_options(options, outages.on_event)) as client:
+    async with open_client(options, datetime.now(UTC), **client_options(options, outages.on_event)) as client:
         keys = None if options["workspace"] else _Discovery(client, outages)
         with usage_errors():
             changes = narrow(open_stream(client, options, keys)).watch(every)
@@ -195,7 +195,7 @@ async def whoami(options: ConnectionOptions, show: Callable[[dict[str, str | Non
         show(client_facts(client, skew))
 
 
-def _client_options(options: SelectionOptions, listener: Listener | None) -> Options:
+def client_options(options: SelectionOptions, listener: Listener | None) -> Options:
     chosen: Options = {"on_event": listener}
     if options["max_concurrency"] is not None:
         chosen["max_concurrency"] = options["max_concurrency"]

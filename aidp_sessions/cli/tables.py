@@ -6,7 +6,7 @@ import sys
 from bisect import bisect_right
 from collections import Counter
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 from rich import box
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ..models import SessionSummary, WorkspaceSummary
     from .report import Report
 
+    _Key = TypeVar("_Key", str, tuple[str, str])
     Cells = Mapping[str, "Text | LeftTruncated"]
 
 STYLES: Mapping[str, str] = {
@@ -43,7 +44,7 @@ _STEPS = (
     *(timedelta(days=1), timedelta(days=3), timedelta(weeks=1), timedelta(weeks=4)),
 )
 _STEP_STYLES = ("", "green", "green", "yellow", "yellow", "dark_orange", "dark_orange", "red", "red")
-_TOTAL_ROW = "All workspaces"
+TOTAL_ROW = "All workspaces"
 _OTHER = "other"
 _BAR = "Bar"  # this column is shown without a title
 _RIGHT_ALIGNED = frozenset({"Idle for", "Conn."})
@@ -113,22 +114,22 @@ def fit_sessions(
     """At most *max_rows* sessions, the longest idle time first, in columns that fit *console*."""
     ages = sorted(((idle_for(session, now), session) for session in sessions), key=lambda pair: by_idle_time(*pair))
     rows = [_cells(session, idle, ascii_only=console.options.ascii_only) for idle, session in ages[:max_rows]]
-    return _fit_columns(rows, console.width, _DROP_ORDER, _MIN_WIDTHS)
+    return fit_columns(rows, console.width, _DROP_ORDER, _MIN_WIDTHS)
 
 
 def _fit_workspaces(workspaces: Iterable[WorkspaceSummary], room: int) -> Table:
     rows = [
         {
-            "Key": _text(workspace.key),
-            "Name": _text(workspace.display_name),
-            "State": _text(workspace.lifecycle_state, _LIFECYCLE_STYLES.get(workspace.lifecycle_state, OTHER_STYLE)),
-            "Type": _text(workspace.type),
-            "Private network": _text("yes" if workspace.is_private_network_enabled else "no"),
-            "Created": _text(f"{workspace.time_created:%Y-%m-%d}"),
+            "Key": cell(workspace.key),
+            "Name": cell(workspace.display_name),
+            "State": cell(workspace.lifecycle_state, _LIFECYCLE_STYLES.get(workspace.lifecycle_state, OTHER_STYLE)),
+            "Type": cell(workspace.type),
+            "Private network": cell("yes" if workspace.is_private_network_enabled else "no"),
+            "Created": cell(f"{workspace.time_created:%Y-%m-%d}"),
         }
         for workspace in sorted(workspaces, key=lambda each: (each.display_name.casefold(), each.key))
     ]
-    return _fit_columns(rows, room, ("Created", "Type", "Private network"), {"Name": 12, "Key": 6, "State": 4})
+    return fit_columns(rows, room, ("Created", "Type", "Private network"), {"Name": 12, "Key": 6, "State": 4})
 
 
 def facts_as_lines(facts: Mapping[str, str | None]) -> str:
@@ -141,7 +142,7 @@ def _plain_table() -> Table:
     return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
 
 
-def _fit_columns(rows: Sequence[Cells], room: int, drop_order: Iterable[str], min_widths: Mapping[str, int]) -> Table:
+def fit_columns(rows: Sequence[Cells], room: int, drop_order: Iterable[str], min_widths: Mapping[str, int]) -> Table:
     """Build a table of *rows*, at least one, that is at most *room* wide.
 
     First drops columns in *drop_order*, then shortens those in *min_widths*, not below the width given there. All
@@ -176,18 +177,18 @@ def _cells(session: SessionSummary, idle: timedelta | None, *, ascii_only: bool)
     connections = None if kernel is None else kernel.connections
     steps = 0 if idle is None else bisect_right(_STEPS, idle)
     return {
-        "Workspace": _text(session.workspace_key),
+        "Workspace": cell(session.workspace_key),
         "Session": LeftTruncated(strip_control_chars(session_title(session))),
-        "Kernel": _text(None if kernel is None else kernel.name),
-        "State": _text(session_state(session), STYLES.get(activity_of(session), OTHER_STYLE)),
-        "Idle for": _text(None if idle is None else format_duration(idle), _STEP_STYLES[steps]),
-        _BAR: _text(("=" if ascii_only else "━") * steps, _STEP_STYLES[steps]),
-        "Conn.": _text(None if connections is None else str(connections)),
-        "Id": _text(session.id, "dim"),
+        "Kernel": cell(None if kernel is None else kernel.name),
+        "State": cell(session_state(session), STYLES.get(activity_of(session), OTHER_STYLE)),
+        "Idle for": cell(None if idle is None else format_duration(idle), _STEP_STYLES[steps]),
+        _BAR: cell(("=" if ascii_only else "━") * steps, _STEP_STYLES[steps]),
+        "Conn.": cell(None if connections is None else str(connections)),
+        "Id": cell(session.id, "dim"),
     }
 
 
-def _text(value: str | None, style: str = "") -> Text:
+def cell(value: str | None, style: str = "") -> Text:
     return Text(strip_control_chars(value or ""), style)
 
 
@@ -195,24 +196,36 @@ def _totals(report: Report, console: Console) -> Table:
     """Sessions by activity, for each workspace that has kept sessions, and for all workspaces together."""
     kept = Counter(session.workspace_key for session in report.kept)
     everything = sum(report.seen.values(), Counter[Activity]())
-    most_first = sorted(kept, key=lambda key: (-kept[key], key))
-    rows = [(key, kept[key], report.seen.get(key, everything)) for key in most_first]
+    rows = [(key, kept[key], report.seen.get(key, everything)) for key in most_first(kept)]
     if len(report.seen) > 1:
-        rows.append((_TOTAL_ROW, kept.total(), everything))
+        rows.append((TOTAL_ROW, kept.total(), everything))
     columns = {"Shown": [number for _, number, _ in rows]} if report.adjective else {}
     columns["Sessions"] = [seen.total() for _, _, seen in rows]
     columns |= {state: [seen[state] for _, _, seen in rows] for state in Activity if everything[state]}
-    names = [_text(key) for key, _, _ in rows]
-    columns = _collapse_columns(columns, console.width - max(cell_len(name.plain) for name in names))
-    table = _plain_table()
-    table.add_column("Workspace", no_wrap=True)
-    for title in columns:
-        style = STYLES.get(title, OTHER_STYLE) if title in (*Activity, _OTHER) else ""
-        table.add_column(title.replace("_", " "), justify="right", style=style, no_wrap=True)
-    for name, *numbers in zip(names, *columns.values(), strict=True):
-        table.add_row(name, *(str(number or "-") for number in numbers))
+    table = number_table({"Workspace": [key for key, _, _ in rows]}, columns, console.width)
     if len(rows) > len(kept):
         table.rows[-1].style = "bold"
+    return table
+
+
+def most_first(counts: Mapping[_Key, int]) -> list[_Key]:
+    return sorted(counts, key=lambda key: (-counts[key], key))
+
+
+def number_table(names: Mapping[str, Sequence[str]], columns: dict[str, list[int]], room: int) -> Table:
+    """A table of *names* and numbers, with trailing columns merged until it fits."""
+    texts = [[cell(name) for name in column] for column in names.values()]
+    columns = _collapse_columns(
+        columns, room - sum(max(cell_len(name.plain) for name in column) for column in texts) - _GAP * (len(texts) - 1)
+    )
+    table = _plain_table()
+    for title in names:
+        table.add_column(title, no_wrap=True)
+    for title in columns:
+        style = "" if title[0].isupper() else STYLES.get(title, OTHER_STYLE)
+        table.add_column(title.replace("_", " "), justify="right", style=style, no_wrap=True)
+    for row in zip(*texts, *columns.values(), strict=True):
+        table.add_row(*(value if isinstance(value, Text) else str(value or "-") for value in row))
     return table
 
 

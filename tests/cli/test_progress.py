@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def bar(expected: int | None) -> tuple[ProgressListener, Progress]:
     """Make a bar that is not drawn, with a fixed time."""
     progress = Progress(StatusColumn(), console=Console(file=StringIO()), auto_refresh=False, get_time=lambda: 0.0)
-    return ProgressListener(progress, progress.add_task("", total=expected, failed=0, retries=0)), progress
+    return ProgressListener(progress, progress.add_task("workspaces", total=expected, failed=0, retries=0)), progress
 
 
 def words(progress: Progress) -> str:
@@ -67,7 +67,7 @@ def test_it_estimates_the_end_once_the_number_of_workspaces_is_known(
 ) -> None:
     now = 0.0
     progress = Progress(StatusColumn(), console=Console(file=StringIO()), auto_refresh=False, get_time=lambda: now)
-    task = progress.add_task("", total=expected, failed=0, retries=0)
+    task = progress.add_task("workspaces", total=expected, failed=0, retries=0)
     progress.advance(task)
     now = seconds
     progress.advance(task)
