@@ -14,6 +14,7 @@ from .._display.text import format_duration
 from .._version import __version__
 from ..activity import Activity, activity_of, idle_predicate
 from . import formats, queries, running, tables
+from .cull import cull
 from .live import LineView, LiveView, change_line, show_live
 from .options import (
     CONNECTED,
@@ -151,6 +152,9 @@ def whoami(**chosen: Unpack[ConnectionOptions]) -> None:
     """Show which credentials and which endpoint are used, and whether the service accepts them."""
     wording = tables.facts_as_lines if output_format(chosen, "table", "json") == "table" else formats.facts_as_json
     sys.exit(running.run(queries.whoami(chosen, lambda facts: print_text(wording(facts))), error_console()))
+
+
+command.add_command(cull)
 
 
 def _run_report(chosen: ReportOptions, adjective: str, keep: Callable[[SessionSummary], bool]) -> NoReturn:

@@ -15,8 +15,9 @@ from .._display.text import one_line
 from ..models import SessionSummary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from ..culling.plan import CullCandidate, CullOutcome, CullPlan, KeptKernel
     from ..models import WorkspaceSummary
     from ..results import SessionChange
 
@@ -36,7 +37,7 @@ def json_object(item: SessionSummary | WorkspaceSummary) -> dict[str, object]:
 
 def json_lines(items: Iterable[SessionSummary | WorkspaceSummary]) -> str:
     """One JSON object per line; ASCII only, so that it is safe for every terminal and locale."""
-    return "".join(json.dumps(json_object(item)) + "\n" for item in items)
+    return record_lines(map(json_object, items))
 
 
 def json_array(items: Iterable[SessionSummary | WorkspaceSummary]) -> str:
@@ -49,6 +50,44 @@ def json_change(change: SessionChange, at: datetime) -> str:
     if change.kind == "changed" and change.previous is not None:
         fields["previous"] = json_object(change.previous)
     return json.dumps(fields) + "\n"
+
+
+def decision_records(plan: CullPlan) -> Iterator[dict[str, object]]:
+    """One record per kernel of *plan*: whether it would be shut down, why it is kept, and on which evidence."""
+    common = {
+        "time": format_timestamp(plan.taken),
+        "platformId": plan.platform_id,
+        "since": format_timestamp(plan.since),
+    }
+    for candidate in plan.candidates:
+        yield {**common, "decision": "cull", **_evidence(candidate)}
+    for kept in plan.kept:
+        yield {**common, "decision": "keep", "reason": kept.reason, **_evidence(kept)}
+
+
+def outcome_record(outcome: CullOutcome) -> dict[str, object]:
+    """What became of a candidate, and the ids of the requests."""
+    return {
+        "time": format_timestamp(outcome.at),
+        "result": outcome.result,
+        "reason": outcome.reason,
+        "error": None if outcome.error is None else str(outcome.error),
+        "requestIds": outcome.request_ids,
+        **_evidence(outcome.candidate),
+    }
+
+
+def record_lines(records: Iterable[Mapping[str, object]]) -> str:
+    return "".join(json.dumps(record) + "\n" for record in records)
+
+
+def _evidence(kernel: CullCandidate | KeptKernel) -> dict[str, object]:
+    return {
+        "workspaceKey": kernel.workspace_key,
+        "kernelId": kernel.kernel_id,
+        "lastActivity": None if kernel.last_activity is None else format_timestamp(kernel.last_activity),
+        "sessions": [json_object(session) for session in kernel.sessions],
+    }
 
 
 def facts_as_json(facts: Mapping[str, str | None]) -> str:

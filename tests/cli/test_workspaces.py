@@ -100,11 +100,12 @@ async def test_every_help_explains_the_exit_statuses_and_the_main_one_completion
     assert re.findall(r"_AIDP_SESSIONS_COMPLETE=(\w+)", first) == ["bash_source", "zsh_source", "fish_source"]
     for name in completions([], ""):
         shown = (await invoke(name, "--help")).stdout
-        assert re.findall(r"^    (\d+)  ", shown, re.MULTILINE) == ["0", "1", "2", "130"]
+        refused = ["3"] if name == "cull" else []
+        assert re.findall(r"^    (\d+)  ", shown, re.MULTILINE) == ["0", "1", "2", *refused, "130"]
 
 
 def test_bash_completes_commands_options_and_choices() -> None:
-    assert completions([], "") == ["busy", "idle", "list", "watch", "whoami", "workspaces"]
+    assert completions([], "") == ["busy", "cull", "idle", "list", "watch", "whoami", "workspaces"]
     assert completions(["idle"], "--s") == ["--since"]
     assert completions(["idle", "--output"], "js") == ["jsonl", "json"]
     assert completions(["idle", "--auth"], "i") == ["instance_principal", "instance_obo_user"]

@@ -62,14 +62,17 @@ async def invoke(*arguments: str) -> Result:
 
 
 async def start(
-    *arguments: str, stdout: int = asyncio.subprocess.PIPE, stderr: int = asyncio.subprocess.PIPE
+    *arguments: str,
+    stdin: int = asyncio.subprocess.DEVNULL,
+    stdout: int = asyncio.subprocess.PIPE,
+    stderr: int = asyncio.subprocess.PIPE,
 ) -> asyncio.subprocess.Process:
     """Run the command in a child process, with warnings as errors."""
     source = str(Path(aidp_sessions.__file__).parents[1])
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-W", "error", "-m", "aidp_sessions", *arguments),
         env={**os.environ, "PYTHONPATH": source},
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=stdin,
         stdout=stdout,
         stderr=stderr,
     )

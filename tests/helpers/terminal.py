@@ -44,6 +44,9 @@ class Terminal:
             while not re.search(pattern, self.text, re.MULTILINE):
                 assert await self._read(), f"it ended without {pattern!r}: {self.text}"
 
+    def type(self, keys: str) -> None:
+        os.write(self._file, keys.encode())
+
     async def end(self) -> int:
         """Read to the end; return the exit status."""
         async with asyncio.timeout(_PATIENCE_S):
@@ -70,7 +73,7 @@ async def on_terminal(
 
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-    process = await start(*arguments, stdout=stdout or theirs, stderr=stderr or theirs)
+    process = await start(*arguments, stdin=theirs, stdout=stdout or theirs, stderr=stderr or theirs)
     os.close(theirs)
     try:
         yield Terminal(process, ours)

@@ -1,0 +1,84 @@
+"""A plan and its outcomes as tables."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from .._display.text import pluralize, session_title, strip_control_chars
+from .tables import TOTAL_ROW, LeftTruncated, cell, fit_columns, fit_sessions, most_first, number_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..culling.plan import CullCandidate, CullOutcome, CullPlan, KeptKernel
+    from .tables import Cells
+
+_RESULT_STYLES = {"deleted": "green", "gone": "green", "changed": "yellow"}
+
+
+def print_plan(plan: CullPlan, console: Console) -> None:
+    """Print the sessions of the candidates, the longest idle time first; then totals, and why the others are kept."""
+    if plan.candidates:
+        sessions = [session for candidate in plan.candidates for session in candidate.sessions]
+        console.print(fit_sessions(sessions, plan.taken, console))
+        console.print()
+    console.print(_plan_totals(plan, console))
+    console.print()
+    kernels = len(plan.candidates) + sum(kernel.kernel_id is not None for kernel in plan.kept)
+    summary = f"{len(plan.candidates)} of {pluralize(kernels, 'kernel')} would be shut down"
+    if plan.failures:
+        summary += f"; {pluralize(len(plan.failures), 'failure')}"
+    console.print(summary, style="bold", soft_wrap=True)
+
+
+def print_outcomes(outcomes: Sequence[CullOutcome], left: int, console: Console) -> None:
+    """Print one row per outcome, how many had which result, and how many candidates are *left* after an early end."""
+    rows: list[Cells] = [
+        {
+            "Workspace": cell(outcome.candidate.workspace_key),
+            "Session": LeftTruncated(strip_control_chars(session_title(outcome.candidate.sessions[0]))),
+            "Result": cell(outcome.result, _RESULT_STYLES.get(outcome.result, "red")),
+            "Reason": cell(outcome.reason),
+            "Kernel": cell(outcome.candidate.kernel_id, "dim"),
+        }
+        for outcome in outcomes
+    ]
+    if rows:
+        console.print()
+        console.print(fit_columns(rows, console.width, ("Kernel",), {"Session": 12, "Reason": 10, "Workspace": 6}))
+        console.print()
+    results = Counter(str(outcome.result) for outcome in outcomes)
+    numbers = [*results.most_common(), *([("not tried", left)] if left else [])]
+    summary = ", ".join(f"{number} {result}" for result, number in numbers)
+    console.print(summary or "nothing to shut down", style="bold", soft_wrap=True)
+
+
+def _plan_totals(plan: CullPlan, console: Console) -> Table:
+    """Kernels by decision, for each workspace and cluster that has candidates, and for all together."""
+    candidates = Counter(map(_place, plan.candidates))
+    kernels = [kernel for kernel in plan.kept if kernel.kernel_id is not None]
+    kept = Counter((_place(kernel), kernel.reason) for kernel in kernels)
+    reasons = Counter(kernel.reason for kernel in kernels)
+    places = most_first(candidates)
+    columns = {
+        "Shut down": [*(candidates[place] for place in places), candidates.total()],
+        "Kept": [*(sum(kept[place, reason] for reason in reasons) for place in places), reasons.total()],
+        **{
+            reason: [*(kept[place, reason] for place in places), total]
+            for reason, total in sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))
+        },
+    }
+    names = [*places, (TOTAL_ROW, "")]
+    titles = {"Workspace": [workspace for workspace, _ in names], "Cluster": [cluster for _, cluster in names]}
+    table = number_table(titles, columns, console.width)
+    table.rows[-1].style = "bold"
+    return table
+
+
+def _place(kernel: CullCandidate | KeptKernel) -> tuple[str, str]:
+    """The workspace and the cluster of *kernel*; more than one cluster if its sessions disagree."""
+    return kernel.workspace_key, ", ".join(sorted({session.cluster_id or "" for session in kernel.sessions}))
