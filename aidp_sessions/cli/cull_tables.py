@@ -28,11 +28,28 @@ def print_plan(plan: CullPlan, console: Console) -> None:
         console.print()
     console.print(_plan_totals(plan, console))
     console.print()
-    kernels = len(plan.candidates) + sum(kernel.kernel_id is not None for kernel in plan.kept)
-    summary = f"{len(plan.candidates)} of {pluralize(kernels, 'kernel')} would be shut down"
+    console.print(_summary(plan), style="bold", soft_wrap=True)
+
+
+def _summary(plan: CullPlan) -> str:
+    """One line, e.g. ``3 of 40 kernels would be shut down; kept: 20 recent, 17 busy; 1 failure``."""
+    reasons = _reasons(plan)
+    text = f"{len(plan.candidates)} of {pluralize(len(plan.candidates) + reasons.total(), 'kernel')} would be shut down"
+    if reasons:
+        text += "; kept: " + ", ".join(f"{reasons[name]} {name}" for name in most_first(reasons)).replace("_", " ")
     if plan.failures:
-        summary += f"; {pluralize(len(plan.failures), 'failure')}"
-    console.print(summary, style="bold", soft_wrap=True)
+        text += f"; {pluralize(len(plan.failures), 'failure')}"
+    return text
+
+
+def _reasons(plan: CullPlan) -> Counter[str]:
+    return Counter(reason for _, reason in _kept(plan))
+
+
+def _kept(plan: CullPlan) -> list[tuple[tuple[str, str], str]]:
+    """The place of each kernel that is kept, and the reason, which in a saved plan can be any text."""
+    kernels = [kernel for kernel in plan.kept if kernel.kernel_id is not None]
+    return [(_place(kernel), strip_control_chars(kernel.reason)) for kernel in kernels]
 
 
 def print_outcomes(outcomes: Sequence[CullOutcome], left: int, console: Console) -> None:
@@ -60,17 +77,13 @@ def print_outcomes(outcomes: Sequence[CullOutcome], left: int, console: Console)
 def _plan_totals(plan: CullPlan, console: Console) -> Table:
     """Kernels by decision, for each workspace and cluster that has candidates, and for all together."""
     candidates = Counter(map(_place, plan.candidates))
-    kernels = [kernel for kernel in plan.kept if kernel.kernel_id is not None]
-    kept = Counter((_place(kernel), kernel.reason) for kernel in kernels)
-    reasons = Counter(kernel.reason for kernel in kernels)
+    reasons = _reasons(plan)
+    kept = Counter(_kept(plan))
     places = most_first(candidates)
     columns = {
         "Shut down": [*(candidates[place] for place in places), candidates.total()],
         "Kept": [*(sum(kept[place, reason] for reason in reasons) for place in places), reasons.total()],
-        **{
-            reason: [*(kept[place, reason] for place in places), total]
-            for reason, total in sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))
-        },
+        **{reason: [*(kept[place, reason] for place in places), reasons[reason]] for reason in most_first(reasons)},
     }
     names = [*places, (TOTAL_ROW, "")]
     titles = {"Workspace": [workspace for workspace, _ in names], "Cluster": [cluster for _, cluster in names]}

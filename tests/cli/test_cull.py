@@ -85,7 +85,7 @@ async def test_a_table_shows_the_candidates_and_totals_per_workspace_and_cluster
     assert re.search(r"^one +cluster-a +1 +- +-$", text, re.MULTILINE)
     assert re.search(r"^two +1 +1 +1$", text, re.MULTILINE)
     assert re.search(r"^All workspaces +4 +1 +1$", text, re.MULTILINE)
-    assert text.splitlines()[-1] == "4 of 5 kernels would be shut down"
+    assert text.splitlines()[-1] == "4 of 5 kernels would be shut down; kept: 1 recent"
 
 
 async def test_yes_shuts_the_candidates_down_and_shows_what_became_of_them(platform: LocalService) -> None:
@@ -193,7 +193,9 @@ async def test_clusters_that_cannot_be_read_make_the_status_1_and_keep_the_kerne
     result = await invoke("cull", "--since", "8h", "--yes", "--output", "table")
 
     assert result.exit_code == 1
-    assert "1 of 4 kernels would be shut down; 1 failure\n" in result.stdout
+    assert (
+        "1 of 4 kernels would be shut down; kept: 1 busy, 1 cluster unreadable, 1 recent; 1 failure\n" in result.stdout
+    )
     assert deleted(platform) == {"c"}
 
 
@@ -400,7 +402,7 @@ async def test_the_demo_has_kernels_to_shut_down_and_shuts_them_down() -> None:
     result = await invoke("cull", "--since", "8h", "--demo", "--yes", "--output", "table")
 
     assert (result.exit_code, result.stderr) == (0, "")
-    assert re.search(r"^\d+ of \d+ kernels would be shut down$", result.stdout, re.MULTILINE)
+    assert re.search(r"^\d+ of \d+ kernels would be shut down; kept: ", result.stdout, re.MULTILINE)
     assert re.fullmatch(r"\d+ deleted(, \d+ changed)?", result.stdout.splitlines()[-1])
 
 
@@ -495,3 +497,33 @@ async def test_sigterm_ends_the_run_after_the_deletion_under_way(platform: Local
     assert process.returncode == 130
     assert [line["result"] for line in lines(stdout.decode()) if "result" in line] == ["deleted"]
     assert deleted(platform) == {"a"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
+async def test_ctrl_c_starts_no_further_deletion(platform: LocalService) -> None:
+    platform.set_sessions("one", [session("a"), session("e"), session("f")])
+    stopping = asyncio.Event()
+    platform.on_request = lambda request: stopping.set() if request.method == "DELETE" else None
+    platform.fail("one", Fault(delay=60.0), operation="delete_session")
+    process = await start("cull", "--since", "8h", "--workspace", "one", "--yes", *NO_CAPS)
+    await stopping.wait()
+    process.send_signal(signal.SIGINT)
+    _, stderr = await process.communicate()
+
+    assert (process.returncode, stderr) == (130, b"")
+    assert writes(platform) == 1
+
+
+async def test_control_characters_of_a_saved_plan_do_not_reach_the_terminal(
+    platform: LocalService, tmp_path: Path
+) -> None:
+    saved = tmp_path / "plan.json"
+    await invoke("cull", "--since", "8h", "--save-plan", str(saved))
+    document = json.loads(saved.read_text())
+    document["kept"][0]["reason"] = "\x1b[2J"
+    saved.write_text(json.dumps(document))
+
+    result = await invoke("cull", "--plan", str(saved), "--output", "table")
+
+    assert result.exit_code == 0
+    assert "\x1b" not in result.stdout
