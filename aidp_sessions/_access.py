@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from .errors import AidpError, ResponseDecodeError, ServiceError
 from .policies import RetryPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from ._api import Api
     from .models import AttachedSession, Session, SessionSummary
@@ -51,11 +52,13 @@ class CullAccess:
         ]
 
     async def get_session(self, workspace_key: str, session_id: str, sent: list[str]) -> Session:
-        return await self.api.get_session(workspace_key, session_id, sent=sent)
+        with _refusing_unusable():
+            return await self.api.get_session(workspace_key, session_id, sent=sent)
 
     async def delete_session(self, workspace_key: str, session_id: str, if_match: str | None, sent: list[str]) -> None:
         once = attrs.evolve(self.api, transport=attrs.evolve(self.api.transport, retry=RetryPolicy.none()))
-        await once.delete_session(workspace_key, session_id, if_match=if_match, sent=sent)
+        with _refusing_unusable():
+            await once.delete_session(workspace_key, session_id, if_match=if_match, sent=sent)
 
     async def pause(self, error: AidpError, attempt: int) -> bool:
         transport = self.api.transport
@@ -63,3 +66,12 @@ class CullAccess:
         if delay is not None:
             await transport.clock.sleep(delay)
         return delay is not None
+
+
+@contextmanager
+def _refusing_unusable() -> Iterator[None]:
+    """An id or etag of the service that cannot be sent fails one kernel, as a wrong answer, and not the iteration."""
+    try:
+        yield
+    except ValueError as error:
+        raise ResponseDecodeError(f"the service named a session in a way that cannot be sent: {error}") from None

@@ -501,6 +501,17 @@ async def test_a_workspace_that_cannot_be_listed_again_spoils_no_other(
     assert [session.id for session in service.sessions("a")] == ["x", "y"]
 
 
+async def test_a_session_id_that_cannot_be_sent_spoils_no_other(
+    service: LocalService, client: SessionsClient, clock: ManualClock
+) -> None:
+    service.add_workspace("a", [idle(clock, "..", kernel="k1"), idle(clock, "x", kernel="k2")])
+
+    outcomes = await applied(client, await client.plan_cull(POLICY))
+
+    assert [outcome.result for outcome in outcomes] == [CullResult.FAILED, CullResult.DELETED]
+    assert isinstance(outcomes[0].error, ResponseDecodeError)
+
+
 async def test_leaving_the_loop_deletes_nothing_more(
     service: LocalService, client: SessionsClient, clock: ManualClock
 ) -> None:
