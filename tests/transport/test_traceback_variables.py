@@ -13,7 +13,7 @@ import pytest
 from aidp_sessions import RetryPolicy, SessionsClient, Signer, Timeout
 from aidp_sessions.testing._service import identity as _identity
 
-from ..helpers.exception_chains import chain
+from ..helpers.exception_chains import exception_chain
 from ..helpers.raw_server import PLATFORM, RawServer, Step, answer, close, eventually, reset, send
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Signing(Signer):
 def leaks(error: BaseException, needles: list[str]) -> list[str]:
     """The places in which one of *needles* shows: variables of frames outside this file, texts and attributes."""
     found: list[str] = []
-    for link in chain(error):
+    for link in exception_chain(error):
         shown = {"its text": str(link) + repr(link.args) + repr(vars(link))}
         for frame, _ in traceback.walk_tb(link.__traceback__):
             if frame.f_code.co_filename != __file__:
