@@ -13,7 +13,7 @@ from .errors import AidpError, ResponseDecodeError, ServiceError
 from .policies import RetryPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from ._api import Api
     from .models import AttachedSession, Session, SessionSummary
@@ -69,7 +69,7 @@ class CullAccess:
 
 
 @contextmanager
-def _refusing_unusable() -> Iterator[None]:
+def _refusing_unusable() -> Generator[None]:
     """An id or etag of the service that cannot be sent fails one kernel, as a wrong answer, and not the iteration."""
     try:
         yield

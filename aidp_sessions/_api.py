@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, Unpack, cast
 
 import attrs
 
-from ._iteration import Iteration, Progress
+from ._merge import Iteration, Progress
 from ._operations.buffering import SessionBuffer
 from ._operations.encoding import path_segment
 from ._operations.failures import raw_response
@@ -91,10 +91,10 @@ class Api:
         async with Call(
             self.transport, "list_sessions", workspace_key, opc_request_id=opc_request_id, sleep=sleep, sent=sent
         ) as call:
-            first = await call.send(request, decode if etag is None else or_not_modified(decode))
-            if first is None:
-                return cast("SessionCollection", known)
-            last = await _follow_pages(call, request, first, buffer, decode)
+            pages = await _read_pages(call, request, buffer, decode)
+        if pages is None:
+            return cast("SessionCollection", known)
+        first, last = pages
         return SessionCollection(
             items=buffer.remaining(),
             etag=first.etag if last is first else None,
@@ -116,7 +116,7 @@ class Api:
         decode = buffer.defer if self.transport.observer is None else buffer.decode
         request = Request(sessions_target(self.workspaces_path, workspace_key, query), consumer=buffer)
         async with Call(self.transport, "list_sessions", workspace_key, sleep=sleep) as call:
-            await _follow_pages(call, request, await call.send(request, decode), buffer, decode)
+            await _read_pages(call, request, buffer, decode)
 
         def rest() -> tuple[SessionSummary, ...]:
             try:
@@ -273,13 +273,17 @@ def _check_listed_key(key: str) -> None:
         raise error from None
 
 
-async def _follow_pages(
-    call: Call, first: Request, page: SessionPage, buffer: SessionBuffer, decode: Callable[[RawResponse], SessionPage]
-) -> SessionPage:
-    """Add *page*, the response to *first*, and those after it to *buffer*; returns the last."""
-    while token := await buffer.add_page(page):
-        page = await call.send(Request(with_page(first.target, token), consumer=first.consumer), decode)
-    return page
+async def _read_pages(
+    call: Call, request: Request, buffer: SessionBuffer, decode: Callable[[RawResponse], SessionPage]
+) -> tuple[SessionPage, SessionPage] | None:
+    """Send *request*, and add all pages to *buffer*; returns the first and the last, or ``None`` for a 304."""
+    first = await call.send(request, or_not_modified(decode) if request.headers else decode)
+    if first is None:
+        return None
+    last = first
+    while token := await buffer.add_page(last):
+        last = await call.send(Request(with_page(request.target, token), consumer=request.consumer), decode)
+    return first, last
 
 
 def _nothing(_: RawResponse) -> None:

@@ -7,7 +7,7 @@ import logging
 import os
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
-from .._iteration import is_foreign
+from .._merge import is_foreign
 from .._operations.encoding import request_id
 from .._operations.failures import attach_call, attach_response
 from ..errors import (

@@ -13,6 +13,7 @@ from ..errors import ConnectionFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from zlib import _Decompress  # pyright: ignore[reportPrivateUsage]  # has no public name
 
 ACCEPTED: Final = "gzip, deflate"
 
@@ -32,7 +33,7 @@ class Inflater:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._stream: zlib._Decompress | None = None
+        self._stream: _Decompress | None = None
         self._tail = b""
         self._has_ended = False
         self._is_padding = False
@@ -56,7 +57,7 @@ class Inflater:
         if self._stream is not None:
             raise ConnectionFailedError(f"the body broke off in the middle of its {self._name} data")
 
-    def _start(self, data: bytes) -> zlib._Decompress | None:
+    def _start(self, data: bytes) -> _Decompress | None:
         """Start a stream; ``None`` if *data* is padding behind the last one, or too short to tell."""
         if self._has_ended and (self._is_padding or self._name == "deflate" or not _MAGIC.startswith(data[:2])):
             self._is_padding = True

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import attrs
 
-from .._iteration import Iteration
+from .._merge import Iteration
 from ..errors import AidpError, CredentialsError, NotFoundError, PreconditionFailedError, ServiceError, TransportError
 from .plan import CullOutcome, CullResult, check_applicable, kernels_of
 from .policy import reason_on_cluster, reason_to_keep
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
     from datetime import datetime, timedelta
 
-    from .._iteration import Progress
+    from .._merge import Progress
     from ..models import AttachedSession, Session, SessionSummary
     from .access import Access
     from .plan import CullCandidate, CullPlan

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal, NoReturn, Protocol, Self, Type
 import attrs
 
 from .._checks import check_function
-from .._iteration import Iteration, Progress, raise_if_foreign
-from .._merge import Sleep, Slot, Source, merge
+from .._merge import Iteration, Progress, Sleep, Slot, Source, merge, raise_if_foreign
 from ..activity import Activity, activity_of, idle_predicate, instant
 from ..errors import AidpError, ClientClosedError
 from ..models import SessionSummary
