@@ -106,11 +106,11 @@ async def test_while_the_consumer_pauses_a_bounded_number_of_answers_waits_witho
 async def test_the_total_counts_again_once_the_consumer_goes_on() -> None:
     """The service stops before the end of the answer: the call's own limit ends it, after any pause of the consumer."""
     body = answer(json.dumps({"items": LARGE}).encode())
-    limits = Timeout(total=0.3)
+    limits = Timeout(total=1.0)
     async with RawServer(body[:-1]) as server, server.client(max_concurrency=1, timeout=limits) as client:
         async with aclosing(aiter(client.sessions("w", on_error="raise"))) as sessions:
             await anext(sessions)
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(1.2)
             with pytest.raises(RequestTimeoutError) as caught:
                 _ = [each async for each in sessions]
 
