@@ -18,7 +18,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from aidp_sessions import ResponseDecodeError, ServiceError, SessionSummary
+from aidp_sessions import ConnectionFailedError, ResponseDecodeError, ServiceError, SessionSummary
 from aidp_sessions._version import __version__
 
 from ..helpers.raw_server import (
@@ -27,6 +27,7 @@ from ..helpers.raw_server import (
     RawServer,
     Times,
     answer,
+    close,
     drip,
     eventually,
     send,
@@ -291,3 +292,21 @@ async def test_an_answer_that_cannot_be_used_still_gives_its_status_and_request_
     assert (error.status, error.headers.get("opc-request-id"), error.opc_request_id) == (200, "theirs", "theirs")
     assert (error.operation, error.workspace_key) == ("list_sessions", "k")
     assert error.request_ids == (server.received[0].header("opc-request-id"),)
+
+
+@pytest.mark.parametrize("header", ["content_security_policy", "opc_next_page"])
+async def test_a_header_of_sixty_thousand_characters_is_read(header: str) -> None:
+    pages = [answer(b'{"items": [{"id": "1"}]}', **{header: "A" * 60_000}), answer(b'{"items": [{"id": "2"}]}')]
+    async with RawServer(*pages) as server, server.client() as client:
+        collection = await client.list_sessions("k")
+
+    expected = ["1", "2"] if header == "opc_next_page" else ["1"]
+    assert [session.id for session in collection] == expected
+
+
+async def test_a_header_that_is_too_long_is_one_error_and_not_asked_for_again() -> None:
+    async with RawServer(close(answer(x="A" * 70_000))) as server, server.client() as client:
+        with pytest.raises(ConnectionFailedError, match="the head of the response is too large") as caught:
+            await client.list_sessions("k")
+
+    assert (caught.value.permanent, len(server.received)) == (True, 1)

@@ -190,3 +190,18 @@ async def test_a_netrc_file_that_a_session_of_the_caller_s_applies_is_an_error_o
     assert caught.value.message.startswith("the request cannot be sent: ")
     assert len(caught.value.request_ids) == 1
     assert "hunter2" not in repr(vars(caught.value)) + str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "remedy"), [(407, "; put user and password into its URL"), (403, "; it does not allow this host")]
+)
+async def test_a_proxy_that_refuses_a_tunnel_is_asked_once_and_the_error_says_the_way_out(
+    status: int, remedy: str
+) -> None:
+    async with RawServer(close(answer(b"", status))) as proxy:
+        async with proxy.client(endpoint="https://aidp.example.com", proxy=proxy.url) as client:
+            with pytest.raises(ConnectionFailedError) as caught:
+                await client.list_sessions("w")
+
+    assert caught.value.message == f"the proxy refused the connection with {status} Whatever{remedy}"
+    assert (caught.value.permanent, caught.value.unsent, len(proxy.received)) == (True, True, 1)
