@@ -7,6 +7,7 @@ first key is needed.
 from __future__ import annotations
 
 import hashlib
+import re
 import os
 from base64 import b64decode, b64encode
 from typing import Final
@@ -48,8 +49,7 @@ class PrivateKey(NotPicklable):
         A passphrase for a key that is not encrypted is ignored, as the OCI tools do: profiles inherit them.
         Raises `CredentialsError` for anything that is not a usable RSA private key.
         """
-        # Variables often hold a key on one line, with its line ends spelt out.
-        data = _to_bytes(pem).replace(b"\\r", b"").replace(b"\\n", b"\n").strip()
+        data = _in_lines(_to_bytes(pem).replace(b"\\r", b"").replace(b"\\n", b"\n").strip())
         if b" PRIVATE KEY-----" not in data or b" OPENSSH " in data:
             problem = _describe_other_pem(data)
             raise CredentialsError(f"{source} {problem}; the RSA private key itself is needed, in PEM form")
@@ -119,6 +119,18 @@ class PrivateKey(NotPicklable):
 
 KeySource = str | bytes | os.PathLike[str] | PrivateKey
 """A private key: its PEM text, the path of a file that holds it, or the loaded key."""
+
+
+def _in_lines(data: bytes) -> bytes:
+    """*data* as a PEM file: variables often hold a key on one line, or in quotes. Only an encrypted one has a header."""
+    found = re.search(rb"(-----BEGIN ([A-Z0-9 ]+)-----)(.*)(-----END \2-----)", data, re.DOTALL)
+    if found is None:
+        return data
+    if b":" in found[3]:
+        return found[0] + b"\n"
+    text = b"".join(found[3].split())
+    lines = [text[start : start + 64] for start in range(0, len(text), 64)]
+    return b"\n".join([found[1], *lines, found[4], b""])
 
 
 def _to_bytes(text: str | bytes) -> bytes:

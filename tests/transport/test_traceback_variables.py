@@ -192,9 +192,8 @@ async def test_a_session_that_its_owner_has_closed_shows_nothing() -> None:
     assert leaks(during, secrets) + leaks(after, secrets) == []
 
 
-@pytest.mark.parametrize("value", [f"{SECRET}\r\nx: y", f"{SECRET}\0"], ids=["line break", "null"])
-async def test_a_header_of_a_signer_that_cannot_be_sent_shows_nothing(value: Any) -> None:
-    signer = Signing(**{"x-secret": value})
+async def test_a_header_of_a_signer_that_cannot_be_sent_shows_nothing() -> None:
+    signer = Signing(**{"x-secret": f"{SECRET}\r\nx: y"})
     async with (
         RawServer(answer()) as server,
         SessionsClient(PLATFORM, signer=signer, endpoint=server.url, retry=ONCE) as client,
