@@ -7,8 +7,8 @@ first key is needed.
 from __future__ import annotations
 
 import hashlib
-import re
 import os
+import re
 from base64 import b64decode, b64encode
 from typing import Final
 

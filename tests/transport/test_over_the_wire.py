@@ -296,7 +296,7 @@ async def test_an_answer_that_cannot_be_used_still_gives_its_status_and_request_
 
 @pytest.mark.parametrize("header", ["content_security_policy", "opc_next_page"])
 async def test_a_header_of_sixty_thousand_characters_is_read(header: str) -> None:
-    pages = [answer(b'{"items": [{"id": "1"}]}', **{header: "A" * 60_000}), answer(b'{"items": [{"id": "2"}]}')]
+    pages = [answer(b'{"items": [{"id": "1"}]}', 200, **{header: "A" * 60_000}), answer(b'{"items": [{"id": "2"}]}')]
     async with RawServer(*pages) as server, server.client() as client:
         collection = await client.list_sessions("k")
 
