@@ -122,7 +122,7 @@ KeySource = str | bytes | os.PathLike[str] | PrivateKey
 
 
 def _in_lines(data: bytes) -> bytes:
-    """*data* as a PEM file; variables often hold a key on one line, or in quotes. An encrypted one may have a header."""
+    """*data* as a PEM file; variables often hold a key on one line, or in quotes. Encrypted keys may have headers."""
     found = re.search(rb"(-----BEGIN ([A-Z0-9 ]+)-----)(.*)(-----END \2-----)", data, re.DOTALL)
     if found is None:
         return data
