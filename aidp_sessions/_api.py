@@ -253,17 +253,17 @@ class WorkspaceReader:
     query: str
 
     async def list_sessions(self, key: str, sleep: Sleep, known: SessionCollection | None) -> SessionCollection:
-        _check_listed_key(key)
+        check_listed_key(key)
         return await self.api.list_sessions(key, self.query, sleep=sleep, known=known)
 
     async def stream_sessions(
         self, key: str, sleep: Sleep, emit: Emit | None
     ) -> Callable[[], tuple[SessionSummary, ...]]:
-        _check_listed_key(key)
+        check_listed_key(key)
         return await self.api.stream_sessions(key, self.query, sleep, emit)
 
 
-def _check_listed_key(key: str) -> None:
+def check_listed_key(key: str) -> None:
     """Raise for a key that no URL can contain; those that a caller gives were checked before, with a `ValueError`."""
     try:
         path_segment(key)

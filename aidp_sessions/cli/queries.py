@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Protocol, Unpack
 import attrs
 import click
 
-from .._api import can_hold_sessions
+from .._api import can_hold_sessions, check_listed_key
 from .._display.text import strip_control_chars
-from .._operations.encoding import path_segment
 from .._operations.messages import clock_skew
 from ..client import SessionsClient
-from ..errors import AidpError, ResponseDecodeError
+from ..errors import AidpError
 from ..events import CallEnded
 from .report import client_facts, print_failure
 from .running import background_task
@@ -136,11 +135,9 @@ async def _listed_keys(client: SessionsClient, fail: Callable[[AidpError], None]
         if not can_hold_sessions(workspace):
             continue
         try:
-            path_segment(workspace.key)
-        except ValueError as error:
-            failure = ResponseDecodeError(f"the service listed a workspace that cannot be asked: {error}")
-            failure.operation, failure.workspace_key = "list_workspaces", workspace.key
-            fail(failure)
+            check_listed_key(workspace.key)
+        except AidpError as error:
+            fail(error)
         else:
             yield workspace.key
 
