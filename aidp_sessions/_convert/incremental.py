@@ -8,6 +8,7 @@ take more than `MAX_BUFFERED` bytes.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from ..errors import ResponseDecodeError
@@ -23,6 +24,8 @@ PIECE: Final = 64 * 1024
 
 MAX_BUFFERED: Final = 4 * 1024 * 1024
 _MIN_BUFFERED: Final = PIECE // 2  # chunks can be small; looking for complete sessions in each would take longer
+_BEFORE_COMMA: Final = re.compile(rb"\}\s*(?=,\s*\Z)")
+_MAX_TRIES: Final = 8
 
 
 class IncrementalDecoder:
@@ -74,16 +77,28 @@ class IncrementalDecoder:
         A comma between two braces may also stand in a string or a nested value, but then the bytes before it do not
         decode as an array of items.
         """
-        comma = 1 + max(self._buffer.rfind(b"},{"), self._buffer.rfind(b"}, {"))
-        sessions = decode_usual_sessions(b"[" + self._buffer[:comma] + b"]", self._workspace_key) if comma else None
+        comma = self._last_comma()
+        sessions = decode_usual_sessions(self._array(comma), self._workspace_key) if comma else None
         if sessions is None:
             comma, _ = complete_items(self._buffer.decode("latin-1"))
             if not comma:
                 return ()
-            array = b"[" + self._buffer[:comma] + b"]"
+            array = self._array(comma)
             sessions, _ = decode_collection(array, self._workspace_key, path=self._path, first=self._count)
         del self._buffer[: comma + 1]
         return sessions
+
+    def _last_comma(self) -> int:
+        """The place of a comma between two braces, looked for at the last few opening ones; 0 if there is none."""
+        brace = len(self._buffer)
+        for _ in range(_MAX_TRIES):
+            brace = max(0, self._buffer.rfind(b"{", 0, brace))
+            if found := _BEFORE_COMMA.search(self._buffer, max(0, brace - 16), brace):
+                return found.end()
+        return 0
+
+    def _array(self, end: int) -> bytes:
+        return b"[%b]" % memoryview(self._buffer)[:end]
 
     def _await_more(self) -> None:
         """Look again when the buffer has doubled, so that a long value is scanned only a few times."""

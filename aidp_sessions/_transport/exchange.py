@@ -210,9 +210,6 @@ async def read_body(
 
 
 async def _feed(consumer: BodyConsumer, chunks: list[bytes], response: aiohttp.ClientResponse) -> None:
-    protocol = None if response.connection is None else response.connection.protocol
-    if protocol is not None:
-        protocol.pause_reading()  # and with it aiohttp's read timeout, which must not count the consumer's time
     try:
         for chunk in chunks:
             await consumer.feed(chunk, response.headers)
@@ -220,6 +217,3 @@ async def _feed(consumer: BodyConsumer, chunks: list[bytes], response: aiohttp.C
         if error.status is None:  # not about an earlier page, whose evidence it has already
             attach_response(error, RawResponse(response.status, response.headers, b""))
         raise
-    finally:
-        if protocol is not None:
-            protocol.resume_reading()
