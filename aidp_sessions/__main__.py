@@ -8,7 +8,7 @@ _EXTRA = frozenset({"click", "rich"})
 
 
 def main() -> None:
-    """Run ``aidp-sessions``. Without the extra ``cli`` it prints how to install it and exits with status 1."""
+    """Run ``aidp-sessions``. Without the extra ``cli`` it prints how to install it and exits with status 4."""
     try:
         from .cli.commands import command  # noqa: PLC0415  # the extra may be missing
     except KeyboardInterrupt:
@@ -17,7 +17,11 @@ def main() -> None:
         package = (error.name or "").partition(".")[0]
         if package not in _EXTRA:
             raise
-        sys.exit(f"aidp-sessions: the command needs {package!r}; install it with: pip install 'aidp-sessions[cli]'")
+        sys.stderr.write(
+            f"aidp-sessions: the command needs {package!r}; in the folder of the project's source, run: "
+            "python -m pip install '.[cli]'\n"
+        )
+        sys.exit(4)
     command(prog_name="aidp-sessions")
 
 

@@ -28,9 +28,10 @@ from .options import (
     output_option,
     since_option,
 )
-from .output import INTERRUPTED, Application, file_writer, print_text, writing_to
+from .output import Application, file_writer, print_text, writing_to
 from .progress import progress_bar
 from .report import Report, error_console
+from .statuses import EXIT_STATUSES, Status, failure_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,14 +41,6 @@ if TYPE_CHECKING:
     from .options import ConnectionOptions, ReportOptions, SelectionOptions
 
 _OUTPUT = output_option("table", "jsonl", "json", "csv")
-_STATUS = """\b
-Exit status:
-  0    every workspace answered
-  1    one did not, or the configuration or the credentials are unusable,
-       or the output pipe was closed
-  2    wrong usage; no request was sent
-  130  ended by Ctrl-C; what had been found until then was printed
-"""
 _COMPLETION = """
 \b
 Completion, once per shell:
@@ -57,7 +50,9 @@ Completion, once per shell:
 """
 
 
-@click.group(cls=Application, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_STATUS + _COMPLETION)
+@click.group(
+    cls=Application, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_STATUSES + _COMPLETION
+)
 @click.version_option(__version__)
 def command() -> None:
     """List the notebook sessions of Oracle AI Data Platform, and find idle kernels."""
@@ -65,28 +60,28 @@ def command() -> None:
         reconfigure(errors="replace")  # an ASCII locale must not make a name with an accent an error
 
 
-@command.command("list", epilog=_STATUS)
+@command.command("list")
 @add_options(*SELECTION_OPTIONS, *REPORT_OPTIONS, _OUTPUT, *CONNECTION_OPTIONS)
 def list_(**chosen: Unpack[ReportOptions]) -> None:
     """Show all sessions."""
     _run_report(chosen, "", lambda _: True)
 
 
-@command.command(epilog=_STATUS)
+@command.command()
 @add_options(since_option(required=True), CONNECTED, *SELECTION_OPTIONS, *REPORT_OPTIONS, _OUTPUT, *CONNECTION_OPTIONS)
 def idle(*, since: datetime | timedelta, connected: bool | None, **chosen: Unpack[ReportOptions]) -> None:
     """Show the sessions whose kernel is idle."""
     _run_report(chosen, "idle", idle_predicate(since, connected=connected))
 
 
-@command.command(epilog=_STATUS)
+@command.command()
 @add_options(*SELECTION_OPTIONS, *REPORT_OPTIONS, _OUTPUT, *CONNECTION_OPTIONS)
 def busy(**chosen: Unpack[ReportOptions]) -> None:
     """Show the sessions whose kernel is executing."""
     _run_report(chosen, "busy", lambda session: activity_of(session) is Activity.BUSY)
 
 
-@command.command(epilog=_STATUS)
+@command.command()
 @add_options(
     EVERY,
     since_option(required=False),
@@ -125,7 +120,7 @@ def watch(
     sys.exit(running.run(work, console))
 
 
-@command.command(epilog=_STATUS)
+@command.command()
 @add_options(*WORKSPACE_OPTIONS, _OUTPUT, *CONNECTION_OPTIONS)
 def workspaces(
     display_name_contains: str | None, lifecycle_state: str | None, **chosen: Unpack[ConnectionOptions]
@@ -143,10 +138,10 @@ def workspaces(
     else:
         as_text = {"jsonl": formats.json_lines, "json": formats.json_array, "csv": formats.workspaces_as_csv}
         print_text(as_text[output](found))
-    sys.exit(status)
+    sys.exit(failure_status(others=True) if status == Status.NOTHING_READ else status)
 
 
-@command.command(epilog=_STATUS)
+@command.command()
 @add_options(output_option("table", "json"), *CONNECTION_OPTIONS)
 def whoami(**chosen: Unpack[ConnectionOptions]) -> None:
     """Show which credentials and which endpoint are used, and whether the service accepts them."""
@@ -172,13 +167,15 @@ def _run_report(chosen: ReportOptions, adjective: str, keep: Callable[[SessionSu
     with file_writer(chosen["html"], "--html") as save:
         with progress_bar(chosen, output, console, len(set(chosen["workspace"])) or None) as bar:
             status = running.run(queries.collect_report(chosen, report, keep, emit, console=console, bar=bar), console)
-        report.interrupted = status == INTERRUPTED
+        report.interrupted = status == Status.INTERRUPTED
         if report.seen or not status:
             try:
                 save(partial(_page, report))
             finally:  # neither output depends on the other
                 _print(report, output)
-    sys.exit(status or int(bool(report.failures)))
+    if status == Status.NOTHING_READ or (report.failures and not status):
+        status = failure_status(others=bool(report.seen))
+    sys.exit(status)
 
 
 def _page(report: Report) -> str:

@@ -23,9 +23,10 @@ from .options import (
     output_option,
     since_option,
 )
-from .output import INTERRUPTED, file_writer
+from .output import file_writer
 from .queries import usage_errors
 from .report import error_console
+from .statuses import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,21 +37,9 @@ _DECIDED_BY_PLAN = (
     *("since", "connected", "types", "protect", "max_kernels", "max_share", "ignore_clusters"),
     *("workspace", "path", "cluster_id", "agent_flow_key", "save_plan", "every"),
 )
-_STATUS = """\b
-Exit status:
-  0    the plan was shown, or each of its kernels is shut down, was gone
-       or is kept because it is no longer as planned
-  1    something failed or could not be read
-  2    wrong usage; nothing was shut down
-  3    the plan has more kernels than --max or --max-share permits;
-       nothing was shut down
-  130  ended early by Ctrl-C or SIGTERM; no further kernel was shut down
-
-With --every, SIGTERM ends it with the status of the last round.
-"""
 
 
-@click.command(epilog=_STATUS)
+@click.command()
 @add_options(
     since_option(required=False),
     *CULL_OPTIONS,
@@ -63,8 +52,8 @@ def cull(**chosen: Unpack[CullOptions]) -> None:
     """Show which idle kernels would be shut down; with --yes, shut them down.
 
     A kernel is kept unless all its sessions are selected and idle, and its clusters do not call them active. Right
-    before it is shut down, it is read again, and kept if anything has changed. SIGTERM ends the command after the
-    deletion under way.
+    before it is shut down, it is read again, and kept if anything has changed. Ctrl-C and SIGTERM end the command after
+    the deletion under way, with status 130; with --every, SIGTERM ends it with the status of the last round.
     """
     _check_usage(chosen)
     run = Run(chosen, output_format(chosen, "table", "jsonl"), error_console())
@@ -145,4 +134,4 @@ def _agreed(plan: CullPlan) -> bool:
     try:
         return click.confirm(f"Shut down {kernels} in {workspaces}?", err=True)
     except click.Abort:
-        sys.exit(INTERRUPTED)
+        sys.exit(Status.INTERRUPTED)

@@ -16,10 +16,11 @@ from ..culling.plan import CullPlan, CullResult, KeptKernel
 from ..errors import AidpError
 from . import cull_tables, formats, running, tables
 from .audit import Audit
-from .output import INTERRUPTED, print_text, writing_to
+from .output import print_text, writing_to
 from .progress import progress_bar
 from .queries import client_options, open_client, usage_errors
 from .report import client_facts, print_failure, print_message
+from .statuses import Status, failure_status
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Generator
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-REFUSED = 3
 _BAD_RESULTS = (CullResult.DENIED, CullResult.FAILED, CullResult.UNKNOWN)
 _WAITING = "waiting"
 
@@ -62,7 +62,7 @@ class Run:
         with progress_bar(self.chosen, self.output, self.console, len(set(self.chosen["workspace"])) or None) as bar:
             status = running.run(work(bar), self.console)
         plan = plans[0] if plans else None
-        return plan, int(bool(plan.failures)) if plan else status
+        return plan, _status_of_plan(plan) if plan else status
 
     async def _plan(self, client: SessionsClient, policy: CullPolicy) -> CullPlan:
         with usage_errors():
@@ -80,7 +80,7 @@ class Run:
 
     def refuse(self, refusal: str) -> int:
         print_message(self.console, "refused", "bold red", refusal)
-        return REFUSED
+        return Status.REFUSED
 
     def apply(self, plan: CullPlan) -> int:
         """Shut the candidates of *plan* down, and show what became of them. Returns the exit status."""
@@ -98,7 +98,9 @@ class Run:
             left = len(plan.candidates) - len(outcomes)
             if outcomes or not left:
                 self._show_outcomes(outcomes, left)
-        return max(status, _status_of(outcomes), INTERRUPTED if left else 0)
+        if status == Status.NOTHING_READ:
+            return failure_status(others=bool(outcomes))
+        return max(_status_of(outcomes), Status.INTERRUPTED if left else status)
 
     async def _apply(
         self,
@@ -166,11 +168,11 @@ class Run:
             await self._apply(client, due, outcomes, terminated)
         except AidpError as error:
             print_failure(error, self.console)
-            return 1
+            return failure_status(others=bool(outcomes))
         finally:
             if outcomes:
                 self._show_outcomes(outcomes, left=0)
-        return max(int(bool(plan.failures)), _status_of(outcomes))
+        return max(_status_of_plan(plan), _status_of(outcomes))
 
     def _announce(self, due: CullPlan) -> None:
         waiting = sum(kernel.reason == _WAITING for kernel in due.kept)
@@ -208,8 +210,12 @@ def _key(candidate: CullCandidate) -> _Key:
     return candidate.workspace_key, candidate.kernel_id, candidate.last_activity
 
 
+def _status_of_plan(plan: CullPlan) -> int:
+    return failure_status(others=bool(plan.candidates or plan.kept)) if plan.failures else Status.DONE
+
+
 def _status_of(outcomes: list[CullOutcome]) -> int:
-    return int(any(outcome.result in _BAD_RESULTS for outcome in outcomes))
+    return Status.INCOMPLETE if any(outcome.result in _BAD_RESULTS for outcome in outcomes) else Status.DONE
 
 
 @contextmanager

@@ -12,12 +12,11 @@ import click
 
 from .._display.text import strip_control_chars
 from ..auth.atomic_file import atomic_writer
+from .statuses import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from typing import TextIO
-
-INTERRUPTED = 130
 
 
 class Application(click.Group):
@@ -30,16 +29,26 @@ class Application(click.Group):
         except OSError as error:
             with suppress(OSError):
                 click.echo(f"failed: {_describe(error)}", err=True)
-            sys.exit(1)
+            sys.exit(Status.INCOMPLETE)
         finally:
             _discard_unwritten(sys.stdout)
             _discard_unwritten(sys.stderr)
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: object
+    ) -> click.Context:
+        try:
+            return super().make_context(info_name, args, parent, **extra)  # prints --help
+        except BrokenPipeError:
+            raise click.exceptions.Exit(Status.PIPE_CLOSED) from None
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            ctx.exit(INTERRUPTED)
+            ctx.exit(Status.INTERRUPTED)
+        except BrokenPipeError:
+            ctx.exit(Status.PIPE_CLOSED)
 
 
 @contextmanager

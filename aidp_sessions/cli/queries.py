@@ -19,6 +19,7 @@ from ..errors import AidpError
 from ..events import CallEnded
 from .report import client_facts, print_failure
 from .running import background_task
+from .statuses import Status
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator
@@ -73,7 +74,7 @@ async def watch(
 ) -> int:
     """List the sessions every *every*, and pass changes and outages to *view*.
 
-    Returns only if the first listing fails: then it returns 1, and *view* has shown why.
+    Returns only if the first listing fails: then it returns the exit status, and *view* has shown why.
     """
     outages = _Outages(view)
     async with open_client(options, datetime.now(UTC), **client_options(options, outages.on_event)) as client:
@@ -87,7 +88,7 @@ async def watch(
             except AidpError as error:
                 if error is not outages.now.get(error.workspace_key):
                     raise
-    return 1
+    return Status.NOTHING_READ
 
 
 @attrs.frozen

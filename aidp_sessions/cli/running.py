@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import AidpError
-from .output import INTERRUPTED
 from .report import print_failure
+from .statuses import Status
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Coroutine
@@ -21,14 +21,14 @@ T = TypeVar("T")
 
 
 def run(work: Coroutine[object, object, int | None], console: Console) -> int:
-    """Run *work* and return the exit status: its own, 1 after an error (printed on *console*), 130 after Ctrl-C."""
+    """Run *work*, and return its status, or that of an error (printed on *console*) or of Ctrl-C."""
     try:
         return asyncio.run(_cancel_on_sigint(work)) or 0
     except AidpError as error:
         print_failure(error, console)
-        return 1
+        return Status.NOTHING_READ
     except (KeyboardInterrupt, asyncio.CancelledError):
-        return INTERRUPTED
+        return Status.INTERRUPTED
 
 
 async def _cancel_on_sigint(work: Awaitable[int | None]) -> int | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from bisect import bisect_right
 from collections import Counter
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import attrs
 from rich import box
@@ -82,9 +83,15 @@ def _last_cells(text: str, width: int) -> str:
     return text[start:]
 
 
+class _Terminal(Console):
+    def on_broken_pipe(self) -> NoReturn:
+        """Fail as every other write does; rich would exit with status 1."""
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+
 def terminal() -> Console:
     """Standard output, without rich's markup. A file or a pipe has no width limit, so that no text is cut off."""
-    console = Console(markup=False, emoji=False, highlight=False)
+    console = _Terminal(markup=False, emoji=False, highlight=False)
     if not sys.stdout.isatty():  # without this, FORCE_COLOR would limit the width to 80 columns
         console.width = _NO_LIMIT
     return console

@@ -1,4 +1,4 @@
-"""Standard output or standard error is closed, full or broken: one line, status 1, and nothing else is lost."""
+"""Standard output or standard error is closed or full: one line, status 1, and nothing else is lost."""
 
 from __future__ import annotations
 

@@ -164,12 +164,12 @@ async def test_the_totals_count_answers_and_failures(platform: LocalService) -> 
     assert of_all.stdout.splitlines()[-1] == "2 sessions in 1 workspace; 1 workspace failed"
 
 
-async def test_workspaces_that_cannot_be_listed_are_one_line_and_status_1(platform: LocalService) -> None:
+async def test_workspaces_that_cannot_be_listed_are_one_line_and_status_4(platform: LocalService) -> None:
     platform.fail(None, Fault(status=403, times=None))
 
     result = await invoke("list", "--output", "json")
 
-    assert (result.exit_code, result.stdout) == (1, "")
+    assert (result.exit_code, result.stdout) == (4, "")
     (line,) = result.stderr.splitlines()
     assert line.startswith("failed: list_workspaces: 403 ")
 
@@ -209,7 +209,7 @@ async def test_wrong_usage_is_status_2_names_the_value_and_sends_nothing(
     assert platform.request_count == 0
 
 
-async def test_unusable_settings_are_one_line_and_status_1(platform: LocalService, tmp_path: Path) -> None:
+async def test_unusable_settings_are_one_line_and_status_4(platform: LocalService, tmp_path: Path) -> None:
     garbage = tmp_path / "garbage.pem"
     garbage.write_text("not a key")
     damaged = tmp_path / "damaged"
@@ -220,7 +220,7 @@ async def test_unusable_settings_are_one_line_and_status_1(platform: LocalServic
     no_key = await invoke("list", "--config-file", str(damaged))
 
     for result, culprit in ((no_file, "absent"), (no_profile, "ABSENT"), (no_key, "garbage.pem")):
-        assert (result.exit_code, result.stdout) == (1, "")
+        assert (result.exit_code, result.stdout) == (4, "")
         (line,) = result.stderr.splitlines()
         assert line.startswith("failed: ")
         assert culprit in line
@@ -232,7 +232,7 @@ async def test_without_an_instance_the_message_says_how_to_give_one(monkeypatch:
 
     result = await invoke("list")
 
-    assert result.exit_code == 1
+    assert result.exit_code == 4
     assert "AIDP_INSTANCE_ID" in result.stderr
 
 

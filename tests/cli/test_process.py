@@ -139,7 +139,7 @@ async def test_a_closed_pipe_ends_the_command_without_a_message(command: str, ou
     process = await start(command, "--demo", "--workspace", "churn", "--output", output, stdout=theirs)
     os.close(theirs)
 
-    assert await finish(process) == (1, "", "")
+    assert await finish(process) == (141, "", "")
 
 
 @pytest.mark.parametrize("package", ["click", "rich"])
@@ -152,7 +152,7 @@ async def test_without_its_extra_the_command_says_how_to_install_it(package: str
 
     status, stdout, stderr = await finish(process)
 
-    assert (status, stdout) == (1, "")
+    assert (status, stdout) == (4, "")
     (line,) = stderr.splitlines()
     assert repr(package) in line
-    assert "pip install 'aidp-sessions[cli]'" in line
+    assert "in the folder of the project's source, run: python -m pip install '.[cli]'" in line

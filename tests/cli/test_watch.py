@@ -139,12 +139,12 @@ async def test_a_listing_that_keeps_failing_after_its_first_page_is_reported_onc
     assert seen == [("appeared", "x"), ("silent", None), ("answers again", None)]
 
 
-async def test_a_first_round_that_fails_ends_the_watch_with_status_1_and_one_line(platform: LocalService) -> None:
+async def test_a_first_round_that_fails_ends_the_watch_with_status_4_and_one_line(platform: LocalService) -> None:
     platform.fail(None, Fault(status=403, times=None))
 
     result = await invoke("watch")
 
-    assert (result.exit_code, result.stdout) == (1, "")
+    assert (result.exit_code, result.stdout) == (4, "")
     (line,) = result.stderr.splitlines()
     assert line.startswith("failed: list_workspaces: 403 ")
 

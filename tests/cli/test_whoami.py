@@ -57,13 +57,13 @@ async def test_after_a_401_it_names_the_user_and_the_difference_of_the_clocks(
     assert re.search(r"^service's clock  \+3(599|600) s from ours$", result.stdout, re.MULTILINE)
     assert service.oci_config()["user"] in result.stdout
     assert result.stderr.startswith("failed: list_workspaces: 404 ")
-    assert result.exit_code == 1
+    assert result.exit_code == 4
 
 
 async def test_without_settings_it_says_what_is_missing() -> None:
     result = await invoke("whoami")
 
-    assert (result.stdout, result.exit_code) == ("", 1)
+    assert (result.stdout, result.exit_code) == ("", 4)
     assert "AIDP_INSTANCE_ID" in result.stderr
 
 
