@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inspect import iscoroutinefunction
+from inspect import isawaitable, iscoroutine, iscoroutinefunction
 
 
 def check_type(value: object, expected: type, name: str) -> None:
@@ -21,6 +21,15 @@ def check_function(value: object, requirement: str) -> None:
     """Refuse async functions too: the coroutine that they return would count as true, and never run."""
     if not callable(value) or any(map(iscoroutinefunction, (value, type(value).__call__))):
         raise TypeError(f"{requirement}, not {value!r}")
+
+
+def check_result(result: object, requirement: str) -> bool:
+    """Whether *result* is true. Refuses a coroutine, which always is, and closes it, for nothing will await it."""
+    if iscoroutine(result):
+        result.close()
+    if isawaitable(result):
+        raise TypeError(f"{requirement}, not one that returns a {type(result).__name__}")
+    return bool(result)
 
 
 def check_count(value: int, name: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 import attrs
 
-from .._checks import check_function
+from .._checks import check_function, check_result
 from ..activity import Activity, activity_of, instant, is_idle_since
 from ..models import AttachedSession, SessionSummary
 
@@ -40,6 +40,7 @@ class KeepReason(StrEnum):
     """The clusters could not be listed, or one gives the attached session an undocumented state."""
 
 
+_VETO: Final = "veto must be a plain function of a session"
 _ORDER: Final = {reason: place for place, reason in enumerate(KeepReason)}
 _BY_ACTIVITY: Final = {
     Activity.BUSY: KeepReason.BUSY,
@@ -96,9 +97,9 @@ def _clusters(_: object, field: attrs.Attribute[Any], value: object) -> None:
         raise ValueError(f"{field.name}={value!r} must be 'veto' or 'ignore'")
 
 
-def _plain_function(_: object, field: attrs.Attribute[Any], value: object) -> None:
+def _plain_function(_: object, __: attrs.Attribute[Any], value: object) -> None:
     if value is not None:
-        check_function(value, f"{field.name} must be a plain function of a session or None")
+        check_function(value, f"{_VETO} or None")
 
 
 @attrs.frozen(kw_only=True)
@@ -137,7 +138,8 @@ def reason_to_keep(sessions: Sequence[SessionSummary], policy: CullPolicy, since
     broken = [reason for session in sessions for reason in _broken_rules(session, policy, since)]
     if broken:
         return min(broken, key=_ORDER.__getitem__)
-    vetoed = policy.veto is not None and any(map(policy.veto, sessions))
+    veto = policy.veto
+    vetoed = veto is not None and any(check_result(veto(session), _VETO) for session in sessions)
     return KeepReason.VETOED if vetoed else None
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Final, NoReturn
 
+from .._checks import check_result
 from ..errors import AidpError
 from ..models import SessionSummary
 
 Predicate = Callable[[SessionSummary], bool]
+
+REQUIREMENT: Final = "where() takes a plain function of a session"
 
 
 class PredicateFailedError(Exception):
@@ -33,8 +36,9 @@ class PredicateFailedError(Exception):
 def guarded(predicate: Predicate) -> Predicate:
     def matches(session: SessionSummary) -> bool:
         try:
-            return predicate(session)
+            result: object = predicate(session)
         except (AidpError, StopIteration, StopAsyncIteration, GeneratorExit, asyncio.CancelledError) as error:
             raise PredicateFailedError(error) from None
+        return result if result is True or result is False else check_result(result, REQUIREMENT)
 
     return matches

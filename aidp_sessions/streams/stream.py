@@ -19,7 +19,7 @@ from ..errors import AidpError, ClientClosedError
 from ..models import SessionSummary
 from ..results import FanOutError, SessionChange, SessionCollection, WorkspaceOutcome
 from .changes import Watch
-from .predicates import Predicate, PredicateFailedError, guarded
+from .predicates import REQUIREMENT, Predicate, PredicateFailedError, guarded
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -71,7 +71,7 @@ class SessionStream:
 
     def where(self, predicate: Predicate) -> Self:
         """Keep the sessions for which *predicate* holds; its exceptions end the iteration."""
-        check_function(predicate, "where() takes a plain function of a session")
+        check_function(predicate, REQUIREMENT)
         return self._filtered(lambda: guarded(predicate))
 
     def idle_since(self, since: datetime | timedelta, *, connected: bool | None = None) -> Self:

@@ -466,6 +466,18 @@ def test_a_timedelta_counts_back_from_the_time_of_the_plan() -> None:
     assert plan_of(policy=CullPolicy(since=T - HOUR)).since == T - HOUR
 
 
+def test_a_veto_that_returns_a_coroutine_ends_the_planning() -> None:
+    """It would count as true and never run. A warning about it would fail the test."""
+
+    def veto(session: SessionSummary) -> Any:
+        return coroutine_veto(session)
+
+    with pytest.raises(TypeError) as caught:
+        plan_of(listed(SESSION), policy=attrs.evolve(NO_CAPS, veto=veto))
+
+    assert str(caught.value) == "veto must be a plain function of a session, not one that returns a coroutine"
+
+
 async def coroutine_veto(_: SessionSummary) -> bool:
     return True
 

@@ -21,6 +21,7 @@ from aidp_sessions import (
     KernelSummary,
     NotFoundError,
     RetryPolicy,
+    SessionStream,
     SessionSummary,
     TooManyRequestsError,
     UnauthorizedError,
@@ -60,6 +61,10 @@ async def until_quiet(service: LocalService) -> None:
         if service.in_flight == 0:
             return
     pytest.fail(f"{service.in_flight} requests are still in flight")
+
+
+async def outcomes_of(stream: SessionStream) -> list[WorkspaceOutcome]:
+    return [outcome async for outcome in stream.by_workspace()]
 
 
 def ours() -> set[asyncio.Task[object]]:
@@ -130,6 +135,35 @@ async def test_only_a_plain_function_narrows_a_stream_down(service: LocalService
             client.sessions().where(predicate)
 
     assert str(caught.value) == f"where() takes a plain function of a session, not {predicate!r}"
+
+
+class Later:
+    def __await__(self) -> Any:
+        yield
+
+
+@pytest.mark.parametrize("length", [0, 6_000], ids=["small", "large"])
+@pytest.mark.parametrize("act", [SessionStream.collect, outcomes_of], ids=["collect", "by_workspace"])
+@pytest.mark.parametrize(("make", "kind"), [(AsyncPredicate(), "coroutine"), (lambda _: Later(), "Later")])
+async def test_a_predicate_that_returns_something_to_await_is_refused_at_its_first_result(
+    service: LocalService, make: Any, kind: str, act: Any, length: int
+) -> None:
+    """What it returns would count as true, and keep every session. A warning about it would fail the test."""
+    service.add_workspace("w", [SessionSummary(id=f"{number}-{'x' * 200}") for number in range(length or 2)])
+    asked = count(1)
+    async with service.client() as client:
+        with pytest.raises(TypeError) as caught:
+            await act(client.sessions("w", on_error="skip").where(lambda each: bool(next(asked)) and make(each)))
+
+    assert str(caught.value) == f"where() takes a plain function of a session, not one that returns a {kind}"
+    assert next(asked) == 2
+
+
+@pytest.mark.parametrize("result", ["yes", 1, [0], "", 0, None, []])
+async def test_a_predicate_may_return_anything_that_is_true_or_false(service: LocalService, result: Any) -> None:
+    add(service, ["w"])
+    async with service.client() as client:
+        assert len(await client.sessions().where(lambda _: result).collect()) == (2 if result else 0)
 
 
 async def test_a_timedelta_counts_back_from_the_start_of_each_iteration(service: LocalService) -> None:
