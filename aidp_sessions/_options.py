@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
     import ssl as _ssl
+    from collections.abc import Mapping
 
     import aiohttp
 
@@ -28,6 +29,7 @@ class Options(TypedDict, total=False):
     ssl: _ssl.SSLContext | bool
     proxy: str | None
     trust_env: bool
+    headers: Mapping[str, str] | None
     on_event: Listener | None
     clock: Clock
 

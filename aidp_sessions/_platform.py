@@ -12,7 +12,7 @@ from ._api import Api
 from ._checks import check_count, check_function, check_signer, check_type
 from ._convert.codec import load_decoders
 from ._operations.failures import raw_response
-from ._operations.generic import prepare
+from ._operations.generic import common_headers, prepare
 from ._operations.listings import workspaces_path
 from ._transport.call import Call
 from ._transport.exchange import Transport
@@ -59,6 +59,7 @@ class PlatformClient:
         ssl: _ssl.SSLContext | bool = True,
         proxy: str | None = None,
         trust_env: bool = False,
+        headers: Mapping[str, str] | None = None,
         on_event: Listener | None = None,
         clock: Clock = Clock(),  # noqa: B008  # frozen
     ) -> None:
@@ -84,12 +85,14 @@ class PlatformClient:
             proxy: URL of an HTTP proxy.
             trust_env: without *proxy*, use the one in ``HTTPS_PROXY``, ``HTTP_PROXY`` or ``ALL_PROXY``, unless
                 ``NO_PROXY`` exempts the host.
+            headers: sent with each request, but not signed, for a gateway that asks for its own.
             on_event: is told of every call and every attempt, at once and in the task that makes it, so it must return
                 quickly. What it raises goes to the event loop's exception handler and changes nothing else.
             clock: time, sleep and randomness; for tests.
 
         Raises `ValueError` or `TypeError` for an argument that cannot be right, `ConfigError` if no region is known.
         """
+        headers = common_headers(headers)
         arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         self._arguments = cast("dict[str, object]", arguments)
         check_count(max_concurrency, "max_concurrency")
@@ -128,6 +131,7 @@ class PlatformClient:
             timeout=timeout,
             retry=retry,
             clock=clock,
+            common_headers=headers,
             corrects_clock=correct_clock_skew,
             max_response_bytes=max_response_bytes,
             ssl=ssl,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import unquote
 
 from ..auth.signing import BODY_METHODS, METHODS
+from ..results import Headers
 from .encoding import FIELD_VALUE, path_segment, percent_encode
 from .messages import Request
 
@@ -27,6 +28,7 @@ _OURS: Final = {
     **dict.fromkeys(("connection", "transfer-encoding", "upgrade", "expect", "te", "trailer"), "the transport sets it"),
     "opc-request-id": "use opc_request_id",
 }
+_SET_PER_REQUEST: Final = r"(accept|accept-encoding|content-.+|if-.+|range|user-agent|opc-client-.+|opc-retry-token)"
 
 
 def prepare(  # noqa: PLR0917  # those of `SessionsClient.request`
@@ -106,6 +108,17 @@ def _content(method: str, json: object, body: bytes | None) -> tuple[bytes, str 
     if not isinstance(body, bytes):
         raise TypeError(f"body must be bytes, not {type(body).__name__}; json takes a value to encode")
     return body, "application/octet-stream"
+
+
+def common_headers(headers: Mapping[str, str] | None) -> Headers:
+    """Check the headers that a client sends with each request; they replace none that it sets itself."""
+    if not isinstance(headers, Mapping | None):
+        raise TypeError(f"headers must be a mapping of names to values, not {type(headers).__name__}")
+    checked = _checked(headers or {})
+    for name in headers or {}:
+        if re.fullmatch(_SET_PER_REQUEST, name.lower()):
+            raise ValueError(f"header {name!r} cannot be given: the client sets it for each request")
+    return Headers(checked)
 
 
 def _checked(headers: Mapping[str, str]) -> dict[str, str]:

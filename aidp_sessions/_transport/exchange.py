@@ -70,8 +70,8 @@ def _date(second: int) -> str:
     return formatdate(second, usegmt=True)
 
 
-def _headers(retry: RetryPolicy) -> dict[str, str]:
-    return {**HEADERS, "opc-client-retries": "true" if retry.attempts > 1 else "false"}
+def _headers(common: Mapping[str, str], retry: RetryPolicy) -> dict[str, str]:
+    return {**common, **HEADERS, "opc-client-retries": "true" if retry.attempts > 1 else "false"}
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -80,6 +80,7 @@ class Transport:
 
     Attributes:
         host: with the port, unless it is that of *scheme*.
+        common_headers: sent with each request, but not signed; names in lower case.
         max_response_bytes: the largest body accepted, counted after decompression.
         corrects_clock: sign with the service's time once it has turned out that this machine's is wrong.
         observer: is told of every call.
@@ -93,14 +94,15 @@ class Transport:
     timeout: Timeout
     retry: RetryPolicy
     clock: Clock
+    common_headers: Mapping[str, str] = attrs.field(factory=dict[str, str])
     clock_offset: ClockOffset = attrs.field(factory=ClockOffset)
     corrects_clock: bool
     max_response_bytes: int
     ssl: ssl.SSLContext | bool
-    proxy: str | None = attrs.field(repr=False)
+    proxy: str | None
     observer: Observer | None = None
     headers: Mapping[str, str] = attrs.field(
-        init=False, default=attrs.Factory(lambda self: _headers(self.retry), takes_self=True), repr=False
+        init=False, default=attrs.Factory(lambda self: _headers(self.common_headers, self.retry), takes_self=True)
     )
     client_timeout: aiohttp.ClientTimeout = attrs.field(
         init=False, default=attrs.Factory(lambda self: self.pool.client_timeout(self.timeout), takes_self=True)

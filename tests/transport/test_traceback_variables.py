@@ -204,6 +204,14 @@ async def test_a_header_of_a_signer_that_cannot_be_sent_shows_nothing() -> None:
     assert leaks(error, [SECRET, *signer.authorizations]) == []
 
 
+@pytest.mark.parametrize("step", BROKEN.values(), ids=BROKEN.keys())
+@pytest.mark.parametrize("act", FAILS)
+async def test_a_call_that_fails_shows_no_header_of_the_client(
+    act: Callable[[SessionsClient], Awaitable[object]], step: Step
+) -> None:
+    assert await judge(act, step, headers={"x-secret": SECRET}) == []
+
+
 @pytest.mark.parametrize(
     "options",
     [
