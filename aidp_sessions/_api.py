@@ -99,6 +99,7 @@ class Api:
             items=buffer.remaining(),
             etag=first.etag if last is first else None,
             opc_request_id=last.opc_request_id,
+            request_ids=tuple(call.request_ids),
             extra=first.extra,
             responses=() if responses is None else tuple(responses),
         )

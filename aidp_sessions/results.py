@@ -121,6 +121,7 @@ class SessionCollection(Sequence[SessionSummary]):
         items: the sessions, in the order of the service.
         etag: of the answer; ``None`` if it took several pages, which have none in common.
         opc_request_id: of the last page.
+        request_ids: one per attempt and page, oldest first; more than pages if some were sent again.
         extra: fields beside ``items`` that this version does not know.
         responses: what the service answered, one per page, if they were to be kept.
     """
@@ -128,6 +129,7 @@ class SessionCollection(Sequence[SessionSummary]):
     items: tuple[SessionSummary, ...]
     etag: str | None = None
     opc_request_id: str | None = None
+    request_ids: tuple[str, ...] = attrs.field(default=(), eq=False)
     extra: Mapping[str, object] = attrs.field(default=NO_FIELDS, hash=False)
     responses: tuple[Response, ...] = attrs.field(default=(), eq=False, repr=False)
 

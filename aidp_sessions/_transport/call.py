@@ -55,6 +55,7 @@ class Call:
         sent: collects the ids of the requests.
 
     Attributes:
+        request_ids: of all requests so far.
         may_have_acted: an earlier attempt may have reached the service, but its response was lost.
     """
 
@@ -75,7 +76,7 @@ class Call:
         self._workspace_key = workspace_key
         self._root = os.urandom(14).hex().upper() if opc_request_id is None else request_id(opc_request_id)
         self._sleep = sleep or transport.clock.sleep
-        self._request_ids: list[str] = []
+        self.request_ids: list[str] = []
         self._sent = sent
         self._seconds: list[float] = []
         self._clock_corrected = False
@@ -110,7 +111,7 @@ class Call:
         try:
             await self._timeout.__aexit__(exc_type, exc, traceback)
         except TimeoutError:
-            total, attempts = self._transport.timeout.total, len(self._request_ids)
+            total, attempts = self._transport.timeout.total, len(self.request_ids)
             message = f"the total of {total or 0:g} s for the call ran out, in attempt {attempts}"
             error = RequestTimeoutError(message, "total")
         if error is not None and is_foreign(error):
@@ -123,7 +124,7 @@ class Call:
             self.annotate(error)
         if self._info is not None:
             seconds = self._loop.time() - self._started
-            self._tell(CallEnded(call=self._info, seconds=seconds, attempts=len(self._request_ids), error=error))
+            self._tell(CallEnded(call=self._info, seconds=seconds, attempts=len(self.request_ids), error=error))
         try:
             if error is not None and error is not exc:
                 raise error from error.__cause__
@@ -233,9 +234,9 @@ class Call:
             del outcome  # break the reference cycle frame → error → traceback → frame
 
     def _next_request_id(self) -> str:
-        number = len(self._request_ids) + 1
+        number = len(self.request_ids) + 1
         request_id = f"{self._root}-{number}" if number > 1 else self._root
-        self._request_ids.append(request_id)
+        self.request_ids.append(request_id)
         if self._sent is not None:
             self._sent.append(request_id)
         if self._info is not None:
@@ -246,7 +247,7 @@ class Call:
         """Log the attempt that has ended, and tell of it. *outcome* is ``None`` if it was broken off."""
         error = outcome if isinstance(outcome, AidpError) else None
         status = None if outcome is None else outcome.status
-        number, request_id, seconds = len(self._request_ids), self._request_ids[-1], self._seconds[-1]
+        number, request_id, seconds = len(self.request_ids), self.request_ids[-1], self._seconds[-1]
         if _log.isEnabledFor(logging.DEBUG):
             result = f"{status or ''} {'' if error is None else type(error).__name__}".strip() or "broken off"
             _log.debug(
@@ -274,13 +275,13 @@ class Call:
             return None
         _log.debug("%s: attempt %d failed, next in %.3f s: %s", self._operation, attempt, delay, error)
         if self._info is not None:
-            number = len(self._request_ids)
+            number = len(self.request_ids)
             self._tell(RetryScheduled(call=self._info, attempt=number, delay=delay, error=error))
         return delay
 
     def annotate(self, error: AidpError) -> None:
         """Note in *error* which call it ended."""
-        attach_call(error, self._operation, self._workspace_key, self._request_ids, self._seconds)
+        attach_call(error, self._operation, self._workspace_key, self.request_ids, self._seconds)
 
     def _tell(self, event: Event) -> None:
         if (observer := self._transport.observer) is not None:
