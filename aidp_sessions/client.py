@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Unpack
 from ._access import CullAccess
 from ._checks import check_count, check_timeout, check_type
 from ._opening import open_session
-from ._operations.encoding import path_segment, query_string
-from ._operations.listings import workspaces_queries
+from ._operations.encoding import path_segment
+from ._operations.listings import sessions_query, workspaces_queries
 from ._platform import PlatformClient
 from .culling.apply import apply_plan
 from .culling.gather import gather_plan
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
     from contextlib import AbstractAsyncContextManager
 
+    from ._operations.listings import SortBy, SortOrder
     from ._options import OpenOptions
     from .culling.plan import CullOutcome
     from .models import ClusterSummary, Session, WorkspaceSummary
@@ -61,6 +62,9 @@ class SessionsClient(PlatformClient):
         agent_flow_key: str | None = None,
         cluster_id: str | None = None,
         path: str | None = None,
+        sort_by: SortBy | None = None,
+        sort_order: SortOrder | None = None,
+        page_size: int | None = None,
         opc_request_id: str | None = None,
         keep_responses: bool = False,
     ) -> SessionCollection:
@@ -71,16 +75,19 @@ class SessionsClient(PlatformClient):
             agent_flow_key: only sessions of this agent flow.
             cluster_id: only sessions attached to this cluster.
             path: only sessions of this notebook file.
+            sort_by: ``timeCreated``; without it, the order is the service's own.
+            sort_order: ``ASC`` or ``DESC``.
+            page_size: the most sessions per answer of the service, 1 to 1000. All pages are read in any case.
             opc_request_id: letters, digits, ``_`` and ``-``; sent as it is, with ``-2``, ``-3``… on further requests.
-            keep_responses: keep the answers too, bodies included, as the collection's ``responses``. Then a large one
-                is decoded in one go, during which the loop stands still.
+            keep_responses: keep the answers too, as `responses`; a large one then holds the loop while it is decoded.
 
         Raises `ServiceError`, `TransportError`, `ResponseDecodeError` or `CredentialsError`; `ValueError` and
         `TypeError` before anything is sent.
         """
+        filters = {"cluster_id": cluster_id, "path": path, "agentFlowKey": agent_flow_key}
         return await self._api.list_sessions(
             key_of(workspace_key),
-            query_string({"cluster_id": cluster_id, "path": path, "agentFlowKey": agent_flow_key}),
+            sessions_query(filters, page_size, sort_by, sort_order),
             opc_request_id=opc_request_id,
             responses=[] if keep_responses else None,
         )
@@ -92,6 +99,9 @@ class SessionsClient(PlatformClient):
         agent_flow_key: str | None = None,
         cluster_id: str | None = None,
         path: str | None = None,
+        sort_by: SortBy | None = None,
+        sort_order: SortOrder | None = None,
+        page_size: int | None = None,
         max_concurrency: int | None = None,
         on_error: OnError = "defer",
     ) -> SessionStream:
@@ -103,6 +113,9 @@ class SessionsClient(PlatformClient):
             agent_flow_key: only sessions of this agent flow.
             cluster_id: only sessions attached to this cluster.
             path: only sessions of this notebook file.
+            sort_by: ``timeCreated``; each workspace is sorted by itself.
+            sort_order: ``ASC`` or ``DESC``.
+            page_size: the most sessions per answer of the service, 1 to 1000.
             max_concurrency: ask at most this many workspaces at once; never more than the client's own limit.
             on_error: what a failing workspace does to the others: ``"defer"``, ``"raise"`` or ``"skip"``.
         """
@@ -110,11 +123,11 @@ class SessionsClient(PlatformClient):
             raise ValueError(f"on_error={on_error!r} must be 'defer', 'raise' or 'skip'")
         if max_concurrency is not None:
             check_count(max_concurrency, "max_concurrency")
-        api = self._api
-        limit = self._transport.limiter.max_limit
+        filters = {"cluster_id": cluster_id, "path": path, "agentFlowKey": agent_flow_key}
+        api, limit = self._api, self._transport.limiter.max_limit
         return SessionStream(
             keys=WorkspaceKeys(api.workspace_keys) if workspaces is None else workspace_keys(workspaces, path_segment),
-            reader=api.reader(query_string({"cluster_id": cluster_id, "path": path, "agentFlowKey": agent_flow_key})),
+            reader=api.reader(sessions_query(filters, page_size, sort_by, sort_order)),
             limit=limit if max_concurrency is None else min(limit, max_concurrency),
             clock=self._transport.clock,
             on_error=on_error,
@@ -136,8 +149,7 @@ class SessionsClient(PlatformClient):
             display_name_contains: names that contain this.
             lifecycle_state: such as ``ACTIVE``.
             type: ``DEFAULT`` or ``USER``.
-            is_private_network_enabled: only those with or without a private network. The service takes silence for
-                ``False``; here ``None`` asks for both, one after the other.
+            is_private_network_enabled: only those with, or only those without, a private network; by default both.
         """
         filters = {
             "displayName": display_name,
@@ -200,8 +212,8 @@ class SessionsClient(PlatformClient):
             kernel_name: of the kernel specification.
             cluster_id: key of the cluster to attach the session to.
             agent_flow_key: the agent flow to attach the session to.
-            opc_retry_token: at most 64 characters; made up if missing. With it the service creates one session, however
-                often it receives the request, so the request is retried.
+            opc_retry_token: at most 64 characters; made up if missing. The service creates one session for it, so the
+                request is retried.
             opc_request_id: to trace the request by; made up if missing.
 
         Raises `ConflictError` and what `list_sessions` raises.
@@ -232,8 +244,6 @@ class SessionsClient(PlatformClient):
     ) -> Session:
         """Change what is given, and nothing else ("Update session").
 
-        It is sent again only if the service cannot have acted on it.
-
         Args:
             workspace_key: the workspace, or its key.
             session_id: id of the session.
@@ -244,7 +254,8 @@ class SessionsClient(PlatformClient):
             if_match: change the session only if its `Session.etag` is still this.
             opc_request_id: to trace the request by; made up if missing.
 
-        Raises `NotFoundError`, `ConflictError`, `PreconditionFailedError` and what `list_sessions` raises.
+        It is sent again only if the service cannot have acted on it. Raises `NotFoundError`, `ConflictError`,
+        `PreconditionFailedError` and what `list_sessions` raises.
         """
         texts = {"name": name, "path": path, "cluster_id": cluster_id}
         return await self._api.patch_session(
@@ -266,15 +277,14 @@ class SessionsClient(PlatformClient):
     ) -> None:
         """Delete a session and shut its kernel down, even if other sessions use that kernel ("Delete session").
 
-        A 404 that follows an attempt whose response was lost is a success.
-
         Args:
             workspace_key: the workspace, or its key.
             session_id: id of the session.
             if_match: delete the session only if its `Session.etag` is still this.
             opc_request_id: to trace the request by; made up if missing.
 
-        Raises `NotFoundError`, `ConflictError`, `PreconditionFailedError` and what `list_sessions` raises.
+        A 404 that follows an attempt whose response was lost is a success. Raises `NotFoundError`, `ConflictError`,
+        `PreconditionFailedError` and what `list_sessions` raises.
         """
         await self._api.delete_session(
             key_of(workspace_key), session_id, if_match=if_match, opc_request_id=opc_request_id
@@ -318,16 +328,6 @@ class SessionsClient(PlatformClient):
         Idle times are counted by the service's clock. Without *workspaces*, as in `sessions`, every workspace of the
         platform is listed, and the clusters of those with candidates. What cannot be read is not a candidate, and its
         error is in `CullPlan.failures`.
-
-        ```python
-        async with SessionsClient.from_config() as client:
-            policy = CullPolicy(since=timedelta(days=2), protect=("*/prod/*",))
-            plan = await client.plan_cull(policy)
-            print(len(plan.candidates), "to shut down;", len(plan.kept), "kept;", plan.refusal or "within the caps")
-            if plan.refusal is None:
-                async for outcome in client.cull(plan):
-                    print(outcome.candidate.kernel_id, outcome.result, outcome.reason or "")
-        ```
 
         Raises what `list_sessions` raises if the service does not tell its time, and what ``policy.veto`` raises.
         """

@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 WIRE_NAMES: Final = {"agent_flow_key": "agentFlowKey"}
+BAD_LISTINGS: Final[list[tuple[dict[str, Any], type[Exception], str]]] = [
+    ({"page_size": 0}, ValueError, "page_size=0 must be at least 1"),
+    ({"page_size": 1001}, ValueError, "page_size=1001 must be at most 1000"),
+    ({"page_size": "10"}, TypeError, "page_size must be a whole number, not '10'"),
+    ({"page_size": True}, TypeError, "page_size must be a whole number, not True"),
+    ({"sort_by": "displayName"}, ValueError, "sort_by='displayName' must be 'timeCreated'"),
+    ({"sort_by": 5}, ValueError, "sort_by=5 must be 'timeCreated'"),
+    ({"sort_order": "asc"}, ValueError, "sort_order='asc' must be 'ASC' or 'DESC'"),
+    ({"sort_order": ["ASC"]}, ValueError, "sort_order=['ASC'] must be 'ASC' or 'DESC'"),
+]
 
 
 @pytest.fixture
@@ -55,6 +65,16 @@ async def test_an_argument_that_is_not_a_string_is_refused_before_any_request(
     assert frozen.service.request_count == 0
 
 
+@pytest.mark.parametrize(("options", "kind", "message"), BAD_LISTINGS)
+async def test_an_order_or_page_size_that_the_service_does_not_know_is_refused_before_any_request(
+    frozen: Frozen, options: dict[str, Any], kind: type[Exception], message: str
+) -> None:
+    with pytest.raises(kind) as caught:
+        await frozen.client.list_sessions("analytics", **options)
+
+    assert (str(caught.value), frozen.service.request_count) == (message, 0)
+
+
 async def test_no_workspace_key_is_refused_before_any_request(frozen: Frozen) -> None:
     """None means every workspace for `sessions`, and is no key for `list_sessions`."""
     with pytest.raises(TypeError, match=r"^workspace_key must be a string, not NoneType$"):
@@ -73,6 +93,7 @@ async def test_no_workspace_key_is_refused_before_any_request(frozen: Frozen) ->
         ({"on_error": "ignore"}, ValueError, "on_error='ignore' must be 'defer', 'raise' or 'skip'"),
         ({"on_error": None}, ValueError, "on_error=None must be 'defer', 'raise' or 'skip'"),
         ({"path": 5}, TypeError, "path must be a string, not int"),
+        *BAD_LISTINGS,
     ],
 )
 async def test_a_bad_option_of_a_stream_is_refused_before_any_request(

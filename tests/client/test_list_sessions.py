@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 import pytest
 
+from aidp_sessions import RetryPolicy
 from aidp_sessions.errors import ResponseDecodeError
 from aidp_sessions.models import SessionSummary
 from aidp_sessions.results import SessionCollection
@@ -69,6 +70,46 @@ async def test_each_combination_of_filters_is_sent_and_obeyed(frozen: Frozen, gi
         str(number) for number, values in enumerate(every) if chosen.items() <= values.items()
     ]
     assert len(found) == 2 ** (3 - len(chosen))
+
+
+@pytest.mark.parametrize(
+    ("options", "query", "found"),
+    [
+        ({"page_size": 2}, "limit=2", "0123"),
+        ({"page_size": 1000}, "limit=1000", "0123"),
+        ({"sort_by": "timeCreated"}, "sortBy=timeCreated", "3210"),
+        ({"sort_order": "ASC"}, "sortOrder=ASC", "0123"),
+        ({"sort_order": "DESC", "path": "p"}, "path=p&sortOrder=DESC", "3210"),
+        ({"page_size": 3, "sort_by": "timeCreated", "sort_order": "DESC"},) * 2 + ("3210",),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_sessions_are_sorted_and_divided_into_pages_as_asked(
+    frozen: Frozen, options: dict[str, Any], query: object, found: str
+) -> None:
+    """The order is that of the documented parameters, and every page is read."""
+    if query is options:
+        query = "limit=3&sortOrder=DESC&sortBy=timeCreated"
+    frozen.service.set_sessions("analytics", [{"id": str(number), "path": "p"} for number in range(4)])
+    listed = await frozen.client.list_sessions("analytics", **options)
+
+    assert "".join(str(session.id) for session in listed) == found
+    assert frozen.service.requests[0].target == target(frozen.service, query=str(query))
+    assert frozen.service.request_count == -(-4 // options.get("page_size", 4))
+
+
+async def test_the_ids_of_all_requests_tell_how_many_were_needed(frozen: Frozen) -> None:
+    """Retries and further pages included; they are no part of what two collections are compared by."""
+    frozen.service.set_sessions("analytics", [{"id": str(number)} for number in range(3)])
+    frozen.service.fail("analytics", Fault(status=503), Fault(), Fault(status=429))
+    client = frozen.client.with_options(retry=RetryPolicy(base=0))
+    found = await client.list_sessions("analytics", page_size=2, opc_request_id="R")
+    again = await client.list_sessions("analytics", page_size=2, opc_request_id="R-4")
+
+    assert found.request_ids == ("R", "R-2", "R-3", "R-4")
+    assert [request.headers["opc-request-id"] for request in frozen.service.requests[:4]] == [*found.request_ids]
+    assert again.request_ids == ("R-4", "R-4-2")
+    assert attrs.evolve(again, opc_request_id=found.opc_request_id) == found
 
 
 @pytest.mark.parametrize(

@@ -94,16 +94,15 @@ async def test_a_call_of_the_official_client_returns_one_page() -> None:
     assert (len(page.data.items), len(every.data), len(sessions)) == (2, 5, 5)
 
 
-async def test_the_official_client_can_have_sessions_sorted(service: LocalService) -> None:
-    """The service sorts; our operations have no such parameter."""
-    service.add_workspace("w")
-    client = notebooks(service, retry_strategy=ONCE, circuit_breaker_strategy=NO_BREAKER)
+async def test_both_clients_ask_for_an_order_and_a_page_size_in_the_same_words(service: LocalService) -> None:
+    service.add_workspace("w", [wire(str(number)) for number in range(3)])
+    theirs = notebooks(service, retry_strategy=ONCE, circuit_breaker_strategy=NO_BREAKER)
+    every = await ask(service, theirs, limit=3, sort_order="DESC", sort_by="timeCreated")
+    async with service.client() as ours:
+        listed = await ours.list_sessions("w", page_size=3, sort_order="DESC", sort_by="timeCreated")
 
-    await ask(service, client, sort_order="DESC")
-
-    assert service.requests[-1].target.endswith("?sortOrder=DESC")
-    operations = SessionsClient.list_sessions, SessionsClient.sessions
-    assert not {name for each in operations for name in inspect.signature(each).parameters if "sort" in name}
+    assert [session.id for session in every.data.items] == [session.id for session in listed] == ["2", "1", "0"]
+    assert len({request.target for request in service.requests}) == 1
 
 
 async def test_the_official_client_makes_eight_attempts(service: LocalService, pauses: list[float]) -> None:

@@ -166,6 +166,16 @@ async def test_a_predicate_may_return_anything_that_is_true_or_false(service: Lo
         assert len(await client.sessions().where(lambda _: result).collect()) == (2 if result else 0)
 
 
+async def test_a_stream_sorts_each_workspace_and_takes_pages_of_the_size_asked_for(service: LocalService) -> None:
+    add(service, ["a", "b"], sessions=5)
+    async with service.client(max_concurrency=1) as client:
+        newest_first = client.sessions(["a", "b"], sort_by="timeCreated", sort_order="DESC", page_size=2)
+        found = [str(each.id) async for each in newest_first]
+
+    assert found == [f"{key}-{number}" for key in "ab" for number in (4, 3, 2, 1, 0)]
+    assert service.request_count == 6
+
+
 async def test_a_timedelta_counts_back_from_the_start_of_each_iteration(service: LocalService) -> None:
     """A kernel that is too fresh in the first iteration is old enough in the second."""
     stamped = datetime.now(UTC)

@@ -423,6 +423,16 @@ async def test_workspaces_are_filtered_and_sorted(
     assert [item["key"] for item in reply.json()["items"]] == keys
 
 
+@pytest.mark.parametrize("query", [{"sortBy": "displayName"}, {"sortOrder": "asc"}, {"limit": "1001"}])
+async def test_a_listing_of_sessions_outside_the_documented_bounds_is_refused(
+    service: LocalService, query: dict[str, str]
+) -> None:
+    service.add_workspace("w")
+    reply = await ask(service, sessions_of(service, "w", **query))
+
+    assert (reply.status, reply.json()["code"]) == (400, "InvalidParameter")
+
+
 @pytest.mark.parametrize(
     "query",
     [

@@ -39,7 +39,15 @@ def filtered_and_sorted(summaries: Iterable[Wire], query: Query, state: str) -> 
     return sorted(found, key=lambda summary: str(summary.get(field)), reverse=order == "DESC")
 
 
-def _one_of(query: Query, name: str, allowed: tuple[str, str]) -> str:
+def sorted_by_creation(sessions: Sequence[Wire], query: Query) -> Sequence[Wire]:
+    """Apply ``sortBy`` and ``sortOrder`` to *sessions*, which are in the order of their creation."""
+    if not query.keys() & {"sortBy", "sortOrder"}:
+        return sessions
+    _one_of(query, "sortBy", ("timeCreated",))
+    return sessions[::-1] if _one_of(query, "sortOrder", ("DESC", "ASC")) == "DESC" else sessions
+
+
+def _one_of(query: Query, name: str, allowed: tuple[str, ...]) -> str:
     """Return the value of *name*; the first of *allowed* is the default."""
     value = query.get(name, allowed[0])
     if value not in allowed:

@@ -9,7 +9,7 @@ import attrs
 
 from .clusters import clusters_of, list_clusters, with_attachments
 from .lifecycle import ChangeLog, Lifecycle
-from .listing import filtered_and_sorted, one_page
+from .listing import filtered_and_sorted, one_page, sorted_by_creation
 from .responses import StubResponse, json_response
 
 if TYPE_CHECKING:
@@ -56,10 +56,10 @@ class Workspace:
 
 
 def _sessions_response(sessions: Sequence[Wire], query: Query, page_size: int | None, *, bare: bool) -> StubResponse:
-    """Filter, take one page and encode it; *bare* is the plain array of the older API version."""
+    """Filter, sort, take one page and encode it; *bare* is the plain array of the older API version."""
     wanted = {name: query[name] for name in SESSION_FILTERS if name in query}
     found = [session for session in sessions if all(session.get(name) == value for name, value in wanted.items())]
-    page, headers = one_page(found, query, page_size)
+    page, headers = one_page(sorted_by_creation(found, query), query, page_size)
     response = json_response(page if bare else {"items": page}, headers)
     return attrs.evolve(response, headers={**response.headers, "etag": f'"{sha256(response.body).hexdigest()[:32]}"'})
 
