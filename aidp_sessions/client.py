@@ -64,7 +64,7 @@ class SessionsClient(PlatformClient):
         path: str | None = None,
         sort_by: SortBy | None = None,
         sort_order: SortOrder | None = None,
-        page_size: int | None = None,
+        limit: int | None = None,
         opc_request_id: str | None = None,
         keep_responses: bool = False,
     ) -> SessionCollection:
@@ -77,7 +77,7 @@ class SessionsClient(PlatformClient):
             path: only sessions of this notebook file.
             sort_by: ``timeCreated``; without it, the order is the service's own.
             sort_order: ``ASC`` or ``DESC``.
-            page_size: the most sessions per answer of the service, 1 to 1000. All pages are read in any case.
+            limit: sessions per answer of the service, 1 to 1000. All answers are read, whatever the limit.
             opc_request_id: letters, digits, ``_`` and ``-``; sent as it is, with ``-2``, ``-3``… on further requests.
             keep_responses: keep the answers too, as `responses`; a large one then holds the loop while it is decoded.
 
@@ -87,7 +87,7 @@ class SessionsClient(PlatformClient):
         filters = {"cluster_id": cluster_id, "path": path, "agentFlowKey": agent_flow_key}
         return await self._api.list_sessions(
             key_of(workspace_key),
-            sessions_query(filters, page_size, sort_by, sort_order),
+            sessions_query(filters, limit, sort_by, sort_order),
             opc_request_id=opc_request_id,
             responses=[] if keep_responses else None,
         )
@@ -101,7 +101,7 @@ class SessionsClient(PlatformClient):
         path: str | None = None,
         sort_by: SortBy | None = None,
         sort_order: SortOrder | None = None,
-        page_size: int | None = None,
+        limit: int | None = None,
         max_concurrency: int | None = None,
         on_error: OnError = "defer",
     ) -> SessionStream:
@@ -115,7 +115,7 @@ class SessionsClient(PlatformClient):
             path: only sessions of this notebook file.
             sort_by: ``timeCreated``; each workspace is sorted by itself.
             sort_order: ``ASC`` or ``DESC``.
-            page_size: the most sessions per answer of the service, 1 to 1000.
+            limit: sessions per answer of the service, 1 to 1000. All answers are read, whatever the limit.
             max_concurrency: ask at most this many workspaces at once; never more than the client's own limit.
             on_error: what a failing workspace does to the others: ``"defer"``, ``"raise"`` or ``"skip"``.
         """
@@ -124,11 +124,11 @@ class SessionsClient(PlatformClient):
         if max_concurrency is not None:
             check_count(max_concurrency, "max_concurrency")
         filters = {"cluster_id": cluster_id, "path": path, "agentFlowKey": agent_flow_key}
-        api, limit = self._api, self._transport.limiter.max_limit
+        api, slots = self._api, self._transport.limiter.max_limit
         return SessionStream(
             keys=WorkspaceKeys(api.workspace_keys) if workspaces is None else workspace_keys(workspaces, path_segment),
-            reader=api.reader(sessions_query(filters, page_size, sort_by, sort_order)),
-            limit=limit if max_concurrency is None else min(limit, max_concurrency),
+            reader=api.reader(sessions_query(filters, limit, sort_by, sort_order)),
+            limit=slots if max_concurrency is None else min(slots, max_concurrency),
             clock=self._transport.clock,
             on_error=on_error,
         )

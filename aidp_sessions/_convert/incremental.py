@@ -98,7 +98,7 @@ class IncrementalDecoder:
         return 0
 
     def _array(self, end: int) -> bytes:
-        return b"[%b]" % memoryview(self._buffer)[:end]
+        return b"".join((b"[", memoryview(self._buffer)[:end], b"]"))
 
     def _await_more(self) -> None:
         """Look again when the buffer has doubled, so that a long value is scanned only a few times."""

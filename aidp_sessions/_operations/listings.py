@@ -72,18 +72,18 @@ def sessions_target(workspaces: str, workspace_key: str, query: str) -> str:
 
 
 def sessions_query(
-    filters: Mapping[str, str | None], page_size: int | None, sort_by: SortBy | None, sort_order: SortOrder | None
+    filters: Mapping[str, str | None], limit: int | None, sort_by: SortBy | None, sort_order: SortOrder | None
 ) -> str:
     """The query of a listing of sessions. Raises `ValueError` or `TypeError` for what the service would refuse."""
-    if page_size is not None:
-        check_count(page_size, "page_size")
-        if page_size > int(MAX_PAGE_SIZE):
-            raise ValueError(f"page_size={page_size} must be at most {MAX_PAGE_SIZE}")
+    if limit is not None:
+        check_count(limit, "limit")
+        if limit > int(MAX_PAGE_SIZE):
+            raise ValueError(f"limit={limit} must be at most {MAX_PAGE_SIZE}")
     for name, value in (("sort_by", sort_by), ("sort_order", sort_order)):
         if value is not None and value not in _ORDERS[name]:
             raise ValueError(f"{name}={value!r} must be {' or '.join(map(repr, _ORDERS[name]))}")
-    limit = None if page_size is None else str(page_size)
-    return query_string({**filters, "limit": limit, "sortOrder": sort_order, "sortBy": sort_by})
+    size = None if limit is None else str(limit)
+    return query_string({**filters, "limit": size, "sortOrder": sort_order, "sortBy": sort_by})
 
 
 def or_not_modified(decode: Callable[[RawResponse], T]) -> Callable[[RawResponse], T | None]:

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 WIRE_NAMES: Final = {"agent_flow_key": "agentFlowKey"}
 BAD_LISTINGS: Final[list[tuple[dict[str, Any], type[Exception], str]]] = [
-    ({"page_size": 0}, ValueError, "page_size=0 must be at least 1"),
-    ({"page_size": 1001}, ValueError, "page_size=1001 must be at most 1000"),
-    ({"page_size": "10"}, TypeError, "page_size must be a whole number, not '10'"),
-    ({"page_size": True}, TypeError, "page_size must be a whole number, not True"),
+    ({"limit": 0}, ValueError, "limit=0 must be at least 1"),
+    ({"limit": 1001}, ValueError, "limit=1001 must be at most 1000"),
+    ({"limit": "10"}, TypeError, "limit must be a whole number, not '10'"),
+    ({"limit": True}, TypeError, "limit must be a whole number, not True"),
     ({"sort_by": "displayName"}, ValueError, "sort_by='displayName' must be 'timeCreated'"),
     ({"sort_by": 5}, ValueError, "sort_by=5 must be 'timeCreated'"),
     ({"sort_order": "asc"}, ValueError, "sort_order='asc' must be 'ASC' or 'DESC'"),

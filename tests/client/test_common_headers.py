@@ -28,7 +28,7 @@ async def test_each_request_carries_the_headers_of_the_client(service: LocalServ
     service.add_workspace("w", [{"id": str(number)} for number in range(3)])
     service.fail("w", Fault(status=503))
     async with service.client(headers=GATEWAY, retry=RetryPolicy(base=0)) as client:
-        await client.list_sessions("w", page_size=2)
+        await client.list_sessions("w", limit=2)
         await client.sessions().collect()
         await client.get_session("w", "1")
         await client.patch_session("w", "1", name="n")

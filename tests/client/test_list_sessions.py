@@ -75,12 +75,12 @@ async def test_each_combination_of_filters_is_sent_and_obeyed(frozen: Frozen, gi
 @pytest.mark.parametrize(
     ("options", "query", "found"),
     [
-        ({"page_size": 2}, "limit=2", "0123"),
-        ({"page_size": 1000}, "limit=1000", "0123"),
+        ({"limit": 2}, "limit=2", "0123"),
+        ({"limit": 1000}, "limit=1000", "0123"),
         ({"sort_by": "timeCreated"}, "sortBy=timeCreated", "3210"),
         ({"sort_order": "ASC"}, "sortOrder=ASC", "0123"),
         ({"sort_order": "DESC", "path": "p"}, "path=p&sortOrder=DESC", "3210"),
-        ({"page_size": 3, "sort_by": "timeCreated", "sort_order": "DESC"},) * 2 + ("3210",),
+        ({"limit": 3, "sort_by": "timeCreated", "sort_order": "DESC"},) * 2 + ("3210",),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -95,7 +95,7 @@ async def test_sessions_are_sorted_and_divided_into_pages_as_asked(
 
     assert "".join(str(session.id) for session in listed) == found
     assert frozen.service.requests[0].target == target(frozen.service, query=str(query))
-    assert frozen.service.request_count == -(-4 // options.get("page_size", 4))
+    assert frozen.service.request_count == -(-4 // options.get("limit", 4))
 
 
 async def test_the_ids_of_all_requests_tell_how_many_were_needed(frozen: Frozen) -> None:
@@ -103,8 +103,8 @@ async def test_the_ids_of_all_requests_tell_how_many_were_needed(frozen: Frozen)
     frozen.service.set_sessions("analytics", [{"id": str(number)} for number in range(3)])
     frozen.service.fail("analytics", Fault(status=503), Fault(), Fault(status=429))
     client = frozen.client.with_options(retry=RetryPolicy(base=0))
-    found = await client.list_sessions("analytics", page_size=2, opc_request_id="R")
-    again = await client.list_sessions("analytics", page_size=2, opc_request_id="R-4")
+    found = await client.list_sessions("analytics", limit=2, opc_request_id="R")
+    again = await client.list_sessions("analytics", limit=2, opc_request_id="R-4")
 
     assert found.request_ids == ("R", "R-2", "R-3", "R-4")
     assert [request.headers["opc-request-id"] for request in frozen.service.requests[:4]] == [*found.request_ids]

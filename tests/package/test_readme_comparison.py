@@ -99,7 +99,7 @@ async def test_both_clients_ask_for_an_order_and_a_page_size_in_the_same_words(s
     theirs = notebooks(service, retry_strategy=ONCE, circuit_breaker_strategy=NO_BREAKER)
     every = await ask(service, theirs, limit=3, sort_order="DESC", sort_by="timeCreated")
     async with service.client() as ours:
-        listed = await ours.list_sessions("w", page_size=3, sort_order="DESC", sort_by="timeCreated")
+        listed = await ours.list_sessions("w", limit=3, sort_order="DESC", sort_by="timeCreated")
 
     assert [session.id for session in every.data.items] == [session.id for session in listed] == ["2", "1", "0"]
     assert len({request.target for request in service.requests}) == 1

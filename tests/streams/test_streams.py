@@ -169,7 +169,7 @@ async def test_a_predicate_may_return_anything_that_is_true_or_false(service: Lo
 async def test_a_stream_sorts_each_workspace_and_takes_pages_of_the_size_asked_for(service: LocalService) -> None:
     add(service, ["a", "b"], sessions=5)
     async with service.client(max_concurrency=1) as client:
-        newest_first = client.sessions(["a", "b"], sort_by="timeCreated", sort_order="DESC", page_size=2)
+        newest_first = client.sessions(["a", "b"], sort_by="timeCreated", sort_order="DESC", limit=2)
         found = [str(each.id) async for each in newest_first]
 
     assert found == [f"{key}-{number}" for key in "ab" for number in (4, 3, 2, 1, 0)]
