@@ -10,6 +10,13 @@ def check_type(value: object, expected: type, name: str) -> None:
         raise TypeError(f"{name} must be a {expected.__name__}, not {value!r}")
 
 
+def check_string(value: object, name: str) -> str:
+    """Return *value*; say the type only of anything else: it might be a key."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string, not {type(value).__name__}")
+    return value
+
+
 def check_signer(value: object) -> None:
     """Say the type of *value* only: it might be a key."""
     if isinstance(value, type) or not all(callable(getattr(value, name, None)) for name in ("sign", "refresh")):

@@ -12,10 +12,11 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 from urllib.parse import urlsplit
 
+from ._checks import check_string
 from .errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 # Patterns, here and elsewhere, are compiled by `re` on first use: most programs never need most of them.
 _OCID: Final = r"(?ai)ocid1\.[a-z0-9]+\.(?P<realm>[a-z0-9]+)\.(?P<region>[a-z0-9-]*)(\.[\w-]*)?\.[\w-]+"
@@ -31,7 +32,7 @@ _METADATA: Final = {
     "realmKey": _REGION,
     "realmDomainComponent": _DOMAIN,
 }
-_DEFAULT_PORTS: Final = {"https": 443, "http": 80}
+DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 
 # Realm, its domain, then short code = region of each of its regions.
 _TABLE: Final = """
@@ -138,9 +139,7 @@ def check_platform_id(platform_id: str) -> str:
 
 
 def _parse_ocid(platform_id: str) -> tuple[str, str]:
-    if not isinstance(platform_id, str):
-        raise TypeError(f"platform_id must be a string, not {type(platform_id).__name__}")
-    match = re.fullmatch(_OCID, platform_id)
+    match = re.fullmatch(_OCID, check_string(platform_id, "platform_id"))
     if not match:
         raise ValueError(
             f"platform_id {platform_id!r} is not an OCID; copy the one of the AI Data Platform instance, "
@@ -151,9 +150,7 @@ def _parse_ocid(platform_id: str) -> tuple[str, str]:
 
 def check_region(region: str) -> str:
     """Return *region* (an identifier or a short code) in lower case; raises `ValueError` if it can be neither."""
-    if not isinstance(region, str):
-        raise TypeError(f"region must be a string, not {type(region).__name__}")
-    name = region.strip().lower()
+    name = check_string(region, "region").strip().lower()
     if not re.fullmatch(_REGION, name):
         raise ValueError(
             f"region {region!r} is not a region name such as 'us-ashburn-1'; for a host of your own, pass endpoint="
@@ -188,16 +185,19 @@ def base_url(
         )
     name = check_region(chosen)
     known = (*extra_regions, *REGIONS)
-    for entry in known:
-        if name in (entry.identifier, entry.key):
-            return f"https://aidp.{entry.identifier}.oci.{entry.domain}"
-    domain = next((entry.domain for entry in known if entry.realm == realm), None)
-    # A name without a dash is a short code, and from an unknown code no host name can be made.
-    if domain is None or "-" not in name:
+    found = find_region(name, known)
+    if found is None and "-" in name:  # a name without a dash is a short code, from which no host name can be made
+        found = next((entry._replace(identifier=name) for entry in known if entry.realm == realm), None)
+    if found is None:
         raise ConfigError(
             f"region {name!r} of realm {realm!r} is not known; describe it in OCI_REGION_METADATA, or pass endpoint="
         )
-    return f"https://aidp.{name}.oci.{domain}"
+    return f"https://aidp.{found.identifier}.oci.{found.domain}"
+
+
+def find_region(name: str, known: Iterable[Region]) -> Region | None:
+    """The region in *known* with this name or short code, in lower case."""
+    return next((region for region in known if name in (region.identifier, region.key)), None)
 
 
 def check_endpoint(endpoint: str) -> str:
@@ -210,8 +210,7 @@ def check_endpoint(endpoint: str) -> str:
 
 def check_url(url: str, name: str, *, plain_http: bool = False) -> str:
     """Do what `check_endpoint` does; errors call the URL *name*, and *plain_http* allows ``http`` for any host."""
-    if not isinstance(url, str):
-        raise TypeError(f"{name} must be a string, not {type(url).__name__}")
+    check_string(url, name)
     # These come first: what they refuse may hold a secret, so it is not repeated.
     if "@" in url.partition("://")[2].partition("/")[0] or ("://" not in url and "@" in url):
         raise ValueError(f"{name} must not contain a user name or password; requests are signed instead")
@@ -237,18 +236,16 @@ def check_url(url: str, name: str, *, plain_http: bool = False) -> str:
         raise ValueError(f"{name} {url!r} is not a plain URL; give https://host[:port][/base/path]")
     if parts.scheme != "https" and not (parts.scheme == "http" and (plain_http or _is_loopback(host))):
         raise ValueError(f"{name} {url!r} must use https; http is for loopback addresses such as 127.0.0.1 only")
-    suffix = "" if port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{port}"
+    suffix = "" if port in (None, DEFAULT_PORTS[parts.scheme]) else f":{port}"
     return f"{parts.scheme}://{host}{suffix}{path}"
 
 
 def _check_host(host: str) -> str:
-    if ":" in host:
-        return f"[{ipaddress.IPv6Address(host)}]" if "%" not in host else _odd_host(host)
-    return host if re.fullmatch(_HOST, host) else _odd_host(host)
-
-
-def _odd_host(host: str) -> str:
-    raise ValueError(f"{host!r} is not a host name or an address")
+    if ":" in host and "%" not in host:
+        return f"[{ipaddress.IPv6Address(host)}]"
+    if not re.fullmatch(_HOST, host):
+        raise ValueError(f"{host!r} is not a host name or an address")
+    return host
 
 
 def _is_loopback(host: str) -> bool:

@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from ._version import __version__
+from .endpoints import DEFAULT_PORTS
 from .errors import AidpError
 from .events import AttemptEnded, AttemptStarted, CallEnded, CallInfo, CallStarted, RetryScheduled
 
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from .events import Event
 
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
-_PORTS: Final = {"http": 80, "https": 443}
 
 
 @attrs.define
@@ -154,7 +154,7 @@ def _server(url: str) -> dict[str, str | int]:
     parts = urlsplit(url)
     return {
         "server.address": parts.hostname or "",
-        "server.port": parts.port or _PORTS[parts.scheme],
+        "server.port": parts.port or DEFAULT_PORTS[parts.scheme],
         "url.scheme": parts.scheme,
     }
 

@@ -6,6 +6,8 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from .._checks import check_string
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -20,40 +22,35 @@ def path_segment(value: object, name: str = "workspace_key") -> str:
 
     Raises `ValueError` for what would change the path's meaning: blank, ``.``, ``..`` or control characters.
     """
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a string, not {type(value).__name__}")
-    if _UNRESERVED.fullmatch(value):
-        return value
-    if not value.strip() or value in (".", "..") or re.search(_CONTROL, value):
-        raise ValueError(f"{name}={value!r} must not be blank, '.' or '..', nor contain control characters")
-    return percent_encode(value, name)
+    text = check_string(value, name)
+    if _UNRESERVED.fullmatch(text):
+        return text
+    if not text.strip() or text in (".", "..") or re.search(_CONTROL, text):
+        raise ValueError(f"{name}={text!r} must not be blank, '.' or '..', nor contain control characters")
+    return percent_encode(text, name)
 
 
 def percent_encode(value: object, name: str) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a string, not {type(value).__name__}")
     try:
-        return quote(value, safe="")
+        return quote(check_string(value, name), safe="")
     except UnicodeEncodeError:
         raise ValueError(f"{name}={value!r} contains a lone surrogate, which is not text") from None
 
 
 def request_id(value: object) -> str:
     """Check a caller's ``opc-request-id``: letters, digits, underscore and dash only ("Get available sessions")."""
-    if not isinstance(value, str):
-        raise TypeError(f"opc_request_id must be a string, not {type(value).__name__}")
-    if not re.fullmatch(_REQUEST_ID, value):
-        raise ValueError(f"opc_request_id={value!r} may hold only letters, digits, '_' and '-', and must not be empty")
-    return value
+    text = check_string(value, "opc_request_id")
+    if not re.fullmatch(_REQUEST_ID, text):
+        raise ValueError(f"opc_request_id={text!r} may hold only letters, digits, '_' and '-', and must not be empty")
+    return text
 
 
 def field_value(value: object, name: str) -> str:
     """Check the value of a header field: printable ASCII, not blank (RFC 9110, 5.5)."""
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a string, not {type(value).__name__}")
-    if not re.fullmatch(FIELD_VALUE, value):
-        raise ValueError(f"{name}={value!r} must be printable ASCII, and not blank")
-    return value
+    text = check_string(value, name)
+    if not re.fullmatch(FIELD_VALUE, text):
+        raise ValueError(f"{name}={text!r} must be printable ASCII, and not blank")
+    return text
 
 
 def query_string(parameters: Mapping[str, str | None]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import unquote
 
+from .._checks import check_string
 from ..auth.signing import BODY_METHODS, METHODS
 from ..results import Headers
 from .encoding import FIELD_VALUE, path_segment, percent_encode
@@ -47,9 +48,7 @@ def prepare(  # noqa: PLR0917  # those of `SessionsClient.request`
     """
     if method not in METHODS:
         raise ValueError(f"method={method!r} must be one of {', '.join(sorted(METHODS))}, in capitals")
-    if not isinstance(path, str):
-        raise TypeError(f"path must be a string, not {type(path).__name__}")
-    parts = path.removeprefix("/").split("/")
+    parts = check_string(path, "path").removeprefix("/").split("/")
     given = dict(segments)
     target = "/".join([_encoded(part, path, given) for part in parts])
     unused = given.keys() - {name[1] for part in parts if (name := re.fullmatch(_NAME, part))}

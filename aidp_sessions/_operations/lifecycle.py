@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from .._checks import check_string
 from .._convert import codec
 from .encoding import field_value, path_segment, query_string
 from .listings import MAX_PAGE_SIZE, Page, sessions_target
@@ -99,9 +100,7 @@ def _texts(values: Mapping[str, str | None]) -> Mapping[str, str | None]:
 
 
 def _check_text(value: object, name: str) -> None:
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a string, not {type(value).__name__}")
-    if not value.strip():
+    if not check_string(value, name).strip():
         raise ValueError(f"{name}={value!r} must not be blank")
 
 

@@ -11,10 +11,10 @@ from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from ..endpoints import check_url
+from .._checks import check_string
+from ..endpoints import DEFAULT_PORTS, check_url
 from ..errors import ConfigError
 
-_PORTS: Final = {"https": 443, "http": 80}
 _SOCKS: Final = (
     "is a SOCKS proxy, which aiohttp does not support; use an HTTP proxy, or pass an http_session whose connector "
     "supports SOCKS"
@@ -47,9 +47,7 @@ def check_proxy(proxy: str, name: str = "proxy") -> str:
 
     Raises `ValueError`, which does not repeat the URL, because it may contain a password.
     """
-    if not isinstance(proxy, str):
-        raise TypeError(f"{name} must be a string, not {type(proxy).__name__}")
-    scheme, separator, rest = proxy.partition("://")
+    scheme, separator, rest = check_string(proxy, name).partition("://")
     if not separator:
         scheme, rest = "http", proxy
     if scheme.lower().startswith("socks"):
@@ -85,7 +83,7 @@ def _is_exempt(url: str, exceptions: str) -> bool:
     host = parts.hostname or ""
     bracketed = f"[{host}]" if ":" in host else host
     # The system's own settings are asked too, where it has some.
-    if proxy_bypass(f"{bracketed}:{parts.port or _PORTS[parts.scheme]}"):
+    if proxy_bypass(f"{bracketed}:{parts.port or DEFAULT_PORTS[parts.scheme]}"):
         return True
     return any(_matches(entry, host) for entry in re.split(r"[\s,]+", exceptions) if entry)
 

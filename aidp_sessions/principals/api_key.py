@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from .._checks import check_string
 from ..auth.files import read_key
 from ..auth.secrets import NotPicklable, shown
 from ..auth.signing import Signer, SigningThreads
@@ -32,9 +33,7 @@ def check_fingerprint(fingerprint: str) -> str:
 
 
 def _check(name: str, value: str, shape: str, description: str) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a string, not {type(value).__name__}")
-    if not re.fullmatch(shape, value):
+    if not re.fullmatch(shape, check_string(value, name)):
         raise ValueError(f"{name} {shown(value)} is not valid; it must be {description}")
     return value
 
