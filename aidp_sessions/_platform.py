@@ -51,8 +51,8 @@ class PlatformClient:
         default_region: str | None = None,
         api_version: str = "20260430",
         max_concurrency: int = 32,
-        timeout: Timeout = Timeout(),  # noqa: B008  # frozen
-        retry: RetryPolicy = RetryPolicy(),  # noqa: B008  # frozen
+        timeout: Timeout = Timeout(),
+        retry: RetryPolicy = RetryPolicy(),
         http_session: aiohttp.ClientSession | None = None,
         max_response_bytes: int = 128 * 1024 * 1024,
         correct_clock_skew: bool = True,
@@ -61,7 +61,7 @@ class PlatformClient:
         trust_env: bool = False,
         headers: Mapping[str, str] | None = None,
         on_event: Listener | None = None,
-        clock: Clock = Clock(),  # noqa: B008  # frozen
+        clock: Clock = Clock(),
     ) -> None:
         """Configure the client; nothing is opened or sent yet.
 

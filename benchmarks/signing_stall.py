@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aidp_sessions import Clock
 from aidp_sessions.auth.keys import PrivateKey
 from aidp_sessions.auth.signing import SigningRequest
 from aidp_sessions.auth.token import Credentials, Token
@@ -43,7 +44,7 @@ class Generating(TokenSigner):
     """Renews with a key that it makes itself, as an instance principal does, but without the network."""
 
     def __init__(self) -> None:
-        super().__init__("token", "", clock=time.time, sleep=asyncio.sleep)
+        super().__init__("token", "", clock=Clock())
 
     async def _obtain(self) -> Credentials:
         key = await asyncio.to_thread(PrivateKey.generate)

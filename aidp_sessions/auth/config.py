@@ -130,6 +130,16 @@ def from_environment(environ: Mapping[str, str] | None, *names: str) -> Setting 
     return None
 
 
+def argument_or_variable(
+    argument: str | None, check: Callable[[str], T], environ: Mapping[str, str] | None, *names: str
+) -> T | None:
+    """Apply *check* to *argument*, or else to the first of the variables *names* that is set; ``None`` if none is."""
+    if argument is not None:
+        return check(argument)
+    setting = from_environment(environ, *names)
+    return setting.parse(check) if setting else None
+
+
 def extra_regions(environ: Mapping[str, str] | None = None) -> tuple[Region, ...]:
     """The regions that ``~/.oci/regions-config.json`` and ``OCI_REGION_METADATA`` describe.
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from .keys import PrivateKey
 
-TIME_FORMAT: Final = "%Y-%m-%d %H:%M:%S UTC"
-
 _MAX_TIMESTAMP: Final = 253_402_300_799  # in the year 9999
 _JWT: Final = r"(?a)[\w-]+\.([\w-]+)\.[\w-]*"
 _TENANCY_CLAIMS: Final = ("tenant", "res_tenant")
@@ -68,6 +66,11 @@ class Token:
             float(issued_at) if isinstance(issued_at, int | float) and 0 <= issued_at <= _MAX_TIMESTAMP else None,
             next((tenancy for tenancy in tenancies if isinstance(tenancy, str)), None),
         )
+
+    @property
+    def end(self) -> str:
+        """When the token expires, as text."""
+        return self.expires_at.strftime("%Y-%m-%d %H:%M:%S UTC")
 
     def is_expired_at(self, now: float) -> bool:
         """Whether the token has ended at *now*, in seconds since the epoch; at ``exp`` itself it is still valid."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ..auth.config import Precedence, from_environment, warn_if_exposed
+from ..auth.config import Precedence, argument_or_variable, warn_if_exposed
 from ..auth.files import TextFile, read_key
-from ..auth.regions import auth_url, check_service_url, find_region
+from ..auth.regions import auth_url, find_region
+from ..endpoints import check_endpoint
 from ..errors import ConfigError, CredentialsError
 from .api_key import ApiKeySigner, check_fingerprint, check_tenancy, check_user
 from .delegation import DelegationTokenSigner
@@ -52,8 +53,8 @@ def _security_token(profile: Profile, environ: Environ) -> Signer:
 
 
 def _instance_principal(_: Profile, environ: Environ) -> Signer:
-    setting = from_environment(environ, "OCI_CLI_FEDERATION_ENDPOINT")
-    return InstancePrincipalSigner(federation_endpoint=check_service_url(None, setting), environ=environ)
+    url = argument_or_variable(None, check_endpoint, environ, "OCI_CLI_FEDERATION_ENDPOINT")
+    return InstancePrincipalSigner(federation_endpoint=url, environ=environ)
 
 
 def _instance_obo_user(profile: Profile, environ: Environ) -> Signer:

@@ -6,34 +6,35 @@ that of the official SDKs for Python (SHA-1) and Go (SHA-256).
 
 from __future__ import annotations
 
-import asyncio
-import json
-import time
-from email.utils import formatdate
 from typing import TYPE_CHECKING, Final, Literal
-from urllib.parse import urlsplit
 
 import attrs
 
 from .._transport.fetch import FetchRequest
 from .._transport.fetch import fetch as send
-from ..auth.config import from_environment
-from ..auth.regions import auth_url, check_metadata_url, check_service_url, find_region, region_name, require_region
-from ..auth.signing import SigningRequest, signed_headers
+from ..auth.config import argument_or_variable
+from ..auth.regions import auth_url, find_region, region_name, require_region
 from ..auth.threads import run_in_thread
-from ..auth.token import Credentials, Token
-from ..endpoints import check_region, parse_region_metadata
+from ..auth.token import Credentials
+from ..endpoints import check_endpoint, check_region, check_url, parse_region_metadata
 from ..errors import CredentialsError
+from ..policies import Clock
 from .refresh import TokenSigner
-from .token_service import TransientCredentialsError, UnreachableError, fetch_body, parse_token
+from .token_service import (
+    Service,
+    TransientCredentialsError,
+    UnreachableError,
+    fetch_body,
+    fetch_token,
+    signed_post,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from .._transport.fetch import Fetch
     from ..auth.certificates import Certificate
     from ..auth.keys import PrivateKey
-    from ..policies import Sleep
 
 Digest = Literal["SHA1", "SHA256"]
 
@@ -41,13 +42,17 @@ Digest = Literal["SHA1", "SHA256"]
 _METADATA_URLS: Final = ("http://169.254.169.254/opc/v2", "http://[fd00:c1::a9fe:a9fe]/opc/v2")
 _METADATA_HEADERS: Final = {"authorization": "Bearer Oracle"}
 _METADATA_CONNECT_S: Final = 2.0
-_ONLY_ON_OCI: Final = (
+_METADATA: Final = Service(
+    "the metadata service",
     "instance principals exist on OCI compute instances only; elsewhere use another auth, "
-    "or set OCI_METADATA_BASE_URL if the metadata service has another address"
+    "or set OCI_METADATA_BASE_URL if the metadata service has another address",
+    transient=frozenset({404}),
 )
-_REFUSED: Final = "add the instance to a dynamic group, and check its tenancy and its clock"
-_HINTS: Final[Mapping[int, str]] = {401: _REFUSED, 403: _REFUSED, 404: _REFUSED}
-_UNREACHABLE: Final = "check that the instance's subnet has a service gateway or another route to OCI"
+_TOKENS: Final = Service(
+    "the token service",
+    "check that the instance's subnet has a service gateway or another route to OCI",
+    dict.fromkeys((401, 403, 404), "add the instance to a dynamic group, and check its tenancy and its clock"),
+)
 _CLOCK: Final = "check this machine's clock"
 
 
@@ -74,8 +79,7 @@ class InstancePrincipalSigner(TokenSigner):
         digest: the hash that names the certificate to the token service. The newer official SDKs send ``SHA256``, the
             Python SDK ``SHA1``.
         environ: the environment variables; by default those of the process.
-        clock: returns the time in seconds since the epoch.
-        sleep: waits between attempts.
+        clock: time and sleep; for tests.
         fetch: sends the requests; by default directly, never through a proxy.
 
     Raises `ValueError` for a malformed argument, `ConfigError` for a malformed variable. `sign` raises
@@ -90,19 +94,19 @@ class InstancePrincipalSigner(TokenSigner):
         federation_endpoint: str | None = None,
         digest: Digest = "SHA256",
         environ: Mapping[str, str] | None = None,
-        clock: Callable[[], float] = time.time,
-        sleep: Sleep = asyncio.sleep,
+        clock: Clock = Clock(),
         fetch: Fetch = send,
     ) -> None:
         from ..auth.certificates import Certificate  # noqa: PLC0415  # `cryptography` takes long to import
 
-        super().__init__("the instance's token", _CLOCK, clock=clock, sleep=sleep)
+        super().__init__("the instance's token", _CLOCK, clock=clock)
         self._certificate_class: Final = Certificate
         if digest not in ("SHA1", "SHA256"):
             raise ValueError(f"digest={digest!r} must be 'SHA1' or 'SHA256'")
         self._region = None if region is None else check_region(region)
-        self._federation = check_service_url(federation_endpoint)
-        self._metadata_urls = _metadata_urls(metadata_url, environ)
+        self._federation = None if federation_endpoint is None else check_endpoint(federation_endpoint)
+        url = argument_or_variable(metadata_url, _check_metadata_url, environ, "OCI_METADATA_BASE_URL")
+        self._metadata_urls: tuple[str, ...] = _METADATA_URLS if url is None else (url,)
         self._digest: Final = digest
         self._environ = environ
         self._fetch = fetch
@@ -127,25 +131,15 @@ class InstancePrincipalSigner(TokenSigner):
             "publicKey": key.public_key_base64,
             "intermediateCertificates": [intermediate.base64 for intermediate in certificate.intermediates],
         }
+        key_id = f"{certificate.tenancy}/fed-x509/{certificate.leaf.sha1}"
         if self._digest == "SHA256":
             fields["fingerprintAlgorithm"] = "SHA256"
-        request = self._sign(certificate, url, json.dumps(fields).encode())
-        service = "the token service"
-        body = await fetch_body(
-            self._fetch, request, service, clock=self._clock, unreachable=_UNREACHABLE, hints=_HINTS
-        )
-        token = Token.parse(parse_token(body, f"{service} at {url}"), f"the token from {url}", _CLOCK)
+            key_id = f"{certificate.tenancy}/fed-x509-sha256/{certificate.leaf.sha256}"
+        time = self._clock.time
+        request = signed_post(url, fields, certificate.key, key_id, now=time(), sign_host=False)
+        token = await fetch_token(self._fetch, request, _TOKENS, time, remedy=_CLOCK)
         self._tenancy = certificate.tenancy
         return Credentials(token, key)
-
-    def _sign(self, certificate: _InstanceCertificate, url: str, body: bytes) -> FetchRequest:
-        parts = urlsplit(url)
-        request = SigningRequest("POST", parts.netloc, parts.path, formatdate(self._clock(), usegmt=True), body)
-        kind, digest = "fed-x509", certificate.leaf.sha1
-        if self._digest == "SHA256":
-            kind, digest = "fed-x509-sha256", certificate.leaf.sha256
-        headers = signed_headers(request, certificate.key, f"{certificate.tenancy}/{kind}/{digest}", sign_host=False)
-        return FetchRequest(method="POST", url=url, headers=headers, body=body)
 
     async def _fetch_certificate(self) -> _InstanceCertificate:
         leaf_pem = await self._fetch_metadata("/identity/cert.pem")
@@ -190,14 +184,7 @@ class InstancePrincipalSigner(TokenSigner):
                 method="GET", url=base + path, headers=_METADATA_HEADERS, connect=_METADATA_CONNECT_S
             )
             try:
-                body = await fetch_body(
-                    self._fetch,
-                    request,
-                    "the metadata service",
-                    clock=self._clock,
-                    unreachable=_ONLY_ON_OCI,
-                    transient=frozenset({404}),
-                )
+                body = await fetch_body(self._fetch, request, _METADATA, self._clock.time)
             except UnreachableError as error:
                 failed = failed or error
             else:
@@ -206,8 +193,5 @@ class InstancePrincipalSigner(TokenSigner):
         raise failed or CredentialsError("there is no metadata service to ask")
 
 
-def _metadata_urls(argument: str | None, environ: Mapping[str, str] | None) -> tuple[str, ...]:
-    if argument is not None:
-        return (check_metadata_url(argument),)
-    setting = from_environment(environ, "OCI_METADATA_BASE_URL")
-    return (setting.parse(check_metadata_url),) if setting else _METADATA_URLS
+def _check_metadata_url(url: str) -> str:
+    return check_url(url, "metadata URL", plain_http=True)  # the metadata service speaks plain HTTP

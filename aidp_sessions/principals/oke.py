@@ -6,42 +6,43 @@ SDKs.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import ssl
-import time
 import uuid
 from base64 import b64decode
 from typing import TYPE_CHECKING, Final
 
 from .._transport.fetch import FetchRequest
 from .._transport.fetch import fetch as send
-from ..auth.config import from_environment
+from ..auth.config import argument_or_variable, from_environment
 from ..auth.files import TextFile
 from ..auth.regions import region_name
 from ..auth.secrets import shown
 from ..auth.threads import run_in_thread
-from ..auth.token import TIME_FORMAT, Credentials, Token
+from ..auth.token import Credentials, Token
 from ..endpoints import check_url
 from ..errors import ConfigError, CredentialsError
+from ..policies import Clock
 from .refresh import TokenSigner
-from .token_service import fetch_body, parse_token
+from .token_service import Service, fetch_token, parse_token
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from .._transport.fetch import Fetch
     from ..auth.keys import PrivateKey
-    from ..policies import Sleep
 
 _ACCOUNT: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
 _PORT: Final = 12250
 _KEY_ID_PREFIX: Final = "ST$"
 _IN_A_POD: Final = "workload identity exists in pods of OKE clusters only; elsewhere use another auth"
 _MOUNT: Final = "mount a service account token into the pod (automountServiceAccountToken)"
-_ENHANCED: Final = "workload identity needs an enhanced cluster, and a policy for this workload"
-_UNREACHABLE: Final = "check that this is a node of an enhanced OKE cluster, and check its network policy"
+_TOKENS: Final = Service(
+    "the cluster's token service",
+    "check that this is a node of an enhanced OKE cluster, and check its network policy",
+    {401: _MOUNT, 403: "workload identity needs an enhanced cluster, and a policy for this workload"},
+)
 _CLOCK: Final = "check this node's clock"
 
 
@@ -61,8 +62,7 @@ class OkeWorkloadIdentitySigner(TokenSigner):
             ``OCI_KUBERNETES_SERVICE_ACCOUNT_CERT_PATH``, else where Kubernetes mounts it.
         region: name or short code; by default ``OCI_RESOURCE_PRINCIPAL_REGION``.
         environ: the environment variables; by default those of the process.
-        clock: returns the time in seconds since the epoch.
-        sleep: waits between attempts.
+        clock: time and sleep; for tests.
         fetch: sends the requests; by default directly, never through a proxy.
 
     Raises `ConfigError` if the host is not known. `sign` raises `ConfigError` if a file cannot be read, and
@@ -79,11 +79,10 @@ class OkeWorkloadIdentitySigner(TokenSigner):
         ca_file: str | os.PathLike[str] | None = None,
         region: str | None = None,
         environ: Mapping[str, str] | None = None,
-        clock: Callable[[], float] = time.time,
-        sleep: Sleep = asyncio.sleep,
+        clock: Clock = Clock(),
         fetch: Fetch = send,
     ) -> None:
-        super().__init__("the workload's token", _CLOCK, clock=clock, sleep=sleep)
+        super().__init__("the workload's token", _CLOCK, clock=clock)
 
         def variable(name: str) -> str | None:
             setting = from_environment(environ, name)
@@ -98,8 +97,9 @@ class OkeWorkloadIdentitySigner(TokenSigner):
         self._account_file = TextFile.at(account_file, "service account token file")
         ca_file = ca_file or variable("OCI_KUBERNETES_SERVICE_ACCOUNT_CERT_PATH") or f"{_ACCOUNT}/ca.crt"
         self._ca_file = TextFile.at(ca_file, "the cluster's CA file")
-        name = region or variable("OCI_RESOURCE_PRINCIPAL_REGION")
-        self._region = region_name(name, environ) if name else None
+        self._region = argument_or_variable(
+            region, lambda name: region_name(name, environ), environ, "OCI_RESOURCE_PRINCIPAL_REGION"
+        )
         self._fetch = fetch
 
     @property
@@ -120,11 +120,8 @@ class OkeWorkloadIdentitySigner(TokenSigner):
             body=json.dumps({"podKey": key.public_key_base64}).encode(),
             ssl=context,
         )
-        service = "the cluster's token service"
-        hints = {401: _MOUNT, 403: _ENHANCED}
-        body = await fetch_body(self._fetch, request, service, clock=self._clock, unreachable=_UNREACHABLE, hints=hints)
-        text = _decode_token(body, f"{service} at {self._url}")
-        return Credentials(Token.parse(text, f"the token from {self._url}", _CLOCK), key)
+        token = await fetch_token(self._fetch, request, _TOKENS, self._clock.time, remedy=_CLOCK, parse=_parse_token)
+        return Credentials(token, key)
 
     def _prepare(self) -> tuple[PrivateKey, str, ssl.SSLContext]:
         account = self._read_account()
@@ -144,8 +141,8 @@ class OkeWorkloadIdentitySigner(TokenSigner):
         if text is None:
             text, source = self._account_file.read(), str(self._account_file)
         token = Token.parse(text, source, _MOUNT)
-        if token.is_expired_at(self._clock()):
-            raise CredentialsError(f"{source} expired at {token.expires_at:{TIME_FORMAT}}; {_MOUNT}, or {_CLOCK}")
+        if token.is_expired_at(self._clock.time()):
+            raise CredentialsError(f"{source} expired at {token.end}; {_MOUNT}, or {_CLOCK}")
         return token.text
 
 
@@ -160,10 +157,10 @@ def _proxymux_url(host: str | None, port: int) -> str:
     raise ConfigError(problem)
 
 
-def _decode_token(body: bytes, service: str) -> str:
+def _parse_token(body: bytes, source: str) -> str:
     """Return the token in *body*: a JSON string of base64 of a JSON object whose ``token`` begins with ``ST$``."""
     try:
         inner = b64decode(body.strip().strip(b'"'), validate=True)
     except ValueError:
-        raise CredentialsError(f"{service} answered with something that is not base64") from None
-    return parse_token(inner, service).removeprefix(_KEY_ID_PREFIX)
+        raise CredentialsError(f"{source} answered with something that is not base64") from None
+    return parse_token(inner, source).removeprefix(_KEY_ID_PREFIX)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final
+
+import attrs
 
 from .._transport.pacer import Pacer
 from ..auth.secrets import NotPicklable
 from ..auth.signing import Signer, SigningThreads
-from ..auth.token import TIME_FORMAT, Credentials
 from ..errors import AidpError, CredentialsError
 from .token_service import TransientCredentialsError
 
@@ -19,9 +20,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ..auth.signing import SigningRequest
-    from ..policies import Sleep
-
-C = TypeVar("C", bound=Credentials)
+    from ..auth.token import Credentials
+    from ..policies import Clock
 
 MARGIN_S: Final = 300.0
 """Seconds before their end at which credentials are refreshed; a quarter of their lifetime if that is less."""
@@ -35,7 +35,8 @@ _RECHECK_S: Final = 10.0
 _log = logging.getLogger("aidp_sessions")
 
 
-class TokenRefresher(Generic[C]):
+@attrs.define(eq=False, repr=False)
+class TokenRefresher:
     """Caches the credentials that *obtain* returns.
 
     Created outside a loop, and usable on one loop after another. A `TransientCredentialsError` of *obtain* is retried
@@ -46,43 +47,33 @@ class TokenRefresher(Generic[C]):
     Args:
         name: names the credentials in errors.
         remedy: ends the error about credentials that have expired when they arrive.
-        clock: seconds since the epoch.
+        clock: time and sleep.
         min_age: seconds for which rejected credentials are not replaced: new ones would be rejected too.
+
+    Attributes:
+        current: the latest credentials, which may have expired.
     """
 
-    def __init__(
-        self,
-        obtain: Callable[[], Awaitable[C]],
-        name: str,
-        remedy: str,
-        *,
-        clock: Callable[[], float],
-        sleep: Sleep,
-        min_age: float = _MIN_AGE_S,
-    ) -> None:
-        self._obtain = obtain
-        self._name = name
-        self._remedy = remedy
-        self._clock = clock
-        self._sleep = sleep
-        self._min_age = min_age
-        self._task: asyncio.Task[None] | None = None
-        self._current: C | None = None
-        self._stored_at = self._refresh_at = self._not_before = float("-inf")
-        self._failure: AidpError | None = None
-        self._failures = 0
-        self._pacer = Pacer()
+    _obtain: Callable[[], Awaitable[Credentials]]
+    _name: str
+    _remedy: str
+    _clock: Clock
+    _min_age: float = _MIN_AGE_S
+    current: Credentials | None = attrs.field(default=None, init=False)
+    _task: asyncio.Task[None] | None = attrs.field(default=None, init=False)
+    _stored_at: float = attrs.field(default=float("-inf"), init=False)
+    _refresh_at: float = attrs.field(default=float("-inf"), init=False)
+    _not_before: float = attrs.field(default=float("-inf"), init=False)
+    _failure: AidpError | None = attrs.field(default=None, init=False)
+    _failures: int = attrs.field(default=0, init=False)
+    _pacer: Pacer = attrs.field(factory=Pacer, init=False)
 
-    @property
-    def current(self) -> C | None:
-        return self._current
-
-    def store(self, credentials: C) -> None:
+    def store(self, credentials: Credentials) -> None:
         """Use *credentials* from now on. Expired ones are kept too, but `get` never returns them."""
-        now, previous, token = self._clock(), self._current, credentials.token
+        now, previous, token = self._clock.time(), self.current, credentials.token
         end = token.expires_at.timestamp()
         start = now if token.issued_at is None else min(token.issued_at, now)
-        self._current = credentials
+        self.current = credentials
         self._stored_at = now
         self._refresh_at = end - min(MARGIN_S, (end - start) / 4)
         if previous is not None and previous.token == token:
@@ -90,13 +81,13 @@ class TokenRefresher(Generic[C]):
         self._not_before = float("-inf")
         self._failure, self._failures = None, 0
 
-    async def get(self) -> C:
+    async def get(self) -> Credentials:
         """Return valid credentials, after a refresh if there are none.
 
         Cancelling the caller does not cancel the refresh, which other callers may await. Raises `AidpError`.
         """
         while True:
-            current, now = self._current, self._clock()
+            current, now = self.current, self._clock.time()
             if current is None or current.token.is_expired_at(now):
                 await self._join(self._start())
                 continue
@@ -106,33 +97,35 @@ class TokenRefresher(Generic[C]):
 
     async def refresh_after_rejection(self, rejected: Mapping[str, str]) -> bool:
         """Whether, after a 401 to the headers *rejected*, there are other credentials."""
-        previous = self._current
+        previous = self.current
         if previous is None or not previous.did_sign(rejected):
             return True
-        if self._clock() - self._stored_at < self._min_age:
+        if self._clock.time() - self._stored_at < self._min_age:
             return False
         try:
             await self._join(self._start())
         except AidpError as error:
             _log.warning("%s was rejected and cannot be refreshed: %s", self._name, error)
             return False
-        return self._current is not previous
+        return self.current is not previous
 
     async def aclose(self) -> None:
         """Cancel the refresh in flight; callers that await it get an error. A later `get` starts another."""
-        task, self._task = self._task, None
-        if task is not None and not task.done() and task.get_loop() is asyncio.get_running_loop():
+        task, self._task = self._in_flight(), None
+        if task is not None:
             task.cancel()
             await asyncio.wait({task})
 
+    def _in_flight(self) -> asyncio.Task[None] | None:
+        task = self._task
+        return task if task and not task.done() and task.get_loop() is asyncio.get_running_loop() else None
+
     def _start(self) -> asyncio.Task[None] | None:
         """Return the refresh in flight, or start one; ``None`` during the pause after a failure."""
-        loop = asyncio.get_running_loop()
-        if self._task is not None and not self._task.done() and self._task.get_loop() is loop:
-            return self._task
-        if self._clock() < self._not_before:
-            return None
-        self._task = loop.create_task(self._refresh(), name=f"refresh {self._name}")
+        if self._in_flight() is None:
+            if self._clock.time() < self._not_before:
+                return None
+            self._task = asyncio.create_task(self._refresh(), name=f"refresh {self._name}")
         return self._task
 
     async def _join(self, task: asyncio.Task[None] | None) -> None:
@@ -148,30 +141,27 @@ class TokenRefresher(Generic[C]):
     async def _refresh(self) -> None:
         try:
             found = await self._obtain_with_retries()
-            if found.token.is_expired_at(self._clock()):
-                end = format(found.token.expires_at, TIME_FORMAT)
-                raise CredentialsError(f"{self._name} expired at {end}; {self._remedy}")
+            if found.token.is_expired_at(self._clock.time()):
+                raise CredentialsError(f"{self._name} expired at {found.token.end}; {self._remedy}")
         except AidpError as error:
             self._record_failure(error)
         else:
             self.store(found)
 
-    async def _obtain_with_retries(self) -> C:
+    async def _obtain_with_retries(self) -> Credentials:
         for pause in _PAUSES_S:
             try:
                 return await self._attempt()
             except TransientCredentialsError as error:
                 _log.debug("%s: next attempt in %g s or more: %s", self._name, pause, error)
                 requested = error.retry_after or 0.0
-            await self._sleep(max(pause, min(requested, _MAX_PAUSE_S)))
+            await self._clock.sleep(max(pause, min(requested, _MAX_PAUSE_S)))
         try:
             return await self._attempt()
         except TransientCredentialsError as error:
-            text = f"{error.message} ({len(_PAUSES_S) + 1} attempts)"
-            final = CredentialsError(text)
-            raise final from error.__cause__
+            raise CredentialsError(f"{error.message} ({len(_PAUSES_S) + 1} attempts)") from error.__cause__
 
-    async def _attempt(self) -> C:
+    async def _attempt(self) -> Credentials:
         try:
             return await self._obtain()
         except AidpError:
@@ -182,21 +172,20 @@ class TokenRefresher(Generic[C]):
             raise CredentialsError(text) from error
 
     def _record_failure(self, error: AidpError) -> None:
-        now, current = self._clock(), self._current
+        now, current = self._clock.time(), self.current
         self._not_before = now + min(_COOL_DOWN_S * 2.0 ** min(self._failures, 8), _MAX_PAUSE_S)
         self._failures += 1
         self._failure = error
         if current is not None and not current.token.is_expired_at(now):
-            end = format(current.token.expires_at, TIME_FORMAT)
-            _log.warning("%s could not be refreshed and is kept, valid until %s: %s", self._name, end, error)
+            _log.warning(
+                "%s could not be refreshed and is kept, valid until %s: %s", self._name, current.token.end, error
+            )
 
 
 class TokenSigner(NotPicklable, Signer):
     """Signs with a token that it refreshes itself; subclasses get the token in `_obtain`."""
 
-    def __init__(
-        self, name: str, remedy: str, *, clock: Callable[[], float], sleep: Sleep, min_age: float = _MIN_AGE_S
-    ) -> None:
+    def __init__(self, name: str, remedy: str, *, clock: Clock, min_age: float = _MIN_AGE_S) -> None:
         # At the first signature, this import would block the event loop.
         from ..auth.keys import PrivateKey  # noqa: PLC0415  # `cryptography` takes long to import
 
@@ -204,9 +193,7 @@ class TokenSigner(NotPicklable, Signer):
         self._clock = clock
         self._users = 0
         self._threads = SigningThreads()
-        self._refresher: TokenRefresher[Credentials] = TokenRefresher(
-            self._obtain, name, remedy, clock=clock, sleep=sleep, min_age=min_age
-        )
+        self._refresher = TokenRefresher(self._obtain, name, remedy, clock, min_age)
 
     @property
     def tenancy(self) -> str | None:
@@ -246,5 +233,5 @@ class TokenSigner(NotPicklable, Signer):
         raise NotImplementedError
 
     def __repr__(self) -> str:
-        end = self.expires_at
-        return f"{type(self).__name__}(<{f'valid until {end:{TIME_FORMAT}}' if end else 'no token yet'}>)"
+        current = self._refresher.current
+        return f"{type(self).__name__}(<{f'valid until {current.token.end}' if current else 'no token yet'}>)"

@@ -5,24 +5,22 @@ Source: "SDK Authentication Methods" of the OCI documentation, version 2.2 of re
 
 from __future__ import annotations
 
-import asyncio
-import time
 from typing import TYPE_CHECKING, Final
 
-from ..auth.config import from_environment
+from ..auth.config import argument_or_variable, from_environment
 from ..auth.files import TextFile, names_file, read_key
 from ..auth.regions import region_name
 from ..auth.secrets import shown
 from ..auth.threads import run_in_thread
 from ..auth.token import Credentials, Token
 from ..errors import ConfigError
+from ..policies import Clock
 from .refresh import TokenSigner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from ..auth.keys import PrivateKey
-    from ..policies import Sleep
 
 _VERSION: Final = "OCI_RESOURCE_PRINCIPAL_VERSION"
 _RPST: Final = "OCI_RESOURCE_PRINCIPAL_RPST"
@@ -51,8 +49,7 @@ class ResourcePrincipalSigner(TokenSigner):
         pass_phrase: the passphrase of the key; by default ``OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM_PASSPHRASE``.
         region: name or short code; by default ``OCI_RESOURCE_PRINCIPAL_REGION``.
         environ: the environment variables; by default those of the process.
-        clock: returns the time in seconds since the epoch.
-        sleep: waits between attempts.
+        clock: time and sleep; for tests.
 
     Raises `ConfigError` for a required variable that is not set, and, unless token and key are given, if
     ``OCI_RESOURCE_PRINCIPAL_VERSION`` is not 2.2. `sign` raises `ConfigError` if a file cannot be read, and
@@ -67,8 +64,7 @@ class ResourcePrincipalSigner(TokenSigner):
         pass_phrase: str | None = None,
         region: str | None = None,
         environ: Mapping[str, str] | None = None,
-        clock: Callable[[], float] = time.time,
-        sleep: Sleep = asyncio.sleep,
+        clock: Clock = Clock(),
     ) -> None:
         if session_token is None or private_key is None:
             _check_version(environ)
@@ -77,13 +73,10 @@ class ResourcePrincipalSigner(TokenSigner):
         phrase = from_environment(environ, _PEM_PHRASE) if private_key is None else None
         # A passphrase may begin with a slash, so it is not shown.
         self._pass_phrase = _file_or_value(pass_phrase or (phrase.value if phrase else ""), _PHRASE, shows_path=False)
-        setting = from_environment(environ, _REGION)
-        self._region = region_name(region, environ) if region is not None else None
-        if region is None and setting is not None:
-            self._region = setting.parse(lambda name: region_name(name, environ))
+        self._region = argument_or_variable(region, lambda name: region_name(name, environ), environ, _REGION)
         self._source = str(self._token) if isinstance(self._token, TextFile) else _TOKEN
         # Files are read after every 401: that is cheap, and the last time only one of the two may have been replaced.
-        super().__init__(self._source, _REMEDY, clock=clock, sleep=sleep, min_age=0.0)
+        super().__init__(self._source, _REMEDY, clock=clock, min_age=0.0)
 
     @property
     def region(self) -> str | None:

@@ -2,45 +2,43 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import logging
-import time
-from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 import attrs
 
-from .._transport.fetch import FetchRequest
 from .._transport.fetch import fetch as send
 from ..auth.files import TextFile, key_source, read_key
-from ..auth.regions import auth_url, check_service_url, require_region
-from ..auth.signing import SigningRequest, signed_headers
+from ..auth.regions import auth_url, require_region
 from ..auth.threads import run_in_thread
-from ..auth.token import TIME_FORMAT, Credentials, Token
+from ..auth.token import Credentials, Token
+from ..endpoints import check_endpoint
 from ..errors import AidpError, ConfigError, CredentialsError
+from ..policies import Clock
 from .refresh import TokenSigner
-from .token_service import fetch_body, parse_token
+from .token_service import Service, fetch_token, signed_post
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
 
     from .._operations.messages import RawResponse
-    from .._transport.fetch import Fetch
+    from .._transport.fetch import Fetch, FetchRequest
     from ..auth.files import FileVersion
     from ..auth.keys import KeySource
-    from ..policies import Sleep
+    from ..auth.signing import SigningRequest
 
     _FileVersions = tuple[FileVersion, FileVersion]
 
 _REMEDY: Final = "run `oci session refresh`, or `oci session authenticate` if that fails"
 _SIGN_IN: Final = "run `oci session authenticate` before then"
-_ENDED: Final = "the session cannot be refreshed any more; run `oci session authenticate`"
+_TOKENS: Final = Service(
+    "the token service",
+    "check the network, or run `oci session refresh`",
+    {401: "the session cannot be refreshed any more; run `oci session authenticate`"},
+)
 _CLOCK: Final = "check this machine's clock"
-_NETWORK: Final = "check the network, or run `oci session refresh`"
 
 _log = logging.getLogger("aidp_sessions")
 
@@ -75,8 +73,7 @@ class SessionTokenSigner(TokenSigner):
         region: the region of the token service, name or short code.
         refresh_endpoint: the full URL to refresh the token at, instead of
             ``https://auth.{region}.{domain}/v1/authentication/refresh``.
-        clock: returns the time in seconds since the epoch.
-        sleep: waits between attempts.
+        clock: time and sleep; for tests.
         fetch: sends the requests; by default directly, never through a proxy.
 
     Raises `TypeError` unless exactly one of *token* and *token_file* is given, `ConfigError` if a file cannot be read
@@ -93,29 +90,23 @@ class SessionTokenSigner(TokenSigner):
         pass_phrase: str | bytes | None = None,
         region: str | None = None,
         refresh_endpoint: str | None = None,
-        clock: Callable[[], float] = time.time,
-        sleep: Sleep = asyncio.sleep,
+        clock: Clock = Clock(),
         fetch: Fetch = send,
     ) -> None:
         if (token is None) == (token_file is None):
             raise TypeError("give either token or token_file")
         self._token = token
         self._token_file = None if token_file is None else TextFile.at(token_file, "session token file")
-        super().__init__(self._source(), _REMEDY, clock=clock, sleep=sleep)
+        super().__init__(self._source(), _REMEDY, clock=clock)
         self._private_key = key_source(private_key)
         self._pass_phrase = pass_phrase
-        self._refresh_url = check_service_url(refresh_endpoint)
+        self._refresh_url = None if refresh_endpoint is None else check_endpoint(refresh_endpoint)
         if region is not None and self._refresh_url is None:
             self._refresh_url = f"{auth_url(require_region(region))}/v1/authentication/refresh"
         self._fetch = fetch
         self._rejected_files: _FileVersions | None = None
         self._unextendable: Token | None = None
         self._refresher.store(self._read(None))
-
-    @property
-    def tenancy(self) -> str | None:
-        """The OCID of the tenancy, if the token names it."""
-        return self._current.token.tenancy
 
     @property
     def expires_at(self) -> datetime:
@@ -133,7 +124,7 @@ class SessionTokenSigner(TokenSigner):
         if self._is_expired() or self._file_versions() not in (self._current.versions, self._rejected_files):
             await self._reload()
         if self._is_expired():
-            raise CredentialsError(f"{self._source()} expired at {self.expires_at:{TIME_FORMAT}}; {_REMEDY}")
+            raise CredentialsError(f"{self._source()} expired at {self._current.token.end}; {_REMEDY}")
         current: Credentials = self._current
         if self._refresh_url and self._token_file is not None and current.token != self._unextendable:
             current = await self._refresher.get()  # does not wait, because the token is valid
@@ -147,7 +138,7 @@ class SessionTokenSigner(TokenSigner):
         return not self._current.did_sign(rejected)
 
     def _is_expired(self) -> bool:
-        return self._current.token.is_expired_at(self._clock())
+        return self._current.token.is_expired_at(self._clock.time())
 
     def _store(self, found: _Session) -> None:
         if found != self._current:  # storing the same one would end the pause after a failed refresh
@@ -162,8 +153,7 @@ class SessionTokenSigner(TokenSigner):
                 raise
             # The file may be half written; it is read again when it changes again.
             self._rejected_files = versions
-            end = format(self.expires_at, TIME_FORMAT)
-            _log.warning("keeping the current session token, valid until %s: %s", end, error)
+            _log.warning("keeping the current session token, valid until %s: %s", self._current.token.end, error)
 
     def _read(self, previous: _Session | None) -> _Session:
         versions = self._file_versions()
@@ -185,8 +175,7 @@ class SessionTokenSigner(TokenSigner):
         token = await self._request_refresh(found, self._refresh_url)
         if token.expires_at <= found.token.expires_at:
             self._unextendable = found.token
-            end = format(self.expires_at, TIME_FORMAT)
-            _log.warning("%s ends at %s and cannot be extended; %s", self._source(), end, _SIGN_IN)
+            _log.warning("%s ends at %s and cannot be extended; %s", self._source(), self._current.token.end, _SIGN_IN)
             return found
         try:
             written = await run_in_thread(self._token_file.replace, token.text)
@@ -196,11 +185,8 @@ class SessionTokenSigner(TokenSigner):
         return _Session(token, found.key, (written, found.versions[1]))
 
     async def _request_refresh(self, session: _Session, url: str) -> Token:
-        body = json.dumps({"currentToken": session.token.text}).encode()
-        parts = urlsplit(url)
-        unsigned = SigningRequest("POST", parts.netloc, parts.path, formatdate(self._clock(), usegmt=True), body)
-        headers = signed_headers(unsigned, session.key, session.key_id)
-        request = FetchRequest(method="POST", url=url, headers=headers, body=body)
+        fields = {"currentToken": session.token.text}
+        request = signed_post(url, fields, session.key, session.key_id, now=self._clock.time())
 
         async def remember_if_final(request: FetchRequest) -> RawResponse:
             answer = await self._fetch(request)
@@ -208,12 +194,7 @@ class SessionTokenSigner(TokenSigner):
                 self._unextendable = session.token
             return answer
 
-        service = "the token service"
-        hints = {401: _ENDED}
-        body = await fetch_body(
-            remember_if_final, request, service, clock=self._clock, unreachable=_NETWORK, hints=hints
-        )
-        return Token.parse(parse_token(body, f"{service} at {url}"), f"the token from {url}", _CLOCK)
+        return await fetch_token(remember_if_final, request, _TOKENS, self._clock.time, remedy=_CLOCK)
 
     def _file_versions(self) -> _FileVersions:
         return _version(self._token_file), _version(self._private_key)
@@ -222,7 +203,7 @@ class SessionTokenSigner(TokenSigner):
         return "session token" if self._token_file is None else str(self._token_file)
 
     def __repr__(self) -> str:
-        return f"SessionTokenSigner(<{self._source()}, valid until {self.expires_at:{TIME_FORMAT}}>)"
+        return f"SessionTokenSigner(<{self._source()}, valid until {self._current.token.end}>)"
 
 
 def _version(source: object) -> FileVersion:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from ..auth.config import Precedence, from_environment, load_profile
+from ..auth.config import Precedence, argument_or_variable, from_environment, load_profile
 from ..auth.secrets import shown
 from ..endpoints import check_endpoint, check_platform_id, check_region
 from ..errors import ConfigError
@@ -73,8 +73,10 @@ def load_settings(
     Raises `ValueError` for a malformed argument, `ConfigError` for a missing or malformed setting, and
     `CredentialsError` for a key or token that cannot be used.
     """
-    platform_id = _platform_id(platform_id, environ)
-    endpoint = _endpoint(endpoint, environ)
+    platform_id = argument_or_variable(platform_id, check_platform_id, environ, "AIDP_INSTANCE_ID", "INSTANCE_ID")
+    if platform_id is None:
+        raise ConfigError("no AI Data Platform is named; pass platform_id, or set AIDP_INSTANCE_ID to its OCID")
+    endpoint = argument_or_variable(endpoint, check_endpoint, environ, "AIDP_ENDPOINT", "OCI_CLI_ENDPOINT")
     requested = _requested_auth(auth, environ)
     found = load_profile(profile, config_file, environ)
     region = found.get("region")
@@ -87,22 +89,6 @@ def load_settings(
         region=region.parse(check_region) if region else _own_region(signer),
         endpoint=endpoint,
     )
-
-
-def _platform_id(argument: str | None, environ: Mapping[str, str] | None) -> str:
-    if argument is not None:
-        return check_platform_id(argument)
-    setting = from_environment(environ, "AIDP_INSTANCE_ID", "INSTANCE_ID")
-    if setting is None:
-        raise ConfigError("no AI Data Platform is named; pass platform_id, or set AIDP_INSTANCE_ID to its OCID")
-    return setting.parse(check_platform_id)
-
-
-def _endpoint(argument: str | None, environ: Mapping[str, str] | None) -> str | None:
-    if argument is not None:
-        return check_endpoint(argument)
-    setting = from_environment(environ, "AIDP_ENDPOINT", "OCI_CLI_ENDPOINT")
-    return setting.parse(check_endpoint) if setting else None
 
 
 def _requested_auth(argument: str | None, environ: Mapping[str, str] | None) -> _Choice | None:

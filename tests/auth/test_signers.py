@@ -35,6 +35,7 @@ from ..helpers.credentials import (
     pem,
 )
 from ..helpers.loop_ticker import loop_ticker
+from ..helpers.principals import NOW, HandClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 
     from aidp_sessions.auth.signing import SigningRequest
 
-NOW = 2_000_000_000.0
 LATER = NOW + 3600
 SECRET = "canary-passphrase"
 HIDDEN = "(not shown, because it may contain a secret)"
@@ -190,14 +190,6 @@ class SessionFiles:
                 os.utime(path, ns=(before + 1, before + 1))
 
 
-@attrs.define
-class HandClock:
-    now: float = NOW
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def files(tmp_path: Path) -> SessionFiles:
     files = SessionFiles(tmp_path)
@@ -212,7 +204,7 @@ def clock() -> HandClock:
 
 @pytest.fixture
 def session(files: SessionFiles, clock: HandClock) -> SessionTokenSigner:
-    return SessionTokenSigner(token_file=files.token, private_key=files.key, clock=clock)
+    return SessionTokenSigner(token_file=files.token, private_key=files.key, clock=clock.clock)
 
 
 class TestSessionToken:
@@ -230,7 +222,7 @@ class TestSessionToken:
     async def test_white_space_around_the_token_is_dropped(self, files: SessionFiles, clock: HandClock) -> None:
         files.write(f"  {jwt(exp=LATER)}\r\n")
 
-        signer = SessionTokenSigner(token_file=files.token, private_key=pem(), clock=clock)
+        signer = SessionTokenSigner(token_file=files.token, private_key=pem(), clock=clock.clock)
 
         assert await signer.sign(GET) == signed_headers(GET, key(), f"ST${jwt(exp=LATER)}")
 
@@ -317,7 +309,7 @@ class TestSessionToken:
         assert str(caught.value) == f"session token file {files.token} does not exist"
 
     async def test_a_fixed_token_expires_too(self) -> None:
-        signer = SessionTokenSigner(token=jwt(exp=LATER), private_key=pem(), clock=HandClock(LATER + 1))
+        signer = SessionTokenSigner(token=jwt(exp=LATER), private_key=pem(), clock=HandClock(LATER + 1).clock)
 
         with pytest.raises(CredentialsError) as caught:
             await signer.sign(GET)
@@ -346,7 +338,7 @@ class TestSessionToken:
         assert await session.refresh(rejected) is True
 
     async def test_a_401_with_a_fixed_token_is_final(self) -> None:
-        signer = SessionTokenSigner(token=jwt(exp=LATER), private_key=pem(), clock=HandClock())
+        signer = SessionTokenSigner(token=jwt(exp=LATER), private_key=pem(), clock=HandClock().clock)
 
         assert await signer.refresh({}) is False
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from aidp_sessions import SessionsClient
+from aidp_sessions import Clock, SessionsClient
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +27,11 @@ class HandClock:
 
     def __call__(self) -> float:
         return self.now
+
+    @property
+    def clock(self) -> Clock:
+        """For what takes a whole `Clock`."""
+        return Clock(time=self, sleep=self.sleep, random=lambda: 0.5)
 
     async def sleep(self, seconds: float) -> None:
         self.sleeps.append(seconds)

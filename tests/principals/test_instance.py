@@ -60,8 +60,7 @@ class Instance:
         arguments = {
             **given,
             "federation_endpoint": self.tokens.x509_url,
-            "clock": self.clock,
-            "sleep": self.clock.sleep,
+            "clock": self.clock.clock,
             **changes,
         }
         return InstancePrincipalSigner(**arguments)
@@ -314,7 +313,7 @@ class TestTokens:
         assert "/opc/v2/instance/id" not in [request.target for request in instance.metadata.requests]
 
     async def test_a_clock_that_is_off_is_named(self, instance: Instance) -> None:
-        message = await instance.message(clock=lambda: instance.clock.now + 4000)
+        message = await instance.message(clock=HandClock(instance.clock.now + 4000).clock)
 
         assert "this machine's clock is 4000 s ahead of the service's; " in message
 

@@ -14,6 +14,7 @@ import oci.auth.signers.instance_principals_security_token_signer as instance_mo
 import pytest
 
 from aidp_sessions import (
+    Clock,
     DelegationTokenSigner,
     InstancePrincipalSigner,
     OkeWorkloadIdentitySigner,
@@ -186,8 +187,9 @@ class TestInstance:
         self, make_official: Callable[..., object], metadata: LocalMetadata, tokens: LocalTokenService
     ) -> None:
         theirs = cast("Any", await asyncio.to_thread(make_official))
-        ours = InstancePrincipalSigner(federation_endpoint=tokens.x509_url, clock=lambda: time.time() + skew[0])
         skew = [0.0]
+        clock = Clock(time=lambda: time.time() + skew[0])
+        ours = InstancePrincipalSigner(federation_endpoint=tokens.x509_url, clock=clock)
         await ours.sign(GET)
         metadata.tenancy = TENANCY
         metadata.rotate()
@@ -318,7 +320,7 @@ class TestSession:
             token_file=file,
             private_key=key(),
             refresh_endpoint=tokens.refresh_url,
-            clock=lambda: time.time() + 160,
+            clock=Clock(time=lambda: time.time() + 160),
         )
         await ours.sign(GET)
         await settled()

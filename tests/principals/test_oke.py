@@ -36,8 +36,7 @@ class Pod:
             "service_account_token_file": self.token,
             "ca_file": self.ca_file,
             "environ": {},
-            "clock": self.clock,
-            "sleep": self.clock.sleep,
+            "clock": self.clock.clock,
             **changes,
         }
         return OkeWorkloadIdentitySigner(**arguments)

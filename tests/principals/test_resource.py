@@ -51,7 +51,7 @@ class Resource:
             **changes,
         }
         environ = {f"{PREFIX}{name}": value for name, value in values.items() if value is not None}
-        return ResourcePrincipalSigner(environ=environ, clock=self.clock, sleep=self.clock.sleep)
+        return ResourcePrincipalSigner(environ=environ, clock=self.clock.clock)
 
     async def message(self, **changes: str | None) -> str:
         signer = self.signer(**changes)

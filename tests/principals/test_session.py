@@ -46,8 +46,7 @@ class Session:
             "token_file": self.file,
             "private_key": self.folder / "key.pem",
             "refresh_endpoint": self.tokens.refresh_url,
-            "clock": self.clock,
-            "sleep": self.clock.sleep,
+            "clock": self.clock.clock,
             **changes,
         }
         return SessionTokenSigner(**arguments)

@@ -77,13 +77,13 @@ def source(clock: HandClock) -> Source:
 
 
 @pytest.fixture
-def refresher(source: Source, clock: HandClock) -> TokenRefresher[Credentials]:
-    return TokenRefresher(source.obtain, "the token", OVER, clock=clock, sleep=clock.sleep)
+def refresher(source: Source, clock: HandClock) -> TokenRefresher:
+    return TokenRefresher(source.obtain, "the token", OVER, clock.clock)
 
 
 class TestRenewal:
     async def test_credentials_are_obtained_once_when_they_are_first_needed(
-        self, refresher: TokenRefresher[Credentials], source: Source
+        self, refresher: TokenRefresher, source: Source
     ) -> None:
         assert (refresher.current, source.calls) == (None, 0)
 
@@ -92,7 +92,7 @@ class TestRenewal:
         assert (source.calls, {id(credentials) for credentials in got}) == (1, {id(refresher.current)})
 
     async def test_the_old_token_is_used_while_the_new_one_is_obtained(
-        self, refresher: TokenRefresher[Credentials], source: Source, clock: HandClock
+        self, refresher: TokenRefresher, source: Source, clock: HandClock
     ) -> None:
         old = await refresher.get()
         clock.now = DUE - 0.001
@@ -114,7 +114,7 @@ class TestRenewal:
         self,
         lifetime: float,
         due_after: float,
-        refresher: TokenRefresher[Credentials],
+        refresher: TokenRefresher,
         source: Source,
         clock: HandClock,
     ) -> None:
@@ -130,7 +130,7 @@ class TestRenewal:
         await settled()
 
     async def test_a_token_is_used_until_its_last_second_and_not_longer(
-        self, refresher: TokenRefresher[Credentials], source: Source, clock: HandClock
+        self, refresher: TokenRefresher, source: Source, clock: HandClock
     ) -> None:
         old = await refresher.get()
         clock.now = NOW + LIFETIME
@@ -141,7 +141,7 @@ class TestRenewal:
         assert not (await refresher.get()).token.is_expired_at(clock())
 
     async def test_a_cancelled_waiter_does_not_cancel_the_refresh(
-        self, refresher: TokenRefresher[Credentials], source: Source
+        self, refresher: TokenRefresher, source: Source
     ) -> None:
         source.gate = asyncio.Event()
         first, second = (asyncio.create_task(refresher.get()) for _ in range(2))
@@ -155,7 +155,7 @@ class TestRenewal:
         assert source.calls == 1
 
     async def test_a_refresh_whose_only_waiter_was_cancelled_completes(
-        self, refresher: TokenRefresher[Credentials], source: Source
+        self, refresher: TokenRefresher, source: Source
     ) -> None:
         source.gate = asyncio.Event()
         only = asyncio.create_task(refresher.get())
@@ -168,7 +168,7 @@ class TestRenewal:
         assert refresher.current is not None
 
     async def test_a_transient_failure_is_retried_after_growing_pauses(
-        self, refresher: TokenRefresher[Credentials], source: Source, clock: HandClock
+        self, refresher: TokenRefresher, source: Source, clock: HandClock
     ) -> None:
         source.failures = [TransientCredentialsError("busy"), TransientCredentialsError("busy")]
 
@@ -177,7 +177,7 @@ class TestRenewal:
         assert (source.calls, clock.sleeps) == (3, [1.0, 2.0])
 
     async def test_retry_after_is_obeyed_up_to_a_minute(
-        self, refresher: TokenRefresher[Credentials], source: Source, clock: HandClock
+        self, refresher: TokenRefresher, source: Source, clock: HandClock
     ) -> None:
         busy, busier = TransientCredentialsError("busy"), TransientCredentialsError("busy")
         busy.retry_after, busier.retry_after = 7.0, 3600.0
@@ -188,7 +188,7 @@ class TestRenewal:
         assert clock.sleeps == [7.0, 60.0]
 
     async def test_after_a_permanent_failure_each_waiter_has_its_own_error_and_no_other_attempt_is_made(
-        self, refresher: TokenRefresher[Credentials], source: Source, clock: HandClock
+        self, refresher: TokenRefresher, source: Source, clock: HandClock
     ) -> None:
         source.failures = [TransientCredentialsError("busy") for _ in range(100)]
 
@@ -200,7 +200,7 @@ class TestRenewal:
         assert len({id(error) for error in first + later}) == 2000
 
     async def test_after_a_failure_there_is_no_attempt_for_a_time_that_grows_to_a_minute(
-        self, refresher: TokenRefresher[Credentials], source: Source, clock: HandClock
+        self, refresher: TokenRefresher, source: Source, clock: HandClock
     ) -> None:
         source.failures = [CredentialsError("no") for _ in range(100)]
         asked_at = []
@@ -216,7 +216,7 @@ class TestRenewal:
         assert gaps == [10, 20, 40, 60, 60, 60]
 
     async def test_a_failure_is_forgotten_after_a_success(
-        self, refresher: TokenRefresher[Credentials], source: Source, clock: HandClock
+        self, refresher: TokenRefresher, source: Source, clock: HandClock
     ) -> None:
         source.failures = [CredentialsError("no")]
         with pytest.raises(CredentialsError):
@@ -231,7 +231,7 @@ class TestRenewal:
 
     async def test_a_refresh_that_fails_in_the_background_is_logged_and_the_old_token_is_used(
         self,
-        refresher: TokenRefresher[Credentials],
+        refresher: TokenRefresher,
         source: Source,
         clock: HandClock,
         caplog: pytest.LogCaptureFixture,
@@ -252,7 +252,7 @@ class TestRenewal:
         ]
 
     async def test_a_new_token_that_has_already_expired_is_named(
-        self, refresher: TokenRefresher[Credentials], source: Source
+        self, refresher: TokenRefresher, source: Source
     ) -> None:
         source.lifetime = -1
 
@@ -261,9 +261,7 @@ class TestRenewal:
 
         assert str(caught.value) == f"the token expired at 2033-05-18 03:33:19 UTC; {OVER}"
 
-    async def test_closing_ends_the_refresh_and_its_waiters(
-        self, refresher: TokenRefresher[Credentials], source: Source
-    ) -> None:
+    async def test_closing_ends_the_refresh_and_its_waiters(self, refresher: TokenRefresher, source: Source) -> None:
         source.gate = asyncio.Event()
         waiting = [asyncio.create_task(refresher.get()) for _ in range(3)]
         await asyncio.sleep(0)
@@ -274,9 +272,7 @@ class TestRenewal:
         assert background_tasks() == []
         assert {str(end) for end in ends} == {"the token was being refreshed when the client was closed"}
 
-    async def test_after_closing_it_can_be_used_again(
-        self, refresher: TokenRefresher[Credentials], source: Source
-    ) -> None:
+    async def test_after_closing_it_can_be_used_again(self, refresher: TokenRefresher, source: Source) -> None:
         await refresher.aclose()
         await refresher.get()
         await refresher.aclose()
@@ -285,7 +281,7 @@ class TestRenewal:
 
     @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: type(failure).__name__)
     async def test_after_any_failure_the_next_attempt_is_ten_seconds_later(
-        self, failure: Exception, refresher: TokenRefresher[Credentials], source: Source, clock: HandClock
+        self, failure: Exception, refresher: TokenRefresher, source: Source, clock: HandClock
     ) -> None:
         source.failures = [failure]
         errors = []
@@ -302,7 +298,7 @@ class TestRenewal:
         assert (await refresher.get(), source.calls) == (refresher.current, 2)
 
     def test_it_works_on_several_loops_even_if_one_ended_during_a_refresh(
-        self, refresher: TokenRefresher[Credentials], source: Source, clock: HandClock
+        self, refresher: TokenRefresher, source: Source, clock: HandClock
     ) -> None:
         async def leave() -> None:
             source.gate = asyncio.Event()
@@ -327,7 +323,7 @@ class TestRefusals:
             async def _obtain(self) -> Credentials:
                 return await source.obtain()
 
-        return Sourced("the token", OVER, clock=clock, sleep=clock.sleep)
+        return Sourced("the token", OVER, clock=clock.clock)
 
     async def test_many_401s_with_one_token_fetch_one_new_token(
         self, signer: TokenSigner, source: Source, clock: HandClock
@@ -374,8 +370,7 @@ class Instance:
         return InstancePrincipalSigner(
             metadata_url=self.metadata.url,
             federation_endpoint=self.tokens.x509_url,
-            clock=self.clock,
-            sleep=self.clock.sleep,
+            clock=self.clock.clock,
         )
 
 
@@ -391,7 +386,7 @@ async def instance(clock: HandClock) -> AsyncIterator[Instance]:
 
 
 def options(clock: HandClock) -> dict[str, object]:
-    return {"clock": aidp_sessions.Clock(time=clock, sleep=clock.sleep, random=lambda: 0.5)}
+    return {"clock": clock.clock}
 
 
 class TestThroughTheClient:
@@ -530,8 +525,8 @@ async def main(folder, close):
                         now[0] += 3400
 
 signers = [
-    InstancePrincipalSigner(clock=clock, metadata_url="http://x", federation_endpoint="https://x"),
-    OkeWorkloadIdentitySigner(clock=clock, host="x", environ={}),
+    InstancePrincipalSigner(clock=Clock(time=clock), metadata_url="http://x", federation_endpoint="https://x"),
+    OkeWorkloadIdentitySigner(clock=Clock(time=clock), host="x", environ={}),
 ]
 for close in (True, False):
     asyncio.run(main(sys.argv[1], close))

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aidp_sessions import Clock
 from aidp_sessions._transport.pacer import Pacer
 from aidp_sessions.auth.signing import Signer, SigningRequest
 from aidp_sessions.auth.token import Credentials, Token
@@ -112,7 +113,7 @@ async def test_calls_that_waited_for_one_token_sign_a_few_per_iteration() -> Non
             await asyncio.sleep(0.01)
             return Credentials(Token.parse(jwt(exp=2**32), "token", ""), key())
 
-    signer = Slow("token", "", clock=lambda: 0.0, sleep=asyncio.sleep)
+    signer = Slow("token", "", clock=Clock(time=lambda: 0.0))
 
     async def sign() -> None:
         await signer.sign(GET)
