@@ -18,7 +18,7 @@ from .._merge import is_foreign
 from .._operations.failures import attach_response, error_for
 from .._operations.messages import CORRECTED_CLOCK_SKEW, THRESHOLD, RawResponse, clock_skew, http_date
 from .._version import __version__
-from ..auth.signing import SigningRequest
+from ..auth.signing import SharedSigner, SigningRequest
 from ..errors import CredentialsError, ResponseDecodeError
 from .exceptions import mapping_exceptions
 from .inflate import ACCEPTED, inflater_for
@@ -101,6 +101,10 @@ class Transport:
     ssl: ssl.SSLContext | bool
     proxy: str | None
     observer: Observer | None = None
+    shared_signer: SharedSigner | None = attrs.field(
+        init=False,
+        default=attrs.Factory(lambda it: it.signer if isinstance(it.signer, SharedSigner) else None, takes_self=True),
+    )
     headers: Mapping[str, str] = attrs.field(
         init=False, default=attrs.Factory(lambda self: _headers(self.common_headers, self.retry), takes_self=True)
     )
@@ -116,7 +120,7 @@ class Transport:
     async def exchange(self, request: Request, opc_request_id: str, sent: SentHeaders) -> RawResponse:
         """Sign, send and read once; raises an `AidpError` for anything but success. Fills in *sent* on the way."""
         await self.pool.pacer.wait()
-        session = self.pool.session(self.signer)
+        session = self.pool.session(self.shared_signer)
         sent.update(await self._sign(request))
         path, _, query = request.target.partition("?")
         requesting = session.request(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import weakref
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
-from ..auth.signing import SharedSigner, Signer
 from ..errors import ClientClosedError, ConnectionFailedError
 from .connector import ClientResponse, Connector
 from .pacer import Pacer
@@ -17,6 +17,7 @@ from .pacer import Pacer
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from ..auth.signing import SharedSigner
     from ..policies import Timeout
 
 _CLOSING_ITERATIONS: Final = 5  # in which aborted transports close their sockets, should the loop end with us
@@ -35,7 +36,7 @@ class Pool:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lifetime: AsyncGenerator[None] | None = None
         self._process = 0
-        self._signers: dict[int, Signer] = {}
+        self._signers = weakref.WeakSet["SharedSigner"]()
         self.pacer = Pacer()
         self.running: set[asyncio.Timeout] = set()
         self.closed = False
@@ -57,17 +58,18 @@ class Pool:
             self.running.clear()
         return loop
 
-    def session(self, signer: Signer) -> aiohttp.ClientSession:
+    def session(self, signer: SharedSigner | None) -> aiohttp.ClientSession:
         """The session of the loop; *signer* may work in the background until the last pool that knows it is closed.
+
+        The pool does not keep it alive: copies of a client may have come and gone, each with a signer of its own.
 
         No await here, so first calls cannot race. Raises `ClientClosedError` after `aclose`, and
         `ConnectionFailedError` if the caller has closed their own session.
         """
         self._check_open()
-        if id(signer) not in self._signers:
-            self._signers[id(signer)] = signer
-            if isinstance(signer, SharedSigner):
-                signer.retain()
+        if signer is not None and signer not in self._signers:
+            self._signers.add(signer)
+            signer.retain()
         if self._session is None:
             self._session = self._open()
         if self._session.closed:
@@ -106,10 +108,10 @@ class Pool:
         for timeout in self.running:
             if not timeout.expired():
                 timeout.reschedule(0)
-        signers, self._signers = self._signers, {}
-        for signer in signers.values():
-            if isinstance(signer, SharedSigner):
-                await signer.release()
+        signers = tuple(self._signers)
+        self._signers.clear()
+        for signer in signers:
+            await signer.release()
         lifetime, self._lifetime = self._lifetime, None
         if lifetime is not None:
             await lifetime.aclose()

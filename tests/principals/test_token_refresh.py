@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -491,6 +493,16 @@ class TestThroughTheClient:
             assert background_tasks() == ["refresh the instance's token"]
 
         assert background_tasks() == []
+
+    async def test_the_signer_of_a_copy_is_freed_with_the_copy(self, instance: Instance) -> None:
+        """A service may copy its client for each of its users."""
+        signer = instance.signer()
+        freed = weakref.ref(signer)
+        async with client_of(instance.service, instance.service.signer, **options(instance.clock)) as client:
+            await client.with_options(signer=signer).list_sessions("k")
+            del signer
+            gc.collect()
+            assert freed() is None
 
 
 PROGRAM = """
