@@ -1,4 +1,4 @@
-"""Sessions added up, for each cluster or all together: how many are idle, and for how long. Pure functions."""
+"""Sessions added up by cluster, by workspace and in all: how many are idle, and for how long. Pure functions."""
 
 from __future__ import annotations
 
@@ -49,11 +49,6 @@ class Usage:
         return self.sessions - self.idle - self.busy
 
 
-def usage_of(sessions: Iterable[SessionSummary], now: datetime) -> Usage:
-    """Add up *sessions*, with their idle times at *now*."""
-    return _add_up(_by_kernel(sessions), now)
-
-
 def usage_by_cluster(sessions: Iterable[SessionSummary], now: datetime) -> dict[Cluster, Usage]:
     """Add up the *sessions* of each cluster. A kernel belongs to the first cluster that its sessions name."""
     clusters: dict[Cluster, list[Sequence[SessionSummary]]] = {}
@@ -61,6 +56,29 @@ def usage_by_cluster(sessions: Iterable[SessionSummary], now: datetime) -> dict[
         cluster = next((session.cluster_id for session in kernel if session.cluster_id), None)
         clusters.setdefault((kernel[0].workspace_key, cluster), []).append(kernel)
     return {cluster: _add_up(kernels, now) for cluster, kernels in clusters.items()}
+
+
+def total(parts: Iterable[Usage]) -> Usage:
+    """Add up groups that have no session in common."""
+    groups = list(parts)
+    return Usage(
+        sessions=sum(group.sessions for group in groups),
+        idle=sum(group.idle for group in groups),
+        busy=sum(group.busy for group in groups),
+        kernels=sum(group.kernels for group in groups),
+        idle_kernels=sum(group.idle_kernels for group in groups),
+        longest_idle=max((group.longest_idle for group in groups if group.longest_idle is not None), default=None),
+        idle_time=sum((group.idle_time for group in groups), timedelta(0)),
+        unused_for=_least(group.unused_for for group in groups),
+    )
+
+
+def total_by_workspace(usage: Mapping[Cluster, Usage]) -> dict[str, Usage]:
+    """Add up the clusters of each workspace."""
+    workspaces: dict[str, list[Usage]] = {}
+    for (workspace, _), group in usage.items():
+        workspaces.setdefault(workspace, []).append(group)
+    return {workspace: total(groups) for workspace, groups in workspaces.items()}
 
 
 def longest_unused_first(usage: Mapping[Cluster, Usage]) -> list[Cluster]:

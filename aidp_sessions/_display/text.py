@@ -30,6 +30,14 @@ def format_duration(duration: timedelta) -> str:
     return f"{minutes} min" if minutes else f"{seconds} s"
 
 
+def format_span(span: timedelta) -> str:
+    """Format *span* to the second, e.g. ``1 h 30 min``."""
+    minutes, seconds = divmod(span.seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    units = ((span.days, "d"), (hours, "h"), (minutes, "min"), (seconds, "s"))
+    return " ".join(f"{number} {unit}" for number, unit in units if number) or "0 s"
+
+
 def pluralize(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn, Unpack
 
 import click
 
-from .._display.html import page
+from .._display.page import page
 from .._display.text import format_duration
 from .._version import __version__
 from ..activity import Activity, activity_of, idle_predicate
@@ -30,7 +30,7 @@ from .options import (
 )
 from .output import Application, file_writer, print_text, writing_to
 from .progress import progress_bar
-from .report import Report, error_console
+from .report import Report, describe_idle, describe_selection, error_console
 from .statuses import EXIT_STATUSES, Status, failure_status
 
 if TYPE_CHECKING:
@@ -64,21 +64,22 @@ def command() -> None:
 @add_options(*SELECTION_OPTIONS, *REPORT_OPTIONS, _OUTPUT, *CONNECTION_OPTIONS)
 def list_(**chosen: Unpack[ReportOptions]) -> None:
     """Show all sessions."""
-    _run_report(chosen, "", lambda _: True)
+    _run_report(chosen, "", "all sessions", lambda _: True)
 
 
 @command.command()
 @add_options(since_option(required=True), CONNECTED, *SELECTION_OPTIONS, *REPORT_OPTIONS, _OUTPUT, *CONNECTION_OPTIONS)
 def idle(*, since: datetime | timedelta, connected: bool | None, **chosen: Unpack[ReportOptions]) -> None:
     """Show the sessions whose kernel is idle."""
-    _run_report(chosen, "idle", idle_predicate(since, connected=connected))
+    selection = describe_idle(since, connected=connected)
+    _run_report(chosen, "idle", selection, idle_predicate(since, connected=connected))
 
 
 @command.command()
 @add_options(*SELECTION_OPTIONS, *REPORT_OPTIONS, _OUTPUT, *CONNECTION_OPTIONS)
 def busy(**chosen: Unpack[ReportOptions]) -> None:
     """Show the sessions whose kernel is executing."""
-    _run_report(chosen, "busy", lambda session: activity_of(session) is Activity.BUSY)
+    _run_report(chosen, "busy", "busy", lambda session: activity_of(session) is Activity.BUSY)
 
 
 @command.command()
@@ -152,9 +153,12 @@ def whoami(**chosen: Unpack[ConnectionOptions]) -> None:
 command.add_command(cull)
 
 
-def _run_report(chosen: ReportOptions, adjective: str, keep: Callable[[SessionSummary], bool]) -> NoReturn:
+def _run_report(
+    chosen: ReportOptions, adjective: str, selection: str, keep: Callable[[SessionSummary], bool]
+) -> NoReturn:
     """List the sessions, print them and exit. After Ctrl-C or an error, print what had been found until then."""
-    report, console = Report(now=datetime.now(UTC), adjective=adjective), error_console()
+    selection = describe_selection(selection, chosen)
+    report, console = Report(now=datetime.now(UTC), adjective=adjective, selection=selection), error_console()
     output = output_format(chosen, "table", "jsonl")
     streaming = output == "jsonl" and chosen["html"] is None
 
@@ -181,7 +185,15 @@ def _run_report(chosen: ReportOptions, adjective: str, keep: Callable[[SessionSu
 def _page(report: Report) -> str:
     title = f"{report.adjective} notebook sessions".strip().capitalize()
     failures = [*report.failures, *([report.unlisted] if report.unlisted else [])]
-    return page(report.kept, failures, title=title, taken=report.now, workspaces=tuple(report.seen))
+    return page(
+        report.kept,
+        failures,
+        title=title,
+        taken=report.now,
+        workspaces=tuple(report.seen),
+        usage=report.usage,
+        facts=report.facts(),
+    )
 
 
 def _print(report: Report, output: str) -> None:

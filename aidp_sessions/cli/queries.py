@@ -17,7 +17,7 @@ from .._operations.messages import clock_skew
 from ..client import SessionsClient
 from ..errors import AidpError
 from ..events import CallEnded
-from .report import client_facts, print_failure
+from .report import client_facts, print_failure, source_facts
 from .running import background_task
 from .statuses import Status
 
@@ -57,6 +57,7 @@ async def collect_report(
 
     more = client_options(options, None if bar is None else bar.on_event)
     async with open_client(options, report.now, **more) as client:
+        report.source = source_facts(client)
         keys = None if options["workspace"] else _prefetched_keys(client, fail, None if bar is None else bar.set_total)
         async with aclosing(open_stream(client, options, keys).by_workspace()) as outcomes:
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import suppress
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING
 
 import attrs
@@ -11,17 +12,22 @@ from rich.console import Console
 from rich.text import Text
 
 from .._convert.wire_format import format_timestamp
-from .._display.text import pluralize, strip_control_chars
+from .._display.rollup import usage_by_cluster
+from .._display.text import format_span, pluralize, strip_control_chars
+from .._version import __version__
 from ..activity import Activity, activity_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime, timedelta
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
 
+    from .._display.rollup import Cluster, Usage
+    from ..auth.signing import Signer
     from ..client import SessionsClient
     from ..errors import AidpError
     from ..models import SessionSummary
     from ..results import WorkspaceOutcome
+    from .options import SelectionOptions
 
 
 @attrs.define(kw_only=True)
@@ -30,18 +36,24 @@ class Report:
 
     Attributes:
         now: when the run began; idle times are measured at that time.
+        selection: which sessions are kept, e.g. ``"idle for 2 h or longer"``.
         adjective: what the kept sessions have in common, e.g. ``"idle"``; empty if all sessions are kept.
         kept: the sessions to show.
+        source: the platform, the endpoint and the signer.
         seen: for each workspace that was listed, the number of its sessions by activity, kept or not.
+        usage: the same sessions, added up by cluster.
         failures: the errors of the workspaces that failed.
         unlisted: the error that ended the listing of workspaces.
         interrupted: whether the run was ended by Ctrl-C.
     """
 
     now: datetime
+    selection: str = "all sessions"
     adjective: str = ""
+    source: Mapping[str, str] = attrs.field(factory=dict[str, str])
     kept: list[SessionSummary] = attrs.field(factory=list["SessionSummary"])
     seen: dict[str, Counter[Activity]] = attrs.field(factory=dict[str, Counter[Activity]])
+    usage: dict[Cluster, Usage] = attrs.field(factory=dict["Cluster", "Usage"])
     failures: list[AidpError] = attrs.field(factory=list["AidpError"])
     unlisted: AidpError | None = None
     interrupted: bool = False
@@ -52,7 +64,19 @@ class Report:
             self.failures.append(outcome.error)
             return []
         self.seen[outcome.workspace_key] = Counter(map(activity_of, outcome.sessions))
+        self.usage |= usage_by_cluster(outcome.sessions, self.now)
         return [session for session in outcome.sessions if keep(session)]
+
+    def facts(self) -> dict[str, str]:
+        """What was asked, where, and by whom."""
+        asked = pluralize(len(self.seen) + len(self.failures), "workspace")
+        failed = f", {len(self.failures)} failed" if self.failures else ""
+        return {
+            "Selected": self.selection,
+            "Asked": asked + failed,
+            **self.source,
+            "Made by": f"aidp_sessions {__version__}",
+        }
 
     def summary(self) -> str:
         """One line of totals, e.g. ``37 idle of 214 sessions in 11 workspaces; 1 workspace failed``."""
@@ -86,6 +110,33 @@ def print_message(console: Console, title: str, style: str, text: str) -> None:
 def print_failure(error: AidpError, console: Console) -> None:
     """Print why a workspace or the whole run failed."""
     print_message(console, "failed", "bold red", str(error))
+
+
+def describe_idle(since: datetime | timedelta, *, connected: bool | None) -> str:
+    """``idle for 2 h or longer, not connected``, or ``idle since 2026-11-23 08:00:00 UTC``."""
+    if isinstance(since, timedelta):
+        when = f"for {format_span(since)} or longer"
+    else:
+        when = f"since {since.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"idle {when}" + {None: "", True: ", connected", False: ", not connected"}[connected]
+
+
+def describe_selection(state: str, options: SelectionOptions) -> str:
+    """*state* and what else *options* select, e.g. ``busy, of notebook a.ipynb``."""
+    filters = {"notebook": "path", "cluster": "cluster_id", "agent flow": "agent_flow_key"}
+    return ", ".join([state, *(f"of {noun} {value}" for noun, name in filters.items() if (value := options.get(name)))])
+
+
+def source_facts(client: SessionsClient) -> dict[str, str]:
+    """The platform, the endpoint, and the signer without its secrets."""
+    return {"Platform": client.platform_id, "Endpoint": client.endpoint, "Asked by": _describe_signer(client.signer)}
+
+
+def _describe_signer(signer: Signer) -> str:
+    name, user, tenancy = type(signer).__name__, getattr(signer, "user", None), getattr(signer, "tenancy", None)
+    if user:
+        return f"user {user} ({name})"
+    return f"{name} of tenancy {tenancy}" if tenancy else name
 
 
 def client_facts(client: SessionsClient, skew: timedelta | None) -> dict[str, str | None]:

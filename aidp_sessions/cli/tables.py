@@ -6,7 +6,7 @@ import errno
 import sys
 from bisect import bisect_right
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import attrs
@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from .._display.rollup import usage_by_cluster
+from .._display.summary import idle_time_sentences
 from .._display.text import by_idle_time, format_duration, pluralize, session_state, session_title, strip_control_chars
 from ..activity import Activity, activity_of, idle_for
 
@@ -98,13 +100,25 @@ def terminal() -> Console:
 
 
 def print_report(report: Report, console: Console) -> None:
-    """Print the kept sessions, those with the longest idle time first; then totals."""
+    """Print the kept sessions, the longest idle time first; then totals, what they mean, and what was asked."""
     if report.kept:
         console.print(fit_sessions(report.kept, report.now, console))
         console.print()
         console.print(_totals(report, console))
         console.print()
+        for sentence in idle_time_sentences(usage_by_cluster(report.kept, report.now)):
+            console.print(strip_control_chars(sentence))
+        console.print()
+    if report.source:
+        console.print(strip_control_chars(_facts_line(report)), style="dim", soft_wrap=True)
     console.print(report.summary(), style="bold", soft_wrap=True)
+
+
+def _facts_line(report: Report) -> str:
+    """When, what, where and by whom it was asked; how many workspaces is in the summary."""
+    facts = report.facts()
+    del facts["Asked"]
+    return "; ".join((f"{report.now.astimezone(UTC):%Y-%m-%d %H:%M} UTC", *facts.values()))
 
 
 def print_workspaces(workspaces: Sequence[WorkspaceSummary], console: Console) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aidp_sessions._version import __version__
 from aidp_sessions.testing import Fault, LocalService
 
 from ..helpers.cli_runner import (
@@ -15,6 +16,7 @@ from ..helpers.cli_runner import (
     point_to,
     wire,
 )
+from ..helpers.html_reader import Document
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,6 +63,33 @@ async def test_a_workspace_that_failed_is_on_the_page(platform: LocalService, tm
     assert "list_sessions of workspace &#x27;forbidden&#x27;: 403" in file.read_text(encoding="utf-8")
 
 
+async def test_the_page_says_what_was_asked_where_and_by_whom(platform: LocalService, tmp_path: Path) -> None:
+    """And its figures are those of everything that was listed, not of the selection."""
+    file = tmp_path / "report.html"
+    platform.add_workspace("forbidden")
+    platform.fail("forbidden", Fault(status=403, times=None))
+
+    await invoke("idle", "--since", "1h30m", "--not-connected", "--path", "Workspace/worker.ipynb", "--html", str(file))
+
+    document = Document(file.read_text(encoding="utf-8"))
+    facts = dict(zip(document.texts["dt"], document.texts["dd"], strict=True))
+    assert facts.pop("Asked by").startswith("user ocid1.user.")
+    assert facts == {
+        "Selected": "idle for 1 h 30 min or longer, not connected, of notebook Workspace/worker.ipynb",
+        "Asked": "2 workspaces, 1 failed",
+        "Platform": platform.platform_id,
+        "Endpoint": platform.url,
+        "Made by": f"aidp_sessions {__version__}",
+        "Shown": "0",
+        "Sessions": "1",
+        "Kernels": "1",
+        "Idle": "0",
+        "Busy": "1",
+        "Other": "0",
+        "Workspaces failed": "1",
+    }
+
+
 def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
@@ -73,7 +102,7 @@ async def test_a_run_without_any_answer_keeps_the_old_page(platform: LocalServic
 
     result = await invoke("list", "--html", str(file))
 
-    assert result.exit_code == 1
+    assert result.exit_code == 4
     assert file.read_text() == "old"
     assert names(tmp_path) == before
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from io import BytesIO, StringIO, TextIOWrapper
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -16,8 +17,9 @@ from rich.console import Console
 
 from aidp_sessions import Activity, AidpError, KernelSummary, SessionSummary
 from aidp_sessions._display.text import format_duration, strip_control_chars
+from aidp_sessions._version import __version__
 from aidp_sessions.cli.formats import json_lines
-from aidp_sessions.cli.report import Report, error_console, print_failure
+from aidp_sessions.cli.report import Report, describe_idle, error_console, print_failure, source_facts
 from aidp_sessions.cli.tables import LeftTruncated, print_report, terminal
 
 from ..golden import assert_golden
@@ -149,6 +151,49 @@ def test_without_sessions_only_the_totals_are_shown() -> None:
     seen = {"a": Counter({Activity.BUSY: 1}), "b": Counter[Activity]()}
 
     assert render(Report(now=NOW, adjective="idle", seen=seen), 80) == "0 idle of 1 session in 2 workspaces\n"
+
+
+def test_one_line_says_when_what_where_and_by_whom_it_was_asked() -> None:
+    report = Report(
+        now=NOW,
+        selection=describe_idle(timedelta(hours=2), connected=False),
+        source={"Platform": "ocid1.x", "Endpoint": "https://x", "Asked by": "user u"},
+        seen={"a": Counter({Activity.BUSY: 1})},
+    )
+
+    assert render(report, 20) == (
+        "2026-11-23 12:00 UTC; idle for 2 h or longer, not connected; ocid1.x; https://x; user u; "
+        f"aidp_sessions {__version__}\n1 session in 1 workspace\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("since", "connected", "text"),
+    [
+        (timedelta(hours=2), None, "idle for 2 h or longer"),
+        (timedelta(days=1, seconds=61), True, "idle for 1 d 1 min 1 s or longer, connected"),
+        (timedelta(0), None, "idle for 0 s or longer"),
+        (NOW.astimezone(timezone(timedelta(hours=1))), False, "idle since 2026-11-23 12:00:00 UTC, not connected"),
+    ],
+)
+def test_a_threshold_is_described_exactly(since: datetime | timedelta, connected: bool | None, text: str) -> None:
+    assert describe_idle(since, connected=connected) == text
+
+
+@pytest.mark.parametrize(
+    ("signer", "text"),
+    [
+        (SimpleNamespace(user="ocid1.user", tenancy="t"), "user ocid1.user (SimpleNamespace)"),
+        (SimpleNamespace(tenancy="ocid1.tenancy"), "SimpleNamespace of tenancy ocid1.tenancy"),
+        (SimpleNamespace(tenancy=None), "SimpleNamespace"),
+    ],
+)
+def test_a_signer_is_described_without_secrets(signer: SimpleNamespace, text: str) -> None:
+    client = SimpleNamespace(platform_id="p", endpoint="e", signer=signer)
+
+    facts = source_facts(client)  # type: ignore[arg-type]  # what it reads of a client
+
+    assert facts == {"Platform": "p", "Endpoint": "e", "Asked by": text}
 
 
 def test_the_totals_say_how_many_workspaces_failed_and_if_it_was_interrupted() -> None:

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from aidp_sessions import KernelSummary, NotFoundError, SessionSummary
-from aidp_sessions._display.html import page
+from aidp_sessions._display.page import page
 
 from ..helpers.browser import Browser, start_browser
 from .test_html import HOSTILE

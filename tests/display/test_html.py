@@ -25,7 +25,8 @@ from aidp_sessions import (
     SessionSummary,
     WorkspaceOutcome,
 )
-from aidp_sessions._display.html import page
+from aidp_sessions._display.page import page
+from aidp_sessions._display.rollup import usage_by_cluster
 from aidp_sessions._display.text import strip_control_chars
 
 from ..helpers.html_reader import Document, Table
@@ -60,7 +61,7 @@ ELEMENTS: Final = {
     ("p", ()),
     ("time", ("datetime",)),
     ("main", ()),
-    ("dl", ()),
+    ("dl", ("class",)),
     ("div", ()),
     ("div", ("class",)),
     ("div", ("aria-label", "class", "role", "tabindex")),
@@ -97,8 +98,8 @@ def failure(workspace: str | None, message: str, kind: type[AidpError] = NotFoun
     return error
 
 
-def read(*sessions: SessionSummary, failures: tuple[AidpError, ...] = (), **options: tuple[str, ...]) -> Document:
-    return Document(page(sessions, failures, title="Kernels", taken=NOW, **options))
+def read(*sessions: SessionSummary, failures: tuple[AidpError, ...] = (), workspaces: tuple[str, ...] = ()) -> Document:
+    return Document(page(sessions, failures, title="Kernels", taken=NOW, workspaces=workspaces))
 
 
 def figures(document: Document) -> dict[str, str]:
@@ -106,6 +107,7 @@ def figures(document: Document) -> dict[str, str]:
 
 
 def histogram(document: Document) -> dict[str, int]:
+    """The bins that are drawn."""
     (table,) = [table for table in document.tables if table.caption == "Idle sessions by idle time"]
     return {label: int(number) for label, _, number in table.rows}
 
@@ -147,7 +149,7 @@ def test_the_page_says_everything_that_was_found() -> None:
         [["analytics", "", "2", "1", "0"], ["finance", "", "2", "1", "1"], ["empty", "", "0", "0", "0"]],
     )
     assert everything == Table(
-        "All sessions (4)",
+        "Sessions (4)",
         ["Session", "Workspace", "Kernel", "State", "Idle for", "Last activity (UTC)", "Connections"],
         [
             ["/analytics.ipynb", "analytics", "python3", "idle", "8 d 1 h", "2026-11-15 11:00", ""],
@@ -179,8 +181,8 @@ def test_a_report_without_sessions_is_complete() -> None:
     document = read()
 
     assert set(figures(document).values()) == {"0"}
-    assert [len(table.rows) for table in document.tables] == [10, 0, 0]
-    assert set(histogram(document).values()) == {0}
+    assert [len(table.rows) for table in document.tables] == [0, 0, 0]
+    assert document.texts["p"] == ["Taken "]
 
 
 @pytest.mark.parametrize(
@@ -201,8 +203,51 @@ def test_a_report_without_sessions_is_complete() -> None:
 def test_an_idle_time_on_the_border_of_two_bins_counts_to_the_longer(start: timedelta, label: str) -> None:
     tick = timedelta(microseconds=1)
 
-    assert histogram(read(session(ago=start)))[label] == 1
-    assert histogram(read(session(ago=max(start - tick, timedelta(0)))))[label] == (not start)
+    bins = histogram(read(session(ago=max(start - tick, timedelta(0))), session(ago=start)))
+
+    assert bins[label] == 1 + (not start)
+
+
+def test_bins_before_the_first_session_are_left_out() -> None:
+    """They lie below the threshold of what was asked for."""
+    bins = histogram(read(session(ago=timedelta(hours=5)), session(ago=timedelta(days=2))))
+
+    assert bins == {"4 – 8 h": 1, "8 – 24 h": 0, "1 – 3 d": 1, "3 – 7 d": 0, "over 7 d": 0}
+
+
+def test_a_selection_stands_beside_the_figures_of_everything_that_was_listed() -> None:
+    found = [session("a", timedelta(hours=3), id="1"), session("a", execution_state="busy", id="2"), session("b")]
+
+    document = Document(
+        page(found[:1], [], title="Idle", taken=NOW, workspaces=["a", "b"], usage=usage_by_cluster(found, NOW))
+    )
+
+    assert figures(document) == {
+        "Shown": "1",
+        "Sessions": "3",
+        "Kernels": "3",
+        "Idle": "1",
+        "Busy": "1",
+        "Other": "1",
+        "Workspaces failed": "0",
+    }
+    assert document.tables[1:] == [
+        Table(
+            "By workspace (2)",
+            ["Workspace", "", "Shown", "Sessions", "Idle", "Busy"],
+            [["a", "", "1", "2", "1", "1"], ["b", "", "0", "1", "0", "0"]],
+        ),
+        Table("Sessions (1)", HEAD, [["/a.ipynb", "a", "python3", "idle", "3 h 0 min", "2026-11-23 09:00", ""]]),
+    ]
+
+
+def test_the_page_says_what_was_asked_and_what_the_idle_time_adds_up_to() -> None:
+    facts = {"Selected": "idle for 2 h or longer", "Platform": "<ocid1>"}
+
+    document = Document(page([session(ago=timedelta(hours=30))], [], title="Idle", taken=NOW, facts=facts))
+
+    assert dict(zip(document.texts["dt"], document.texts["dd"], strict=True)).items() >= facts.items()
+    assert "1 kernel idle for 30 hours in all." in document.texts["p"]
 
 
 def test_a_kernel_that_sessions_share_counts_once() -> None:

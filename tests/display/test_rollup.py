@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aidp_sessions import KernelSummary, SessionSummary, idle_for
-from aidp_sessions._display.rollup import Usage, longest_unused_first, usage_by_cluster, usage_of
+from aidp_sessions._display.rollup import Usage, longest_unused_first, total, total_by_workspace, usage_by_cluster
 
 from ..helpers.strategies import brief, moments, states
 
@@ -27,18 +27,22 @@ def session(
     return SessionSummary(workspace_key=workspace, cluster_id=cluster, kernel=summary)
 
 
+def usage_of(sessions: list[SessionSummary]) -> Usage:
+    return total(usage_by_cluster(sessions, NOW).values())
+
+
 def test_sessions_that_share_a_kernel_count_as_one_kernel() -> None:
     """The same id in another workspace is another kernel; so is each kernel without an id."""
     shared = [session("k", 3), session("k", 2), session("k", 5)]
     others = [session("k", 10, workspace="b"), session(None, 1), session(None, 1), SessionSummary(workspace_key="a")]
 
-    assert usage_of([*shared, *others], NOW) == Usage(
+    assert usage_of([*shared, *others]) == Usage(
         sessions=7, idle=6, kernels=4, idle_kernels=4, longest_idle=10 * HOUR, idle_time=14 * HOUR
     )
 
 
 def test_a_kernel_that_one_session_reports_as_busy_is_not_idle() -> None:
-    assert usage_of([session("k", 3), session("k", 0, "busy")], NOW) == Usage(sessions=2, idle=1, busy=1, kernels=1)
+    assert usage_of([session("k", 3), session("k", 0, "busy")]) == Usage(sessions=2, idle=1, busy=1, kernels=1)
 
 
 def test_each_cluster_is_added_up_by_itself() -> None:
@@ -84,16 +88,16 @@ def test_a_cluster_is_unused_only_if_that_is_known_for_each_kernel(
     other: SessionSummary, expected: timedelta | None
 ) -> None:
     """Then it is unused since the last use of any kernel."""
-    assert usage_of([session("1", 7), other], NOW).unused_for == expected
+    assert usage_of([session("1", 7), other]).unused_for == expected
 
 
 def test_without_sessions_nothing_is_unused() -> None:
-    assert usage_of([], NOW) == Usage()
+    assert usage_of([]) == Usage()
 
 
 @brief
 @given(st.lists(st.tuples(st.sampled_from("xyz"), st.none() | states, st.none() | moments, st.sampled_from("abc"))))
-def test_the_clusters_add_up_to_everything(rows: list[tuple[str, str | None, datetime | None, str]]) -> None:
+def test_clusters_and_workspaces_add_up_to_everything(rows: list[tuple[str, str | None, datetime | None, str]]) -> None:
     found = [
         SessionSummary(
             workspace_key=cluster,
@@ -103,10 +107,23 @@ def test_the_clusters_add_up_to_everything(rows: list[tuple[str, str | None, dat
         for cluster, state, last, kernel in rows
     ]
 
-    total, parts = usage_of(found, NOW), usage_by_cluster(found, NOW).values()
+    clusters = usage_by_cluster(found, NOW)
+    everything = total(clusters.values())
 
-    for name in ("sessions", "idle", "busy", "other", "kernels", "idle_kernels"):
-        assert getattr(total, name) == sum(getattr(part, name) for part in parts)
-    assert total.idle_time == sum((part.idle_time for part in parts), timedelta(0))
-    assert total.sessions == len(found)
-    assert total.idle == sum(idle_for(each, NOW) is not None for each in found)
+    assert everything == total(total_by_workspace(clusters).values())
+    assert everything.sessions == len(found)
+    assert everything.idle == sum(idle_for(each, NOW) is not None for each in found)
+    assert everything.busy == sum(state == "busy" for _, state, _, _ in rows)
+    assert everything.kernels == len({(cluster, kernel) for cluster, _, _, kernel in rows})
+    assert everything.idle_kernels <= everything.idle
+
+
+def test_a_workspace_is_unused_only_if_each_of_its_clusters_is() -> None:
+    found = [session("1", 3, cluster="x"), session("2", 5, cluster="y"), session("3", 1, workspace="b")]
+
+    assert {key: each.unused_for for key, each in total_by_workspace(usage_by_cluster(found, NOW)).items()} == {
+        "a": 3 * HOUR,
+        "b": HOUR,
+    }
+    found.append(session("4", 0, "busy", cluster="y"))
+    assert total_by_workspace(usage_by_cluster(found, NOW))["a"].unused_for is None

@@ -11,7 +11,7 @@ from typing import Final
 
 from PIL import Image
 
-from aidp_sessions._display.html import page
+from aidp_sessions._display.page import page
 from aidp_sessions.testing import Fault, LocalService, populate_demo
 
 from .browser import start_browser

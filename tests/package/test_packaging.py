@@ -51,7 +51,7 @@ IMPORTERS = {
 }
 OPTIONAL = {"click", "opentelemetry", "pytest", "pytest_asyncio", "rich", "yarl"}
 """Behind an extra, installed by the users of our fixtures, or part of aiohttp."""
-MAY_READ_FILES = {"auth.atomic_file", "auth.config", "auth.files", "_display.html", "cli.output"}
+MAY_READ_FILES = {"auth.atomic_file", "auth.config", "auth.files", "_display.page", "cli.output"}
 """The last two read the page's style and script, which are files of the package, and open the null device."""
 READS_DISK_OR_ENVIRONMENT = {"open", "read_text", "read_bytes", "expanduser", "stat", "environ", "getenv"}
 

@@ -1,0 +1,76 @@
+"""The charts of the report page: bars beside numbers, as tables."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from ..activity import idle_for
+from .html import table, text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from ..models import SessionSummary
+    from .rollup import Usage
+
+GROUPS = ("idle", "busy", "other")
+_BINS = (
+    ("under 10 min", timedelta(0)),
+    ("10 &ndash; 30 min", timedelta(minutes=10)),
+    ("30 &ndash; 60 min", timedelta(minutes=30)),
+    ("1 &ndash; 2 h", timedelta(hours=1)),
+    ("2 &ndash; 4 h", timedelta(hours=2)),
+    ("4 &ndash; 8 h", timedelta(hours=4)),
+    ("8 &ndash; 24 h", timedelta(hours=8)),
+    ("1 &ndash; 3 d", timedelta(days=1)),
+    ("3 &ndash; 7 d", timedelta(days=3)),
+    ("over 7 d", timedelta(days=7)),
+)
+
+
+def histogram(sessions: Iterable[SessionSummary], now: datetime) -> str:
+    """Draw a histogram of idle times. Each bin includes its lower bound; empty bins before the first are left out."""
+    starts = [start for _, start in _BINS]
+    ages = [idle for session in sessions if (idle := idle_for(session, now)) is not None]
+    counts = Counter(bisect_right(starts, idle) - 1 for idle in ages)
+    largest = max(counts.values(), default=1)
+    rows = [
+        f'<tr><th scope="row">{label}</th><td>{_bar({"idle": counts[bin_]}, largest)}</td>'
+        f"<td>{counts[bin_]:,}</td></tr>"
+        for bin_, (label, _) in enumerate(_BINS)
+    ]
+    shown = rows[min(counts, default=len(rows)) :]
+    return table("Idle sessions by idle time", ("Idle time", "", "Sessions"), shown, "bars numbers")
+
+
+def by_workspace(usage: Mapping[str, Usage], kept: Mapping[str, int] | None) -> str:
+    """Draw the number of sessions of each workspace, the largest first, and how many of them are *kept*."""
+    largest = max((each.sessions for each in usage.values()), default=0) or 1
+    rows = (
+        f'<tr><th scope="row">{text(key)}</th><td>{_bar(_parts(each), largest)}</td>'
+        + ("" if kept is None else f"<td>{kept.get(key, 0):,}</td>")
+        + f"<td>{each.sessions:,}</td><td>{each.idle:,}</td><td>{each.busy:,}</td></tr>"
+        for key, each in sorted(usage.items(), key=lambda item: (-item[1].sessions, item[0]))
+    )
+    columns = ("Workspace", "", *(() if kept is None else ("Shown",)), "Sessions", "Idle", "Busy")
+    chart = table(f"By workspace ({len(usage):,})", columns, rows, "bars numbers")
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="Sessions by workspace">{chart}</div>'
+
+
+def _parts(usage: Usage) -> Mapping[str, int]:
+    return {"idle": usage.idle, "busy": usage.busy, "other": usage.other}
+
+
+def _bar(parts: Mapping[str, int], largest: int) -> str:
+    """Draw one stacked bar; its length is relative to the *largest* row."""
+    start, drawn = 0.0, list[str]()
+    for group in GROUPS:
+        share = 100 * parts.get(group, 0) / largest
+        if share:
+            drawn.append(f'<rect class="{group}" x="{start:.2f}%" width="{share:.2f}%" height="12"/>')
+        start += share
+    return f'<svg aria-hidden="true">{"".join(drawn)}</svg>'

@@ -1,0 +1,113 @@
+"""The report: one self-contained HTML page, whose content security policy allows only its own style and script.
+
+All text from the service is escaped and is used as element content only, never in an attribute.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections import Counter
+from datetime import UTC
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from string import Template
+from typing import TYPE_CHECKING
+
+from ..activity import idle_for, require_aware
+from .charts import GROUPS, by_workspace, histogram
+from .html import COLUMNS, failure_row, failure_table, minute, row, table, text
+from .rollup import Usage, total, total_by_workspace, usage_by_cluster
+from .summary import idle_time_sentences
+from .text import by_idle_time
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from ..errors import AidpError
+    from ..models import SessionSummary
+    from .rollup import Cluster
+
+
+def page(
+    sessions: Sequence[SessionSummary],
+    failures: Sequence[AidpError],
+    *,
+    title: str,
+    taken: datetime,
+    workspaces: Sequence[str] = (),
+    usage: Mapping[Cluster, Usage] | None = None,
+    facts: Mapping[str, str] | None = None,
+) -> str:
+    """Build one HTML document that loads nothing from anywhere.
+
+    *taken*, an aware datetime, is when the sessions were listed; idle times are measured at that time. *workspaces*
+    are the keys of the workspaces that were listed: one without sessions is shown only if its key is among them.
+    *usage* adds up everything that was listed, if *sessions* are a selection. *facts* say what was asked, where, and
+    by whom. Raises `ValueError` for a naive *taken*.
+    """
+    moment = require_aware(taken, "taken").astimezone(UTC)
+    rows = sorted(sessions, key=lambda session: by_idle_time(idle_for(session, taken), session))
+    failed = {error.workspace_key for error in failures} - {None}
+    shown = usage_by_cluster(rows, taken)
+    everything = total((usage or shown).values())
+    selected = len(rows) if everything.sessions > len(rows) else None
+    cells = (row(session, taken) for session in rows)
+    return Template(_asset("report.html")).substitute(
+        policy=_content_security_policy(),
+        style=_asset("report.css"),
+        script=_asset("report.js"),
+        title=text(title),
+        timestamp=moment.isoformat(timespec="seconds"),
+        taken=minute(moment),
+        facts=_facts(facts or {}),
+        figures=_figures(everything, selected, len(failed)),
+        summary="".join(f"<p>{text(sentence)}</p>\n" for sentence in idle_time_sentences(shown)),
+        failures=_failure_section(failures),
+        idle_times=histogram(rows, taken),
+        by_workspace=_by_workspace(usage or shown, [key for key in workspaces if key not in failed], rows, selected),
+        sessions=table(f"Sessions ({len(rows):,})", COLUMNS, cells, "sessions sortable", "Idle for"),
+    )
+
+
+@cache
+def _asset(name: str) -> str:
+    return files("aidp_sessions._display").joinpath(name).read_text(encoding="utf-8")
+
+
+def _content_security_policy() -> str:
+    """Allow the page's own style and script, by their hashes, and nothing else."""
+    style, script = (b64encode(sha256(_asset(name).encode()).digest()).decode() for name in ("report.css", "report.js"))
+    return (
+        f"default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _facts(facts: Mapping[str, str]) -> str:
+    items = "".join(f"<div><dt>{name}</dt><dd>{text(value)}</dd></div>\n" for name, value in facts.items())
+    return f'<dl class="facts">\n{items}</dl>' if facts else ""
+
+
+def _figures(everything: Usage, selected: int | None, failed: int) -> str:
+    figures = [] if selected is None else [("", "Shown", selected)]
+    figures += [("", "Sessions", everything.sessions), ("", "Kernels", everything.kernels)]
+    figures += [(group, group.capitalize(), getattr(everything, group)) for group in GROUPS]
+    figures += [("failed" if failed else "", "Workspaces failed", failed)]
+    items = (
+        f'<div><dt class="{css}">{name}</dt><dd class="{css}">{number:,}</dd></div>' for css, name, number in figures
+    )
+    return f'<dl class="figures">{"".join(items)}</dl>'
+
+
+def _by_workspace(
+    usage: Mapping[Cluster, Usage], listed: Sequence[str], sessions: Sequence[SessionSummary], selected: int | None
+) -> str:
+    workspaces = dict.fromkeys(listed, Usage()) | total_by_workspace(usage)
+    kept = Counter(session.workspace_key for session in sessions)
+    return by_workspace(workspaces, None if selected is None else kept)
+
+
+def _failure_section(failures: Sequence[AidpError]) -> str:
+    return f"<section>{failure_table(failures, map(failure_row, failures))}</section>" if failures else ""
