@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from ._api import Api
-    from .models import AttachedSession, Session, SessionSummary
+    from .models import AttachedSession, Session, SessionSummary, WorkspaceRef
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -41,24 +41,24 @@ class CullAccess:
             raise ResponseDecodeError("the service does not tell its time, from which idle times are counted", "date")
         return lambda: datetime.fromtimestamp(time() + offset, UTC)
 
-    async def list_sessions(self, workspace_key: str, sent: list[str] | None = None) -> Sequence[SessionSummary]:
-        return (await self.api.list_sessions(workspace_key, "", sent=sent)).items
+    async def list_sessions(self, workspace: WorkspaceRef, sent: list[str] | None = None) -> Sequence[SessionSummary]:
+        return (await self.api.list_sessions(workspace, "", sent=sent)).items
 
-    async def list_attached(self, workspace_key: str) -> Sequence[AttachedSession]:
+    async def list_attached(self, workspace: WorkspaceRef) -> Sequence[AttachedSession]:
         return [
-            attached
-            async for cluster in self.api.list_clusters(workspace_key)
-            for attached in cluster.attached_sessions
+            attached async for cluster in self.api.list_clusters(workspace) for attached in cluster.attached_sessions
         ]
 
-    async def get_session(self, workspace_key: str, session_id: str, sent: list[str]) -> Session:
+    async def get_session(self, workspace: WorkspaceRef, session_id: str, sent: list[str]) -> Session:
         with _refusing_unusable():
-            return await self.api.get_session(workspace_key, session_id, sent=sent)
+            return await self.api.get_session(workspace, session_id, sent=sent)
 
-    async def delete_session(self, workspace_key: str, session_id: str, if_match: str | None, sent: list[str]) -> None:
+    async def delete_session(
+        self, workspace: WorkspaceRef, session_id: str, if_match: str | None, sent: list[str]
+    ) -> None:
         once = attrs.evolve(self.api, transport=attrs.evolve(self.api.transport, retry=RetryPolicy.none()))
         with _refusing_unusable():
-            await once.delete_session(workspace_key, session_id, if_match=if_match, sent=sent)
+            await once.delete_session(workspace, session_id, if_match=if_match, sent=sent)
 
     async def pause(self, error: AidpError, attempt: int) -> bool:
         transport = self.api.transport

@@ -11,7 +11,7 @@ import attrs
 from ._merge import Iteration, Progress
 from ._operations.buffering import SessionBuffer
 from ._operations.encoding import path_segment
-from ._operations.failures import raw_response
+from ._operations.failures import attach_call, raw_response
 from ._operations.lifecycle import (
     clusters_target,
     create_request,
@@ -32,6 +32,7 @@ from ._operations.listings import (
 from ._operations.messages import Request, clock_skew
 from ._transport.call import Call
 from .errors import AidpError, NotFoundError, ResponseDecodeError
+from .models import WorkspaceRef
 from .results import SessionCollection
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Api:
 
     async def list_sessions(
         self,
-        workspace_key: str,
+        workspace: WorkspaceRef,
         query: str,
         *,
         opc_request_id: str | None = None,
@@ -83,13 +84,13 @@ class Api:
         *responses* collects the raw responses; each is then decoded in one piece, whatever its size. *sent* collects
         the ids of the requests.
         """
-        buffer = SessionBuffer(workspace_key)
+        buffer = SessionBuffer(workspace)
         consumer, decode = (buffer, buffer.decode) if responses is None else (None, _recording(responses, buffer))
-        target = sessions_target(self.workspaces_path, workspace_key, query)
+        target = sessions_target(self.workspaces_path, workspace.key, query)
         etag = known.etag if known and known.etag and known.etag.isascii() else None
         request = Request(target, {"if-none-match": etag} if etag else {}, consumer)
         async with Call(
-            self.transport, "list_sessions", workspace_key, opc_request_id=opc_request_id, sleep=sleep, sent=sent
+            self.transport, "list_sessions", workspace, opc_request_id=opc_request_id, sleep=sleep, sent=sent
         ) as call:
             pages = await _read_pages(call, request, buffer, decode)
         if pages is None:
@@ -105,7 +106,7 @@ class Api:
         )
 
     async def stream_sessions(
-        self, workspace_key: str, query: str, sleep: Sleep, emit: Emit | None
+        self, workspace: WorkspaceRef, query: str, sleep: Sleep, emit: Emit | None
     ) -> Callable[[], tuple[SessionSummary, ...]]:
         """List a workspace; with *emit*, pass the sessions of a large one on as they arrive.
 
@@ -113,10 +114,10 @@ class Api:
         consumer so that undecoded bytes, not objects, wait in the stream's buffer. With a listener it happens here,
         because `CallEnded` must include it.
         """
-        buffer = SessionBuffer(workspace_key, emit and (lambda sessions: call.wait_for_consumer(emit(sessions))))
+        buffer = SessionBuffer(workspace, emit and (lambda sessions: call.wait_for_consumer(emit(sessions))))
         decode = buffer.defer if self.transport.observer is None else buffer.decode
-        request = Request(sessions_target(self.workspaces_path, workspace_key, query), consumer=buffer)
-        async with Call(self.transport, "list_sessions", workspace_key, sleep=sleep) as call:
+        request = Request(sessions_target(self.workspaces_path, workspace.key, query), consumer=buffer)
+        async with Call(self.transport, "list_sessions", workspace, sleep=sleep) as call:
             await _read_pages(call, request, buffer, decode)
 
         def rest() -> tuple[SessionSummary, ...]:
@@ -137,16 +138,16 @@ class Api:
         return Iteration(partial(self._listed, "list_workspaces", None, targets, decode_workspaces))
 
     def list_clusters(
-        self, workspace_key: str, filters: Mapping[str, str | None] = _NO_FILTERS
+        self, workspace: WorkspaceRef, filters: Mapping[str, str | None] = _NO_FILTERS
     ) -> AsyncGenerator[ClusterSummary]:
         """The clusters of a workspace that match *filters*, each once."""
-        targets = [clusters_target(self.workspaces_path, workspace_key, filters)]
-        return Iteration(partial(self._listed, "list_clusters", workspace_key, targets, decode_clusters))
+        targets = [clusters_target(self.workspaces_path, workspace.key, filters)]
+        return Iteration(partial(self._listed, "list_clusters", workspace, targets, decode_clusters))
 
     async def _listed(
         self,
         operation: str,
-        workspace_key: str | None,
+        workspace: WorkspaceRef | None,
         targets: Iterable[str],
         decode: Callable[[RawResponse], Page[Keyed]],
         progress: Progress,
@@ -156,7 +157,7 @@ class Api:
             token: str | None = None
             seen: set[str] = set()
             while True:
-                async with Call(self.transport, operation, workspace_key) as call:
+                async with Call(self.transport, operation, workspace) as call:
                     page = await call.send(Request(with_page(target, token)), decode)
                     token = next_page_token(page.next_page, seen)
                 for item in page.items:
@@ -167,32 +168,32 @@ class Api:
                     break
         progress.is_complete = True
 
-    async def workspace_keys(self) -> AsyncGenerator[str]:
-        """The keys of the workspaces that can hold sessions, those in private networks included."""
+    async def workspace_refs(self) -> AsyncGenerator[WorkspaceRef]:
+        """The workspaces that can hold sessions, those in private networks included."""
         async for workspace in self.list_workspaces(workspaces_queries({})):
             if can_hold_sessions(workspace):
-                yield workspace.key
+                yield WorkspaceRef(workspace.key, workspace.display_name)
 
     async def get_session(
         self,
-        workspace_key: str,
+        workspace: WorkspaceRef,
         session_id: str,
         *,
         opc_request_id: str | None = None,
         sent: list[str] | None = None,
     ) -> Session:
-        request = Request(session_target(self.workspaces_path, workspace_key, session_id))
-        return await self._send("get_session", workspace_key, request, opc_request_id, sent)
+        request = Request(session_target(self.workspaces_path, workspace.key, session_id))
+        return await self._send("get_session", workspace, request, opc_request_id, sent)
 
     async def create_session(
-        self, workspace_key: str, path: str, *, opc_request_id: str | None = None, **options: Unpack[CreateOptions]
+        self, workspace: WorkspaceRef, path: str, *, opc_request_id: str | None = None, **options: Unpack[CreateOptions]
     ) -> Session:
-        request = create_request(sessions_target(self.workspaces_path, workspace_key, ""), path, **options)
-        return await self._send("create_session", workspace_key, request, opc_request_id)
+        request = create_request(sessions_target(self.workspaces_path, workspace.key, ""), path, **options)
+        return await self._send("create_session", workspace, request, opc_request_id)
 
     async def patch_session(
         self,
-        workspace_key: str,
+        workspace: WorkspaceRef,
         session_id: str,
         texts: Mapping[str, str | None],
         *,
@@ -200,26 +201,26 @@ class Api:
         if_match: str | None,
         opc_request_id: str | None,
     ) -> Session:
-        target = session_target(self.workspaces_path, workspace_key, session_id)
+        target = session_target(self.workspaces_path, workspace.key, session_id)
         request = patch_request(target, texts, must_refresh_context=must_refresh_context, if_match=if_match)
-        return await self._send("patch_session", workspace_key, request, opc_request_id)
+        return await self._send("patch_session", workspace, request, opc_request_id)
 
     async def _send(
         self,
         operation: str,
-        workspace_key: str,
+        workspace: WorkspaceRef,
         request: Request,
         opc_request_id: str | None,
         sent: list[str] | None = None,
     ) -> Session:
         async with Call(
-            self.transport, operation, workspace_key, opc_request_id=opc_request_id, method=request.method, sent=sent
+            self.transport, operation, workspace, opc_request_id=opc_request_id, method=request.method, sent=sent
         ) as call:
-            return await call.send(request, session_decoder(workspace_key))
+            return await call.send(request, session_decoder(workspace))
 
     async def delete_session(
         self,
-        workspace_key: str,
+        workspace: WorkspaceRef,
         session_id: str,
         *,
         if_match: str | None = None,
@@ -227,12 +228,12 @@ class Api:
         sent: list[str] | None = None,
     ) -> None:
         """Delete a session. A 404 is a success after an attempt whose response was lost."""
-        request = delete_request(session_target(self.workspaces_path, workspace_key, session_id), if_match)
+        request = delete_request(session_target(self.workspaces_path, workspace.key, session_id), if_match)
         async with Call(
-            self.transport, "delete_session", workspace_key, opc_request_id=opc_request_id, method="DELETE", sent=sent
+            self.transport, "delete_session", workspace, opc_request_id=opc_request_id, method="DELETE", sent=sent
         ) as call:
             try:
-                await call.send(request, _nothing)
+                await call.send(request, lambda _: None)
             except NotFoundError:
                 if not call.may_have_acted:
                     raise
@@ -253,24 +254,26 @@ class WorkspaceReader:
     api: Api
     query: str
 
-    async def list_sessions(self, key: str, sleep: Sleep, known: SessionCollection | None) -> SessionCollection:
-        check_listed_key(key)
-        return await self.api.list_sessions(key, self.query, sleep=sleep, known=known)
+    async def list_sessions(
+        self, ref: WorkspaceRef, sleep: Sleep, known: SessionCollection | None
+    ) -> SessionCollection:
+        check_listed_key(ref)
+        return await self.api.list_sessions(ref, self.query, sleep=sleep, known=known)
 
     async def stream_sessions(
-        self, key: str, sleep: Sleep, emit: Emit | None
+        self, ref: WorkspaceRef, sleep: Sleep, emit: Emit | None
     ) -> Callable[[], tuple[SessionSummary, ...]]:
-        check_listed_key(key)
-        return await self.api.stream_sessions(key, self.query, sleep, emit)
+        check_listed_key(ref)
+        return await self.api.stream_sessions(ref, self.query, sleep, emit)
 
 
-def check_listed_key(key: str) -> None:
+def check_listed_key(ref: WorkspaceRef) -> None:
     """Raise for a key that no URL can contain; those that a caller gives were checked before, with a `ValueError`."""
     try:
-        path_segment(key)
+        path_segment(ref.key)
     except ValueError as bad_key:
         error = ResponseDecodeError(f"the service listed a workspace that cannot be asked: {bad_key}")
-        error.operation, error.workspace_key = "list_workspaces", key
+        attach_call(error, "list_workspaces", ref, ())
         raise error from None
 
 
@@ -285,10 +288,6 @@ async def _read_pages(
     while token := await buffer.add_page(last):
         last = await call.send(Request(with_page(request.target, token), consumer=request.consumer), decode)
     return first, last
-
-
-def _nothing(_: RawResponse) -> None:
-    """An answer without content."""
 
 
 def _recording(responses: list[Response], buffer: SessionBuffer) -> Callable[[RawResponse], SessionPage]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ._api import Api
     from ._options import OpenOptions
-    from .models import Session
+    from .models import Session, WorkspaceRef
 
 _ACTIVE: Final = "ACTIVE"
 _FAILED: Final = "FAILED"
@@ -26,50 +26,50 @@ _log = logging.getLogger("aidp_sessions")
 
 @asynccontextmanager
 async def open_session(
-    api: Api, workspace_key: str, path: str, seconds: float, options: OpenOptions
+    api: Api, workspace: WorkspaceRef, path: str, seconds: float, options: OpenOptions
 ) -> AsyncGenerator[Session]:
     """The session of *path*, once it has a kernel. One that was not listed before is deleted in the end."""
     # Without a filter: if the service writes the path differently, an existing session would be taken for a new one.
-    listed = {session.id for session in await api.list_sessions(workspace_key, "")}
-    session = await api.create_session(workspace_key, path, **options)
+    listed = {session.id for session in await api.list_sessions(workspace, "")}
+    session = await api.create_session(workspace, path, **options)
     is_new = session.id not in listed
     try:
-        yield await _wait_until_ready(api, workspace_key, session, seconds)
+        yield await _wait_until_ready(api, workspace, session, seconds)
     except BaseException:
         if is_new:
-            await _try_to_delete(api, workspace_key, session.id)
+            await _try_to_delete(api, workspace, session.id)
         raise
     if is_new:
-        await _delete(api, workspace_key, session.id)
+        await _delete(api, workspace, session.id)
 
 
-async def _delete(api: Api, workspace_key: str, session_id: str) -> None:
+async def _delete(api: Api, workspace: WorkspaceRef, session_id: str) -> None:
     try:
-        await api.delete_session(workspace_key, session_id)
+        await api.delete_session(workspace, session_id)
     except NotFoundError:
-        _log.debug("session %s of workspace %s was deleted before it was closed", session_id, workspace_key)
+        _log.debug("session %s of workspace %s was deleted before it was closed", session_id, workspace.key)
 
 
-async def _try_to_delete(api: Api, workspace_key: str, session_id: str) -> None:
+async def _try_to_delete(api: Api, workspace: WorkspaceRef, session_id: str) -> None:
     """Delete the session without hiding the exception that is under way."""
     try:
-        await _delete(api, workspace_key, session_id)
+        await _delete(api, workspace, session_id)
     except AidpError as error:
         _log.warning("session %s is left behind: %s", session_id, error)
 
 
-async def _wait_until_ready(api: Api, workspace_key: str, session: Session, seconds: float) -> Session:
+async def _wait_until_ready(api: Api, workspace: WorkspaceRef, session: Session, seconds: float) -> Session:
     try:
         async with asyncio.timeout(seconds):
             pauses = _pauses(seconds)
             while _missing(session):
                 if session.lifecycle_state == _FAILED:
-                    raise _failure(ServiceError(f"session {session.id} is {_FAILED}"), workspace_key, session)
+                    raise _failure(ServiceError(f"session {session.id} is {_FAILED}"), workspace, session)
                 await api.transport.clock.sleep(next(pauses))
-                session = await api.get_session(workspace_key, session.id)
+                session = await api.get_session(workspace, session.id)
     except TimeoutError:
         message = f"session {session.id} was not ready after {seconds:g} s: {_missing(session)}"
-        raise _failure(RequestTimeoutError(message), workspace_key, session) from None
+        raise _failure(RequestTimeoutError(message), workspace, session) from None
     return session
 
 
@@ -91,7 +91,7 @@ def _missing(session: Session) -> str:
     return " and ".join(missing if session.kernel is not None else [*missing, "it has no kernel"])
 
 
-def _failure(error: AidpError, workspace_key: str, session: Session) -> AidpError:
-    attach_call(error, "open_session", workspace_key, ())
+def _failure(error: AidpError, workspace: WorkspaceRef, session: Session) -> AidpError:
+    attach_call(error, "open_session", workspace, ())
     error.opc_request_id = session.opc_request_id
     return error

@@ -20,6 +20,7 @@ from ._transport.limiter import AdaptiveLimiter
 from ._transport.observer import Observer
 from ._transport.pool import Pool
 from .auth import config, proxies
+from .models import WorkspaceRef
 from .policies import Clock, RetryPolicy, Timeout, load_backoff
 
 if TYPE_CHECKING:
@@ -258,8 +259,9 @@ class PlatformClient:
         finally:  # tools that print the variables of a traceback must not find what may be secret
             del json, body, headers
         key = segments.get("workspaceKey")
+        workspace = None if key is None else WorkspaceRef(key)
         async with Call(
-            self._transport, "request", key, opc_request_id=opc_request_id, method=method, route=route
+            self._transport, "request", workspace, opc_request_id=opc_request_id, method=method, route=route
         ) as call:
             return await call.send(request, raw_response)
 

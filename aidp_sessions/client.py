@@ -15,7 +15,7 @@ from .culling.apply import apply_plan
 from .culling.gather import gather_plan
 from .culling.plan import CullPlan
 from .culling.policy import CullPolicy
-from .streams.keys import WorkspaceKeys, key_of, workspace_keys
+from .streams.keys import ref_of, workspace_refs
 from .streams.stream import SessionStream
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class SessionsClient(PlatformClient):
         """
         filters = {"cluster_id": cluster_id, "path": path, "agentFlowKey": agent_flow_key}
         return await self._api.list_sessions(
-            key_of(workspace_key),
+            ref_of(workspace_key),
             sessions_query(filters, limit, sort_by, sort_order),
             opc_request_id=opc_request_id,
             responses=[] if keep_responses else None,
@@ -126,7 +126,7 @@ class SessionsClient(PlatformClient):
         filters = {"cluster_id": cluster_id, "path": path, "agentFlowKey": agent_flow_key}
         api, slots = self._api, self._transport.limiter.max_limit
         return SessionStream(
-            keys=WorkspaceKeys(api.workspace_keys) if workspaces is None else workspace_keys(workspaces, path_segment),
+            workspaces=workspace_refs(workspaces, path_segment, api.workspace_refs),
             reader=api.reader(sessions_query(filters, limit, sort_by, sort_order)),
             limit=slots if max_concurrency is None else min(slots, max_concurrency),
             clock=self._transport.clock,
@@ -178,13 +178,13 @@ class SessionsClient(PlatformClient):
             type: ``USER`` or ``AI_COMPUTE``.
         """
         filters = {"displayName": display_name, "displayNameContains": display_name_contains}
-        return self._api.list_clusters(key_of(workspace_key), {**filters, "state": state, "type": type})
+        return self._api.list_clusters(ref_of(workspace_key), {**filters, "state": state, "type": type})
 
     async def get_session(
         self, workspace_key: str | WorkspaceSummary, session_id: str, *, opc_request_id: str | None = None
     ) -> Session:
         """One session ("Get session"). Raises `NotFoundError` and what `list_sessions` raises."""
-        return await self._api.get_session(key_of(workspace_key), session_id, opc_request_id=opc_request_id)
+        return await self._api.get_session(ref_of(workspace_key), session_id, opc_request_id=opc_request_id)
 
     async def create_session(
         self,
@@ -219,7 +219,7 @@ class SessionsClient(PlatformClient):
         Raises `ConflictError` and what `list_sessions` raises.
         """
         return await self._api.create_session(
-            key_of(workspace_key),
+            ref_of(workspace_key),
             path,
             name=name,
             type=type,
@@ -259,7 +259,7 @@ class SessionsClient(PlatformClient):
         """
         texts = {"name": name, "path": path, "cluster_id": cluster_id}
         return await self._api.patch_session(
-            key_of(workspace_key),
+            ref_of(workspace_key),
             session_id,
             texts,
             must_refresh_context=must_refresh_context,
@@ -287,7 +287,7 @@ class SessionsClient(PlatformClient):
         `PreconditionFailedError` and what `list_sessions` raises.
         """
         await self._api.delete_session(
-            key_of(workspace_key), session_id, if_match=if_match, opc_request_id=opc_request_id
+            ref_of(workspace_key), session_id, if_match=if_match, opc_request_id=opc_request_id
         )
 
     def open_session(
@@ -316,7 +316,7 @@ class SessionsClient(PlatformClient):
         ``FAILED``, and what `create_session` raises.
         """
         check_timeout(timeout)
-        return open_session(self._api, key_of(workspace_key), path, timeout, create_options)
+        return open_session(self._api, ref_of(workspace_key), path, timeout, create_options)
 
     async def plan_cull(
         self,

@@ -39,6 +39,7 @@ class AidpError(Exception):
         message: the bare explanation; for a `ServiceError`, the service's own message.
         operation: the operation that failed, e.g. ``"list_sessions"``.
         workspace_key: the workspace that was asked, if the operation concerns one.
+        workspace_name: its display name, if the client knows it.
         status: the HTTP status of the last answer.
         code: the service's error code, e.g. ``"NotAuthorizedOrNotFound"``.
         headers: the last answer's headers, names in lower case, credentials left out.
@@ -54,6 +55,7 @@ class AidpError(Exception):
         super().__init__(message)
         self.operation: str | None = None
         self.workspace_key: str | None = None
+        self.workspace_name: str | None = None
         self.status: int | None = None
         self.code: str | None = None
         self.headers: Mapping[str, str] = {}
@@ -71,13 +73,18 @@ class AidpError(Exception):
     def __str__(self) -> str:
         where = self.operation or ""
         if self.workspace_key is not None:
-            where += f" of workspace {self.workspace_key!r}"
+            where += f" of workspace {_describe_workspace(self.workspace_key, self.workspace_name)}"
         answer = " ".join(str(part) for part in (self.status, self.code) if part is not None)
         text = ": ".join(part for part in (where.strip(), answer, self.message) if part)
         if self.opc_request_id:
             text += f" (opc-request-id {self.opc_request_id}"
             text += f", {len(self.request_ids)} attempts)" if len(self.request_ids) > 1 else ")"
         return text
+
+
+def _describe_workspace(key: str, name: str | None) -> str:
+    escaped = repr(key)
+    return f"{name!r} ({escaped[1:-1]})" if name and name != key else escaped
 
 
 class ConfigError(AidpError):

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 import attrs
 
@@ -31,6 +31,13 @@ class _NoFields(dict[str, object]):
 
 
 NO_FIELDS: Final = _NoFields()
+
+
+class WorkspaceRef(NamedTuple):
+    """A workspace to ask: its key, and its display name if it is known."""
+
+    key: str
+    name: str = ""
 
 
 class ExecutionState(StrEnum):
@@ -83,6 +90,8 @@ class SessionSummary:
         kernel: ``None`` while the cluster starts.
         workspace_key: the workspace the session was listed in; filled in by the client, not sent by the service. Empty
             in a session that a program has made itself.
+        workspace_name: the display name of that workspace, if the client knows it, else empty. For display only: it
+            takes no part in comparisons.
         extra: fields of the answer that this version does not know.
     """
 
@@ -95,6 +104,7 @@ class SessionSummary:
     lifecycle_state: str | None = None
     kernel: KernelSummary | None = None
     workspace_key: str = ""
+    workspace_name: str = attrs.field(default="", eq=False)
     extra: Mapping[str, object] = attrs.field(default=NO_FIELDS, hash=False)
 
 

@@ -104,11 +104,11 @@ class FanOutError(AidpError, ExceptionGroup[AidpError]):
     @classmethod
     def of(cls, errors: Sequence[AidpError]) -> Self:
         """Group *errors*, naming the first few workspaces in the message."""
-        keys = [error.workspace_key for error in errors if error.workspace_key is not None]
-        names = ", ".join(map(repr, keys[:_NAMED_WORKSPACES]))
-        more = f" and {len(keys) - _NAMED_WORKSPACES} more" if len(keys) > _NAMED_WORKSPACES else ""
-        parts = [f"{len(keys)} workspace{'s' if len(keys) != 1 else ''} failed: {names}{more}"] if keys else []
-        if len(keys) < len(errors):
+        failed = [error.workspace_name or error.workspace_key for error in errors if error.workspace_key is not None]
+        names = ", ".join(map(repr, failed[:_NAMED_WORKSPACES]))
+        more = f" and {len(failed) - _NAMED_WORKSPACES} more" if len(failed) > _NAMED_WORKSPACES else ""
+        parts = [f"{len(failed)} workspace{'s' if len(failed) != 1 else ''} failed: {names}{more}"] if failed else []
+        if len(failed) < len(errors):
             parts.append("the listing of workspaces failed, so some may be missing")
         return cls("; ".join(parts), errors)
 
@@ -168,9 +168,14 @@ class SessionChange:
 
 @attrs.frozen(kw_only=True)
 class WorkspaceOutcome:
-    """What became of one workspace in a fan-out: its sessions, or the error that took their place."""
+    """What became of one workspace in a fan-out: its sessions, or the error that took their place.
+
+    Attributes:
+        workspace_name: its display name, if the client knows it, else empty. It takes no part in comparisons.
+    """
 
     workspace_key: str
+    workspace_name: str = attrs.field(default="", eq=False)
     sessions: tuple[SessionSummary, ...] = ()
     error: AidpError | None = None
 
@@ -178,4 +183,4 @@ class WorkspaceOutcome:
         """Show it as a table in a notebook: the first hundred sessions, or the error."""
         if self.error is not None:
             return _display.html.failures_table([self.error])
-        return _display.html.sessions_table(self.sessions, self.workspace_key)
+        return _display.html.sessions_table(self.sessions, self.workspace_name or self.workspace_key)

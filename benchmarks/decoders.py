@@ -6,6 +6,8 @@ import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from aidp_sessions.models import WorkspaceRef
+
 from . import floors
 from .peers import async_base_client, notebook_client
 from .target import Target
@@ -20,7 +22,7 @@ def ours() -> Decode:
     from aidp_sessions._operations.buffering import SessionBuffer  # noqa: PLC0415
     from aidp_sessions._operations.messages import RawResponse  # noqa: PLC0415
 
-    return lambda body: SessionBuffer("w").decode(RawResponse(200, {}, body)).sessions
+    return lambda body: SessionBuffer(WorkspaceRef("w")).decode(RawResponse(200, {}, body)).sessions
 
 
 def official() -> Decode:

@@ -11,7 +11,7 @@ from .wire_format import json_name
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from ..models import ClusterSummary, Session, SessionSummary, WorkspaceSummary
+    from ..models import ClusterSummary, Session, SessionSummary, WorkspaceRef, WorkspaceSummary
     from . import documents, fast, strict
     from .fast import ErrorBody
     from .strict import Model
@@ -44,22 +44,22 @@ def load_decoders() -> None:
 
 
 def decode_collection(
-    body: bytes, workspace_key: str, *, path: str | None = None, first: int = 0
+    body: bytes, workspace: WorkspaceRef, *, path: str | None = None, first: int = 0
 ) -> tuple[tuple[SessionSummary, ...], dict[str, object]]:
     """The sessions in *body*, an object with ``items`` or a bare array, and the object's unknown fields.
 
     For a part of an answer, *path* is the array's path in the answer and *first* the index of the part's first item.
     """
-    decoded = fast.decode_sessions(body, workspace_key)
+    decoded = fast.decode_sessions(body, workspace)
     if decoded is not None:
         return decoded
     items, found_path, extra = envelope(decode_json(body), bare_array=True)
-    return strict.structure_sessions(items, path or found_path, workspace_key, first=first), extra
+    return strict.structure_sessions(items, path or found_path, workspace, first=first), extra
 
 
-def decode_usual_sessions(array: bytes, workspace_key: str) -> tuple[SessionSummary, ...] | None:
+def decode_usual_sessions(array: bytes, workspace: WorkspaceRef) -> tuple[SessionSummary, ...] | None:
     """The sessions in *array*, or ``None`` if it is not JSON or a session is unusual."""
-    decoded = fast.decode_sessions(array, workspace_key)
+    decoded = fast.decode_sessions(array, workspace)
     return decoded and decoded[0]
 
 
@@ -69,9 +69,9 @@ def decode_workspaces(body: bytes) -> tuple[WorkspaceSummary, ...]:
     return strict.structure_workspaces(items, path)
 
 
-def decode_session(body: bytes, workspace_key: str) -> Session:
+def decode_session(body: bytes, workspace: WorkspaceRef) -> Session:
     """The session in *body*, the answer to an operation on one session."""
-    return strict.structure_session(decode_json(body), workspace_key)
+    return strict.structure_session(decode_json(body), workspace)
 
 
 def decode_clusters(body: bytes) -> tuple[ClusterSummary, ...]:
@@ -121,8 +121,8 @@ def envelope(document: object, *, bare_array: bool = False) -> tuple[list[object
 def to_wire(model: Model) -> dict[str, object]:
     """Turn *model* back into the service's JSON object: wire names, unknown fields included, absent values left out.
 
-    What the service does not send there is left out too: ``workspace_key``, ``etag`` and ``opc_request_id``. Timestamps
-    end in ``Z``.
+    What the service does not send there is left out too: ``workspace_key``, ``workspace_name``, ``etag`` and
+    ``opc_request_id``. Timestamps end in ``Z``.
     """
     return strict.unstructure(model)
 

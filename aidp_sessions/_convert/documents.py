@@ -77,6 +77,7 @@ class _Failure:
     message: str
     operation: str | None = None
     workspace_key: str | None = None
+    workspace_name: str | None = None
     status: int | None = None
     code: str | None = None
     headers: dict[str, str] = attrs.field(factory=dict[str, str])
@@ -162,7 +163,7 @@ def _object_hook(cls: type, converter: BaseConverter) -> StructureHook:
 
 def _fields_hook(cls: type[attrs.AttrsInstance], converter: BaseConverter) -> UnstructureHook:
     """Leave out what is missing, but not the defaults of a policy, which another version may change."""
-    missing = (None, NO_FIELDS)
+    missing = (None, "", NO_FIELDS)
     overrides: dict[str, Any] = {
         field.name: override(omit_if_default=field.default in missing) for field in attrs.fields(cls)
     }

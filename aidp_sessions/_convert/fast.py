@@ -20,6 +20,8 @@ from .wire_format import parse_timestamp, wire_name
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..models import WorkspaceRef
+
 _HEX = rb"[0-9a-fA-F]"
 _ESCAPE: Final = re.compile(
     rb"\\(?:u[dD][89abAB]%b{2}\\u[dD][c-fC-F]%b{2}|(u[dD][89a-fA-F]%b{2})|.)" % (_HEX, _HEX, _HEX), re.DOTALL
@@ -84,7 +86,7 @@ _KERNEL_FIELDS: Final = frozenset(_Kernel.__struct_encode_fields__)
 _SESSION_FIELDS: Final = frozenset(_Session.__struct_encode_fields__)
 
 
-def decode_sessions(body: bytes, workspace_key: str) -> tuple[tuple[SessionSummary, ...], dict[str, object]] | None:
+def decode_sessions(body: bytes, ref: WorkspaceRef) -> tuple[tuple[SessionSummary, ...], dict[str, object]] | None:
     """The sessions in *body*, an object with ``items`` or a bare array, and the unknown fields of that object.
 
     ``None`` if a documented field has an undocumented form, or *body* is not JSON. Raises `ResponseDecodeError` only
@@ -95,22 +97,24 @@ def decode_sessions(body: bytes, workspace_key: str) -> tuple[tuple[SessionSumma
         try:
             found = _decode_array(body) if bare else _decode_collection(body).items
         except msgspec.ValidationError:  # perhaps only an unknown field
-            return _decode_with_unknown(body, workspace_key, bare=bare)
+            return _decode_with_unknown(body, ref, bare=bare)
         if len(found) > MAX_TINY_OBJECTS:
             check_size(len(found), len(body))
-        return tuple([_session(wire, workspace_key) for wire in found]), {}
+        key, name = ref
+        return tuple([_session(wire, key, name) for wire in found]), {}
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
 
 
 def _decode_with_unknown(
-    body: bytes, workspace_key: str, *, bare: bool
+    body: bytes, ref: WorkspaceRef, *, bare: bool
 ) -> tuple[tuple[SessionSummary, ...], dict[str, object]]:
     found = _decode_open_array(body) if bare else _decode_open_collection(body).items
     check_density(body)
     document = _decode_anything(body)
     items = document if bare else document.pop("items")
-    return tuple([_session(wire, workspace_key, item) for wire, item in zip(found, items, strict=True)]), (
+    key, name = ref
+    return tuple([_session(wire, key, name, item) for wire, item in zip(found, items, strict=True)]), (
         {} if bare else document
     )
 
@@ -144,7 +148,7 @@ def _unknown(item: Mapping[str, object], known: frozenset[str]) -> Mapping[str, 
     return NO_FIELDS if known.issuperset(item) else {name: item[name] for name in item if name not in known}
 
 
-def _session(wire: _Session, workspace_key: str, item: Mapping[str, Any] = NO_FIELDS) -> Any:  # noqa: ANN401  # a SessionSummary
+def _session(wire: _Session, key: str, name: str, item: Mapping[str, Any] = NO_FIELDS) -> Any:  # noqa: ANN401  # a SessionSummary
     session = _MutableSession()
     session.id = wire.id
     session.name = wire.name
@@ -154,7 +158,8 @@ def _session(wire: _Session, workspace_key: str, item: Mapping[str, Any] = NO_FI
     session.agent_flow_key = wire.agent_flow_key
     session.lifecycle_state = wire.lifecycle_state
     session.kernel = None if wire.kernel is None else _kernel(wire.kernel, item and item["kernel"])
-    session.workspace_key = workspace_key
+    session.workspace_key = key
+    session.workspace_name = name
     session.extra = item and _unknown(item, _SESSION_FIELDS)
     session.__class__ = SessionSummary
     return session

@@ -17,7 +17,7 @@ from .limits import check_density
 from .scanning import complete_items, items_start, repeats_items
 
 if TYPE_CHECKING:
-    from ..models import SessionSummary
+    from ..models import SessionSummary, WorkspaceRef
 
 PIECE: Final = 64 * 1024
 """Bytes to decode at once: about half a millisecond."""
@@ -31,8 +31,8 @@ _MAX_TRIES: Final = 8
 class IncrementalDecoder:
     """Call ``feed`` for each chunk, then ``close``; each returns the sessions that have become complete."""
 
-    def __init__(self, workspace_key: str) -> None:
-        self._workspace_key = workspace_key
+    def __init__(self, workspace: WorkspaceRef) -> None:
+        self._workspace = workspace
         self._head = b""
         self._buffer = bytearray()
         self._min_buffered = _MIN_BUFFERED
@@ -52,7 +52,7 @@ class IncrementalDecoder:
     def close(self) -> tuple[tuple[SessionSummary, ...], dict[str, object]]:
         """Decode the rest, and the unknown fields beside the items."""
         rest = bytes(self._buffer)
-        sessions, extra = decode_collection(self._head + rest, self._workspace_key, first=self._count)
+        sessions, extra = decode_collection(self._head + rest, self._workspace, first=self._count)
         if self._count and not sessions:
             raise ResponseDecodeError("the array of items ends with a comma", self._path)
         if self._count and repeats_items(rest.decode("latin-1")):
@@ -78,13 +78,13 @@ class IncrementalDecoder:
         decode as an array of items.
         """
         comma = self._last_comma()
-        sessions = decode_usual_sessions(self._array(comma), self._workspace_key) if comma else None
+        sessions = decode_usual_sessions(self._array(comma), self._workspace) if comma else None
         if sessions is None:
             comma, _ = complete_items(self._buffer.decode("latin-1"))
             if not comma:
                 return ()
             array = self._array(comma)
-            sessions, _ = decode_collection(array, self._workspace_key, path=self._path, first=self._count)
+            sessions, _ = decode_collection(array, self._workspace, path=self._path, first=self._count)
         del self._buffer[: comma + 1]
         return sessions
 

@@ -15,14 +15,16 @@ if TYPE_CHECKING:
 def to_record(session: SessionSummary, now: datetime | None = None) -> dict[str, object]:
     """Return *session* as one row of a table; ``pandas.DataFrame(map(to_record, found))`` is the table.
 
-    The columns are always the same, in this order: ``workspace_key``, ``id``, ``name``, ``path``, ``type``,
-    ``cluster_id``, ``agent_flow_key``, ``lifecycle_state``, ``kernel_id``, ``kernel_name``, ``execution_state``,
-    ``last_activity`` (a datetime), ``connections``, ``activity`` (the value of an `Activity`) and ``idle_seconds``
-    (whole seconds until *now*, by default the present; ``None`` for a session that is not idle).
+    The columns are always the same, in this order: ``workspace_key``, ``workspace_name`` (empty if it is
+    not known), ``id``, ``name``, ``path``, ``type``, ``cluster_id``, ``agent_flow_key``, ``lifecycle_state``,
+    ``kernel_id``, ``kernel_name``, ``execution_state``, ``last_activity`` (a datetime), ``connections``, ``activity``
+    (the value of an `Activity`) and ``idle_seconds`` (whole seconds until *now*, by default the present; ``None`` for
+    a session that is not idle).
     """
     kernel, idle = session.kernel, idle_for(session, now)
     return {
         "workspace_key": session.workspace_key,
+        "workspace_name": session.workspace_name,
         "id": session.id,
         "name": session.name,
         "path": session.path,

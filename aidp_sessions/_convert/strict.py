@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from cattrs.dispatch import StructureHook
 
+    from ..models import WorkspaceRef
+
 T = TypeVar("T")
 ValidationError = ClassValidationError | IterableValidationError
 Model = KernelSummary | SessionSummary | WorkspaceSummary | AttachedSession | ClusterSummary
@@ -131,15 +133,15 @@ _set_on_frozen = object.__setattr__
 
 
 def structure_sessions(
-    items: Iterable[object], path: str, workspace_key: str, *, first: int = 0
+    items: Iterable[object], path: str, workspace: WorkspaceRef, *, first: int = 0
 ) -> tuple[SessionSummary, ...]:
-    """Convert *items*, the sessions of the workspace *workspace_key*.
+    """Convert *items*, the sessions of *workspace*.
 
     Error paths begin with *path*; *first* is the index of the first item in the array of the whole answer.
     """
     sessions = _structure_all(items, SessionSummary, path, first)
     for session in sessions:
-        _set_on_frozen(session, "workspace_key", workspace_key)
+        _set_workspace(session, workspace)
     return sessions
 
 
@@ -147,11 +149,16 @@ def structure_workspaces(items: Iterable[object], path: str) -> tuple[WorkspaceS
     return _structure_all(items, WorkspaceSummary, path)
 
 
-def structure_session(document: object, workspace_key: str) -> Session:
-    """Convert *document*, the answer to an operation on one session of the workspace *workspace_key*."""
+def structure_session(document: object, workspace: WorkspaceRef) -> Session:
+    """Convert *document*, the answer to an operation on one session of *workspace*."""
     session = _structure(document, Session, "$")
-    _set_on_frozen(session, "workspace_key", workspace_key)
+    _set_workspace(session, workspace)
     return session
+
+
+def _set_workspace(session: SessionSummary, workspace: WorkspaceRef) -> None:
+    _set_on_frozen(session, "workspace_key", workspace.key)
+    _set_on_frozen(session, "workspace_name", workspace.name)
 
 
 def structure_clusters(items: Iterable[object], path: str) -> tuple[ClusterSummary, ...]:

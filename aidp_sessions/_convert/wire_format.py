@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-NOT_ON_THE_WIRE: Final = frozenset({"extra", "workspace_key", "etag", "opc_request_id"})
+NOT_ON_THE_WIRE: Final = frozenset({"extra", "workspace_key", "workspace_name", "etag", "opc_request_id"})
 _SNAKE_CASE_ON_THE_WIRE: Final = frozenset({"cluster_id", "last_activity", "execution_state"})
 _MAX_SHOWN: Final = 200
 _from_iso: Final = datetime.fromisoformat

@@ -10,10 +10,10 @@ from html import escape
 from typing import TYPE_CHECKING, TypeVar
 
 from ..activity import Activity, activity_of, idle_for
-from .text import format_duration, pluralize, session_state, session_title, strip_control_chars
+from .text import format_duration, pluralize, session_state, session_title, strip_control_chars, workspace_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from ..errors import AidpError
     from ..models import SessionSummary
@@ -53,20 +53,20 @@ def failure_table(failures: Sequence[AidpError], rows: Iterable[str]) -> str:
     return table(pluralize(len(failures), "failure"), ("Workspace", "Error", "What happened"), rows, "failures")
 
 
-def failure_row(error: AidpError) -> str:
+def failure_row(error: AidpError, labels: Mapping[str, str]) -> str:
     return (
-        f'<tr><th scope="row">{text(error.workspace_key)}</th><td>{type(error).__name__}</td>'
+        f'<tr><th scope="row">{text(labels.get(error.workspace_key or ""))}</th><td>{type(error).__name__}</td>'
         f"<td>{text(str(error))}</td></tr>"
     )
 
 
-def row(session: SessionSummary, now: datetime) -> str:
+def row(session: SessionSummary, now: datetime, labels: Mapping[str, str]) -> str:
     kernel = session.kernel
     idle = idle_for(session, now)
     last = None if kernel is None else kernel.last_activity
     connections = None if kernel is None else kernel.connections
     return (
-        f'<tr><th scope="row">{text(session_title(session))}</th><td>{text(session.workspace_key)}</td>'
+        f'<tr><th scope="row">{text(session_title(session))}</th><td>{text(labels[session.workspace_key])}</td>'
         f"<td>{text(None if kernel is None else kernel.name)}</td>"
         f'<td class="{_group(session)}">{text(session_state(session))}</td>'
         + ("<td></td>" if idle is None else f'<td data-v="{idle.total_seconds():.0f}">{format_duration(idle)}</td>')
@@ -80,18 +80,25 @@ def _group(session: SessionSummary) -> str:
     return activity.value if activity in (Activity.IDLE, Activity.BUSY) else "other"
 
 
-def sessions_table(sessions: Sequence[SessionSummary], workspace_key: str | None = None) -> str:
+def sessions_table(sessions: Sequence[SessionSummary], workspace: str | None = None) -> str:
     """Build a table for a notebook: the first hundred sessions, with their idle times now."""
-    now = datetime.now(UTC)
-    where = "" if workspace_key is None else f"{text(workspace_key)}: "
+    now, labels = datetime.now(UTC), workspace_labels(names_in(sessions))
+    where = "" if workspace is None else f"{text(workspace)}: "
     idle = sum(activity_of(session) is Activity.IDLE for session in sessions)
     caption = f"{where}{pluralize(len(sessions), 'session')}, {idle} idle"
-    return _for_notebook(table(caption, COLUMNS, _first(sessions, lambda session: row(session, now)), "sessions"))
+    rows = _first(sessions, lambda session: row(session, now, labels))
+    return _for_notebook(table(caption, COLUMNS, rows, "sessions"))
 
 
 def failures_table(failures: Sequence[AidpError]) -> str:
     """Build a table for a notebook: the first hundred failures."""
-    return _for_notebook(failure_table(failures, _first(failures, failure_row)))
+    labels = workspace_labels(names_in(failures))
+    return _for_notebook(failure_table(failures, _first(failures, lambda error: failure_row(error, labels))))
+
+
+def names_in(found: Iterable[SessionSummary | AidpError]) -> Iterator[tuple[str | None, str | None]]:
+    """The key and the name of each workspace in *found*, for `workspace_labels`."""
+    return ((each.workspace_key, each.workspace_name) for each in found)
 
 
 def _first(items: Sequence[_T], as_row: Callable[[_T], str]) -> Iterator[str]:

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 
 from ..activity import idle_for, require_aware
 from .charts import GROUPS, by_workspace, histogram
-from .html import COLUMNS, failure_row, failure_table, minute, row, table, text
+from .html import COLUMNS, failure_row, failure_table, minute, names_in, row, table, text
 from .rollup import Usage, total, total_by_workspace, usage_by_cluster
 from .summary import idle_time_sentences
-from .text import by_idle_time
+from .text import by_idle_time, workspace_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from ..errors import AidpError
@@ -36,14 +36,14 @@ def page(
     *,
     title: str,
     taken: datetime,
-    workspaces: Sequence[str] = (),
+    workspaces: Mapping[str, str] | None = None,
     usage: Mapping[Cluster, Usage] | None = None,
     facts: Mapping[str, str] | None = None,
 ) -> str:
     """Build one HTML document that loads nothing from anywhere.
 
     *taken*, an aware datetime, is when the sessions were listed; idle times are measured at that time. *workspaces*
-    are the keys of the workspaces that were listed: one without sessions is shown only if its key is among them.
+    are the names of the workspaces that were listed, by key: one without sessions is shown only if it is among them.
     *usage* adds up everything that was listed, if *sessions* are a selection. *facts* say what was asked, where, and
     by whom. Raises `ValueError` for a naive *taken*.
     """
@@ -53,7 +53,9 @@ def page(
     shown = usage_by_cluster(rows, taken)
     everything = total((usage or shown).values())
     selected = len(rows) if everything.sessions > len(rows) else None
-    cells = (row(session, taken) for session in rows)
+    listed = [key for key in workspaces or {} if key not in failed]
+    labels = workspace_labels([*(workspaces or {}).items(), *_keys(usage or {}), *names_in(rows), *names_in(failures)])
+    cells = (row(session, taken, labels) for session in rows)
     return Template(_asset("report.html")).substitute(
         policy=_content_security_policy(),
         style=_asset("report.css"),
@@ -64,9 +66,9 @@ def page(
         facts=_facts(facts or {}),
         figures=_figures(everything, selected, len(failed)),
         summary="".join(f"<p>{text(sentence)}</p>\n" for sentence in idle_time_sentences(shown)),
-        failures=_failure_section(failures),
+        failures=_failure_section(failures, labels),
         idle_times=histogram(rows, taken),
-        by_workspace=_by_workspace(usage or shown, [key for key in workspaces if key not in failed], rows, selected),
+        by_workspace=_by_workspace(usage or shown, listed, labels, None if selected is None else rows),
         sessions=table(f"Sessions ({len(rows):,})", COLUMNS, cells, "sessions sortable", "Idle for"),
     )
 
@@ -102,12 +104,20 @@ def _figures(everything: Usage, selected: int | None, failed: int) -> str:
 
 
 def _by_workspace(
-    usage: Mapping[Cluster, Usage], listed: Sequence[str], sessions: Sequence[SessionSummary], selected: int | None
+    usage: Mapping[Cluster, Usage],
+    listed: Iterable[str],
+    labels: Mapping[str, str],
+    kept: Iterable[SessionSummary] | None,
 ) -> str:
     workspaces = dict.fromkeys(listed, Usage()) | total_by_workspace(usage)
-    kept = Counter(session.workspace_key for session in sessions)
-    return by_workspace(workspaces, None if selected is None else kept)
+    shown = None if kept is None else Counter(session.workspace_key for session in kept)
+    return by_workspace(workspaces, labels, shown)
 
 
-def _failure_section(failures: Sequence[AidpError]) -> str:
-    return f"<section>{failure_table(failures, map(failure_row, failures))}</section>" if failures else ""
+def _keys(usage: Iterable[Cluster]) -> Iterator[tuple[str, None]]:
+    return ((key, None) for key, _ in usage)
+
+
+def _failure_section(failures: Sequence[AidpError], labels: Mapping[str, str]) -> str:
+    rows = (failure_row(error, labels) for error in failures)
+    return f"<section>{failure_table(failures, rows)}</section>" if failures else ""

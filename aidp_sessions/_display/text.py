@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from itertools import count
+from typing import TYPE_CHECKING, Final
 
 from ..activity import activity_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
     from ..models import SessionSummary
 
+_MIN_KEY: Final = 8
+"""Characters of a key that are shown beside a name; the first group of a UUID has as many."""
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _CONTROLS = r"\x00-\x1f\x7f-\x9f\ud800-\udfff"
 _BIDI_CONTROLS = r"\u202a-\u202e\u2066-\u2069"
@@ -59,9 +65,41 @@ def _substitute(found: re.Match[str]) -> str:
     return " " if found[0].isspace() else _REPLACEMENT
 
 
-def by_idle_time(idle: timedelta | None, session: SessionSummary) -> tuple[timedelta, str, str]:
+def workspace_labels(named: Iterable[tuple[str | None, str | None]]) -> Mapping[str, str]:
+    """What to call workspaces, given pairs of key and display name: the label of each by its key.
+
+    The label is the name; the key, if the name is not known; both, where several workspaces have the same name.
+    """
+    names: dict[str, str] = {}
+    for key, name in dict.fromkeys(named):
+        if key is not None:
+            names[key] = strip_control_chars(name or "").strip() or names.get(key) or strip_control_chars(key)
+    groups = defaultdict[str, list[str]](list)
+    for key, name in names.items():
+        groups[name].append(key)
+    return {key: label for name, keys in groups.items() for key, label in _distinct_labels(name, keys)}
+
+
+def _distinct_labels(name: str, keys: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Add to *name* as much of each key as tells *keys* apart."""
+    if len(keys) == 1:
+        yield keys[0], name
+        return
+    length = next(length for length in count(_MIN_KEY) if len({key[:length] for key in keys}) == len(keys))
+    for key in keys:
+        shown = strip_control_chars(key[:length])
+        yield key, f"{name} ({shown}{'…' if len(key) > length else ''})"
+
+
+def by_idle_time(idle: timedelta | None, session: SessionSummary) -> tuple[timedelta, *tuple[str, ...]]:
     """Return a sort key: the longest idle time first, sessions that are not idle last."""
-    return timedelta(1) if idle is None else -idle, session.workspace_key, session_title(session)
+    return timedelta(1) if idle is None else -idle, *by_place(session)
+
+
+def by_place(session: SessionSummary) -> tuple[str, ...]:
+    """Return a sort key: the workspace by its name, then the path, then the id."""
+    name = session.workspace_name or session.workspace_key
+    return name.casefold(), session.workspace_key, session_title(session), session.id or ""
 
 
 def session_title(session: SessionSummary) -> str:

@@ -21,7 +21,7 @@ from .listings import next_page_token
 from .messages import THRESHOLD
 
 if TYPE_CHECKING:
-    from ..models import SessionSummary
+    from ..models import SessionSummary, WorkspaceRef
     from .messages import RawResponse
 
 Emit = Callable[[tuple["SessionSummary", ...]], Awaitable[bool]]
@@ -44,8 +44,8 @@ class SessionBuffer:
         has_emitted: the consumer sees a part of the response under way, so its request cannot be sent again.
     """
 
-    def __init__(self, workspace_key: str, emit: Emit | None = None) -> None:
-        self._workspace_key = workspace_key
+    def __init__(self, workspace: WorkspaceRef, emit: Emit | None = None) -> None:
+        self._workspace = workspace
         self._emit = emit
         self._page_bytes = 0
         self._sessions: list[SessionSummary] = []
@@ -68,7 +68,7 @@ class SessionBuffer:
     async def feed(self, chunk: bytes, headers: Mapping[str, str]) -> None:
         """Decode a piece of a large body, and let other tasks run in between."""
         if self._decoder is None:
-            self._decoder = IncrementalDecoder(self._workspace_key)
+            self._decoder = IncrementalDecoder(self._workspace)
             self._is_paged = self._is_paged or bool(headers.get("opc-next-page"))
         for start in range(0, len(chunk), PIECE):
             await self._emit_or_keep(self._decoder.feed(chunk[start : start + PIECE]))
@@ -77,7 +77,7 @@ class SessionBuffer:
     def decode(self, response: RawResponse) -> SessionPage:
         """The page in *response*; if its body was fed, only the sessions not yet passed on."""
         if self._decoder is None:
-            return _page(response, *decode_collection(response.body, self._workspace_key))
+            return _page(response, *decode_collection(response.body, self._workspace))
         decoder, self._decoder = self._decoder, None
         return _page(response, *decoder.close())
 
@@ -126,7 +126,7 @@ class SessionBuffer:
         undecoded, self._undecoded = self._undecoded, []
         for response in undecoded:
             try:
-                self._sessions += decode_collection(response.body, self._workspace_key)[0]
+                self._sessions += decode_collection(response.body, self._workspace)[0]
             except ResponseDecodeError as error:
                 attach_response(error, response)
                 raise

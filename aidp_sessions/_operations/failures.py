@@ -18,6 +18,8 @@ from .redaction import one_line, public_headers, redact, shortened
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ..models import WorkspaceRef
+
 T = TypeVar("T")
 
 _MAX_EXCERPT: Final = 1024
@@ -64,13 +66,14 @@ def attach_response(error: AidpError, response: RawResponse) -> None:
 def attach_call(
     error: AidpError,
     operation: str,
-    workspace_key: str | None,
+    workspace: WorkspaceRef | None,
     request_ids: Iterable[str],
     attempt_seconds: Iterable[float] = (),
 ) -> None:
     """Note in *error* which call it ended, the ids of its requests, and how long each took."""
     error.operation = operation
-    error.workspace_key = workspace_key
+    error.workspace_key = workspace and workspace.key
+    error.workspace_name = (workspace and workspace.name) or None
     error.request_ids = tuple(request_ids)
     error.attempt_seconds = tuple(attempt_seconds)
     error.opc_request_id = error.headers.get("opc-request-id") or (error.request_ids or (None,))[-1]

@@ -22,7 +22,7 @@ from .messages import Request
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ..models import ClusterSummary, Session
+    from ..models import ClusterSummary, Session, WorkspaceRef
     from .messages import RawResponse
 
 _UP_TO_64: Final = r"[!-~]{1,64}"
@@ -76,11 +76,11 @@ def delete_request(target: str, if_match: str | None) -> Request:
     return Request(target, _condition(if_match), method="DELETE", accept_2xx=True)
 
 
-def session_decoder(workspace_key: str) -> Callable[[RawResponse], Session]:
+def session_decoder(workspace: WorkspaceRef) -> Callable[[RawResponse], Session]:
     def decode(response: RawResponse) -> Session:
         etag = response.headers.get("etag")
         return attrs.evolve(
-            codec.decode_session(response.body, workspace_key),
+            codec.decode_session(response.body, workspace),
             etag=etag if etag and etag.isascii() else None,
             opc_request_id=response.headers.get("opc-request-id"),
         )

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from .._operations.messages import RawResponse, Request
     from ..events import CallInfo, Event
+    from ..models import WorkspaceRef
     from ..policies import Sleep
     from .exchange import Transport
 
@@ -47,7 +48,7 @@ class Call:
     Args:
         transport: sends the requests.
         operation: the name that errors and events give.
-        workspace_key: the workspace that is asked, if the operation concerns one.
+        workspace: the one that is asked, if the operation concerns one.
         opc_request_id: the root of the request ids; made up if missing.
         sleep: replaces the clock's, so that a stream can give up its place while a call waits for a retry.
         method: for events only.
@@ -63,7 +64,7 @@ class Call:
         self,
         transport: Transport,
         operation: str,
-        workspace_key: str | None = None,
+        workspace: WorkspaceRef | None = None,
         *,
         opc_request_id: str | None = None,
         sleep: Sleep | None = None,
@@ -73,7 +74,7 @@ class Call:
     ) -> None:
         self._transport = transport
         self._operation = operation
-        self._workspace_key = workspace_key
+        self._workspace = workspace
         self._root = os.urandom(14).hex().upper() if opc_request_id is None else request_id(opc_request_id)
         self._sleep = sleep or transport.clock.sleep
         self.request_ids: list[str] = []
@@ -88,7 +89,7 @@ class Call:
         self._started = 0.0
         self._info: CallInfo | None = None
         if (observer := transport.observer) is not None:
-            self._info = observer.describe_call(operation, workspace_key, self._root, method, route)
+            self._info = observer.describe_call(operation, workspace and workspace.key, self._root, method, route)
 
     async def __aenter__(self) -> Self:
         transport = self._transport
@@ -281,7 +282,7 @@ class Call:
 
     def annotate(self, error: AidpError) -> None:
         """Note in *error* which call it ended."""
-        attach_call(error, self._operation, self._workspace_key, self.request_ids, self._seconds)
+        attach_call(error, self._operation, self._workspace, self.request_ids, self._seconds)
 
     def _tell(self, event: Event) -> None:
         if (observer := self._transport.observer) is not None:

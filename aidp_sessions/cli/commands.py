@@ -190,7 +190,7 @@ def _page(report: Report) -> str:
         failures,
         title=title,
         taken=report.now,
-        workspaces=tuple(report.seen),
+        workspaces=dict.fromkeys(report.seen, ""),
         usage=report.usage,
         facts=report.facts(),
     )

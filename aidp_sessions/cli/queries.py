@@ -17,6 +17,7 @@ from .._operations.messages import clock_skew
 from ..client import SessionsClient
 from ..errors import AidpError
 from ..events import CallEnded
+from ..streams.keys import ref_of
 from .report import client_facts, print_failure, source_facts
 from .running import background_task
 from .statuses import Status
@@ -137,7 +138,7 @@ async def _listed_keys(client: SessionsClient, fail: Callable[[AidpError], None]
         if not can_hold_sessions(workspace):
             continue
         try:
-            check_listed_key(workspace.key)
+            check_listed_key(ref_of(workspace))
         except AidpError as error:
             fail(error)
         else:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ..errors import AidpError
-    from ..models import AttachedSession, Session, SessionSummary
+    from ..models import AttachedSession, Session, SessionSummary, WorkspaceRef
 
 
 class Access(Protocol):
@@ -26,17 +26,19 @@ class Access(Protocol):
         """A function that returns the service's present time."""
         ...
 
-    async def list_sessions(self, workspace_key: str, sent: list[str] | None = None) -> Sequence[SessionSummary]:
+    async def list_sessions(self, workspace: WorkspaceRef, sent: list[str] | None = None) -> Sequence[SessionSummary]:
         """All sessions, of every page and without a filter."""
         ...
 
-    async def list_attached(self, workspace_key: str) -> Sequence[AttachedSession]:
+    async def list_attached(self, workspace: WorkspaceRef) -> Sequence[AttachedSession]:
         """The sessions that are attached to any cluster."""
         ...
 
-    async def get_session(self, workspace_key: str, session_id: str, sent: list[str]) -> Session: ...
+    async def get_session(self, workspace: WorkspaceRef, session_id: str, sent: list[str]) -> Session: ...
 
-    async def delete_session(self, workspace_key: str, session_id: str, if_match: str | None, sent: list[str]) -> None:
+    async def delete_session(
+        self, workspace: WorkspaceRef, session_id: str, if_match: str | None, sent: list[str]
+    ) -> None:
         """Send the request once, without retries."""
         ...
 

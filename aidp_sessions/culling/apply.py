@@ -10,7 +10,7 @@ import attrs
 
 from .._merge import Iteration
 from ..errors import AidpError, CredentialsError, NotFoundError, PreconditionFailedError, ServiceError, TransportError
-from .plan import CullOutcome, CullResult, check_applicable, kernels_of
+from .plan import CullOutcome, CullResult, check_applicable, kernels_of, workspace_of
 from .policy import reason_on_cluster, reason_to_keep
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from .._merge import Progress
-    from ..models import AttachedSession, Session, SessionSummary
+    from ..models import AttachedSession, Session, SessionSummary, WorkspaceRef
     from .access import Access
     from .plan import CullCandidate, CullPlan
 
@@ -63,8 +63,9 @@ async def _apply(
     check_applicable(plan, platform_id=platform_id, now=now(), max_age=max_age)
     culling = Culling(plan, access, now)
     ordered = sorted(plan.candidates, key=lambda candidate: (candidate.workspace_key, candidate.kernel_id))
-    for key, candidates in groupby(ordered, key=lambda candidate: candidate.workspace_key):
-        look = await culling.look(key)
+    for _, group in groupby(ordered, key=lambda candidate: candidate.workspace_key):
+        candidates = list(group)
+        look = await culling.look(workspace_of(candidates[0]))
         for candidate in candidates:
             yield await culling.cull(candidate, look)
     progress.is_complete = True
@@ -76,14 +77,14 @@ class Culling:
     access: Access
     now: Callable[[], datetime]
 
-    async def look(self, workspace_key: str) -> Look | AidpError:
+    async def look(self, workspace: WorkspaceRef) -> Look | AidpError:
         try:
             ignored = self.plan.policy.clusters == "ignore"
-            attached = () if ignored else await self.access.list_attached(workspace_key)
-            sessions = await self.access.list_sessions(workspace_key)
+            attached = () if ignored else await self.access.list_attached(workspace)
+            sessions = await self.access.list_sessions(workspace)
         except AidpError as error:
             return error
-        kernels = dict(kernels_of(sessions, workspace_key))
+        kernels = dict(kernels_of(sessions, workspace.key))
         return Look(kernels, frozenset(session.id for session in sessions), attached)
 
     async def cull(self, candidate: CullCandidate, look: Look | AidpError) -> CullOutcome:
@@ -158,7 +159,7 @@ class Deletion:
     async def _read(self) -> Session | Finding:
         expected = self.look.kernels[self.candidate.kernel_id][0]
         try:
-            session = await self.culling.access.get_session(self._key, expected.id or "", self.sent)
+            session = await self.culling.access.get_session(self._workspace, expected.id or "", self.sent)
         except NotFoundError as error:
             return await self._find_missing(error)
         except AidpError as error:
@@ -171,7 +172,7 @@ class Deletion:
 
     async def _delete(self, session: Session) -> Finding | AidpError | None:
         try:
-            await self.culling.access.delete_session(self._key, session.id, session.etag, self.sent)
+            await self.culling.access.delete_session(self._workspace, session.id, session.etag, self.sent)
         except PreconditionFailedError:
             return Finding(CullResult.CHANGED, "its session has changed since it was read")
         except AidpError as error:
@@ -183,17 +184,17 @@ class Deletion:
         if self.lost:
             return Finding(CullResult.DELETED, "the response was lost, and the session is gone")
         try:
-            sessions = await self.culling.access.list_sessions(self._key, self.sent)
+            sessions = await self.culling.access.list_sessions(self._workspace, self.sent)
         except AidpError as unlisted:
             return Finding(CullResult.FAILED, "the workspace could not be listed again", unlisted)
         if self.look.kernels[self.candidate.kernel_id][0].id in {session.id for session in sessions}:
             return Finding(CullResult.DENIED, "the service lists the session, but answers 404", error)
-        kernels = dict(kernels_of(sessions, self._key))
+        kernels = dict(kernels_of(sessions, self._workspace.key))
         return Finding(CullResult.CHANGED, "it has other sessions") if self.candidate.kernel_id in kernels else _GONE
 
     @property
-    def _key(self) -> str:
-        return self.candidate.workspace_key
+    def _workspace(self) -> WorkspaceRef:
+        return workspace_of(self.candidate)
 
 
 _GONE: Final = Finding(CullResult.GONE)

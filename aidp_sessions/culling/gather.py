@@ -9,13 +9,13 @@ import attrs
 
 from .._merge import merge
 from ..errors import AidpError
-from .plan import apply_clusters, make_plan
+from .plan import apply_clusters, make_plan, workspace_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Sequence
 
     from .._merge import Slot
-    from ..models import AttachedSession
+    from ..models import AttachedSession, WorkspaceRef
     from ..results import WorkspaceOutcome
     from .access import Access
     from .plan import CullPlan
@@ -40,24 +40,26 @@ async def gather_plan(
 
 
 async def _apply_clusters(plan: CullPlan, access: Access) -> CullPlan:
-    keys = dict.fromkeys(candidate.workspace_key for candidate in plan.candidates)
-    found = await _list_attached(keys, access)
-    failures = [each for each in map(found.__getitem__, keys) if isinstance(each, AidpError)]
+    workspaces = {candidate.workspace_key: workspace_of(candidate) for candidate in plan.candidates}
+    found = await _list_attached(workspaces.values(), access)
+    failures = [each for each in map(found.__getitem__, workspaces) if isinstance(each, AidpError)]
     attached = {key: None if isinstance(each, AidpError) else each for key, each in found.items()}
     return attrs.evolve(apply_clusters(plan, attached), failures=(*plan.failures, *failures))
 
 
-async def _list_attached(keys: Iterable[str], access: Access) -> dict[str, Sequence[AttachedSession] | AidpError]:
-    async def read(key: str, slot: Slot[tuple[str, Sequence[AttachedSession] | AidpError]]) -> None:
+async def _list_attached(
+    workspaces: Iterable[WorkspaceRef], access: Access
+) -> dict[str, Sequence[AttachedSession] | AidpError]:
+    async def read(workspace: WorkspaceRef, slot: Slot[tuple[str, Sequence[AttachedSession] | AidpError]]) -> None:
         try:
-            await slot.emit((key, await access.list_attached(key)))
+            await slot.emit((workspace.key, await access.list_attached(workspace)))
         except AidpError as error:
-            await slot.emit((key, error))
+            await slot.emit((workspace.key, error))
 
-    async with aclosing(merge(_each(keys), read, limit=access.max_concurrency)) as results:
+    async with aclosing(merge(_each(workspaces), read, limit=access.max_concurrency)) as results:
         return {key: result async for key, result in results}
 
 
-async def _each(keys: Iterable[str]) -> AsyncGenerator[str]:
-    for key in keys:
-        yield key
+async def _each(workspaces: Iterable[WorkspaceRef]) -> AsyncGenerator[WorkspaceRef]:
+    for workspace in workspaces:
+        yield workspace

@@ -15,7 +15,7 @@ from .. import _display
 from .._convert.codec import read_document, write_document
 from ..activity import instant, require_aware
 from ..errors import AidpError
-from ..models import AttachedSession, SessionSummary
+from ..models import AttachedSession, SessionSummary, WorkspaceRef
 from ..results import WorkspaceOutcome
 from .policy import CullPolicy, KeepReason, reason_on_cluster, reason_to_keep
 
@@ -234,6 +234,10 @@ def check_applicable(plan: CullPlan, *, platform_id: str, now: datetime, max_age
         raise ValueError(f"the plan was made at {plan.taken}, and it is {now}: more than max_age={max_age} apart")
 
 
+def workspace_of(candidate: CullCandidate) -> WorkspaceRef:
+    return WorkspaceRef(candidate.workspace_key, candidate.sessions[0].workspace_name)
+
+
 def kernels_of(
     sessions: Iterable[SessionSummary], workspace_key: str
 ) -> Iterator[tuple[str | None, tuple[SessionSummary, ...]]]:
@@ -252,7 +256,7 @@ def kernels_of(
 
 def _ordered(sessions: Sequence[SessionSummary]) -> tuple[SessionSummary, ...]:
     """Sort by id and then by all other values, each session once."""
-    return tuple(sorted(set(sessions), key=repr)) if len(sessions) > 1 else tuple(sessions)
+    return tuple(dict.fromkeys(sorted(sessions, key=repr))) if len(sessions) > 1 else tuple(sessions)
 
 
 def _kernels_by_workspace(

@@ -110,8 +110,9 @@ class CullPolicy:
         since: idle since when, as in `is_idle_since`. A timedelta counts back from the service's present time.
         connected: ``False``: only kernels without connections; ``True``: only those with some; ``None``: both.
         types: the allowed types of sessions.
-        protect: patterns such as ``"*/prod/*"``, compared with the path, name, workspace key and cluster id of each
-            session, case included (`fnmatch.fnmatchcase`). A kernel is kept if any of them matches.
+        protect: patterns such as ``"*/prod/*"``, compared with the path, name, cluster id, workspace key and, if it is
+            known, workspace name of each session, case included (`fnmatch.fnmatchcase`). A kernel is kept if any of
+            them matches.
         veto: a function of a session; the kernel is kept if it returns true for one of its sessions. It is called
             when a plan is made, for kernels that pass the other rules but *clusters*. Its exceptions end the planning.
         max_kernels: a plan with more candidates is refused as a whole; ``None``: no limit.
@@ -165,7 +166,7 @@ def _broken_rules(session: SessionSummary, policy: CullPolicy, since: datetime) 
 
 
 def _is_protected(session: SessionSummary, patterns: Sequence[str]) -> bool:
-    texts = (session.path, session.name, session.workspace_key, session.cluster_id)
+    texts = (session.path, session.name, session.workspace_key, session.workspace_name or None, session.cluster_id)
     return session.path is None or any(
         fnmatchcase(text, pattern) for text in texts if text is not None for pattern in patterns
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from ..models import WorkspaceSummary
+from ..models import WorkspaceRef, WorkspaceSummary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,70 +16,82 @@ WorkspaceLike = str | WorkspaceSummary
 
 
 @attrs.frozen(eq=False, repr=False)
-class WorkspaceKeys:
-    """Where a stream finds the keys of its workspaces.
+class WorkspaceRefs:
+    """Where a stream finds its workspaces.
 
     Attributes:
-        iterate: starts a new iteration over the keys.
-        single_use: the keys come from an iterator, so that only one iteration is possible.
+        iterate: starts a new iteration over the workspaces.
+        single_use: they come from an iterator, so that only one iteration is possible.
     """
 
-    iterate: Callable[[], AsyncGenerator[str]]
+    iterate: Callable[[], AsyncGenerator[WorkspaceRef]]
     single_use: bool = False
 
 
-def key_of(workspace: WorkspaceLike) -> str:
-    return workspace.key if isinstance(workspace, WorkspaceSummary) else workspace
+def ref_of(workspace: WorkspaceLike) -> WorkspaceRef:
+    if isinstance(workspace, WorkspaceSummary):
+        return WorkspaceRef(workspace.key, workspace.display_name)
+    return WorkspaceRef(workspace)
 
 
-def workspace_keys(
-    workspaces: WorkspaceLike | Iterable[WorkspaceLike] | AsyncIterable[WorkspaceLike], check: Callable[[str], object]
-) -> WorkspaceKeys:
-    """The keys of *workspaces*; *check* raises for a bad one.
+def workspace_refs(
+    workspaces: WorkspaceLike | Iterable[WorkspaceLike] | AsyncIterable[WorkspaceLike] | None,
+    check: Callable[[str], object],
+    discover: Callable[[], AsyncGenerator[WorkspaceRef]],
+) -> WorkspaceRefs:
+    """References to *workspaces*; *check* raises for a bad key. For ``None``, *discover* iterates over all workspaces.
 
     A collection is checked at once, and repeated keys are asked once. The second iteration over an iterator raises
     `RuntimeError`, so that a used-up iterator is an error instead of an empty result.
     """
+    if workspaces is None:
+        return WorkspaceRefs(discover)
     if isinstance(workspaces, WorkspaceLike):
         workspaces = (workspaces,)
     if isinstance(workspaces, Collection):
-        keys = tuple(dict.fromkeys(map(key_of, workspaces)))
-        for key in keys:
-            check(key)
-        return WorkspaceKeys(lambda: _iterate_checked(keys))
+        refs: dict[str, WorkspaceRef] = {}
+        for workspace in workspaces:
+            ref = _checked(workspace, check)
+            if ref.name or ref.key not in refs:
+                refs[ref.key] = ref
+        return WorkspaceRefs(lambda: _iterate_checked(refs.values()))
     if isinstance(workspaces, Iterator | AsyncIterator):
         rest = [workspaces]
 
-        def iterate_once() -> AsyncGenerator[str]:
+        def iterate_once() -> AsyncGenerator[WorkspaceRef]:
             if not rest:
                 raise RuntimeError("these workspaces came from an iterator, which is used up; pass a list instead")
             return _iterate(rest.pop(), check)
 
-        return WorkspaceKeys(iterate_once, single_use=True)
+        return WorkspaceRefs(iterate_once, single_use=True)
     if not isinstance(workspaces, Iterable | AsyncIterable):
         name = type(workspaces).__name__
         raise TypeError(f"workspaces must be a key, a WorkspaceSummary or an iterable of these, not {name}")
-    return WorkspaceKeys(lambda: _iterate(workspaces, check))
+    return WorkspaceRefs(lambda: _iterate(workspaces, check))
 
 
-async def _iterate_checked(keys: tuple[str, ...]) -> AsyncGenerator[str]:
-    for key in keys:
-        yield key
+async def _iterate_checked(workspaces: Iterable[WorkspaceRef]) -> AsyncGenerator[WorkspaceRef]:
+    for workspace in workspaces:
+        yield workspace
 
 
 async def _iterate(
     workspaces: Iterable[WorkspaceLike] | AsyncIterable[WorkspaceLike], check: Callable[[str], object]
-) -> AsyncGenerator[str]:
+) -> AsyncGenerator[WorkspaceRef]:
     if isinstance(workspaces, AsyncIterable):
         iterator = aiter(workspaces)
         try:
             async for workspace in iterator:
-                check(key := key_of(workspace))
-                yield key
+                yield _checked(workspace, check)
         finally:
             if isinstance(iterator, AsyncGenerator):
                 await iterator.aclose()
     else:
         for workspace in workspaces:
-            check(key := key_of(workspace))
-            yield key
+            yield _checked(workspace, check)
+
+
+def _checked(workspace: WorkspaceLike, check: Callable[[str], object]) -> WorkspaceRef:
+    ref = ref_of(workspace)
+    check(ref.key)
+    return ref

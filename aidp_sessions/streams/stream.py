@@ -16,7 +16,7 @@ from .._checks import check_function
 from .._merge import Iteration, Progress, Sleep, Slot, Source, merge, raise_if_foreign
 from ..activity import Activity, activity_of, idle_predicate, instant
 from ..errors import AidpError, ClientClosedError
-from ..models import SessionSummary
+from ..models import SessionSummary, WorkspaceRef
 from ..results import FanOutError, SessionChange, SessionCollection, WorkspaceOutcome
 from .changes import Watch
 from .predicates import REQUIREMENT, Predicate, PredicateFailedError, guarded
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ..policies import Clock
-    from .keys import WorkspaceKeys
+    from .keys import WorkspaceRefs
 
 T = TypeVar("T")
 OnError = Literal["defer", "raise", "skip"]
@@ -41,11 +41,13 @@ _log = logging.getLogger("aidp_sessions")
 class WorkspaceReader(Protocol):
     """Reads one workspace. *sleep* waits before a retry; both raise an `AidpError` for a workspace that fails."""
 
-    async def list_sessions(self, key: str, sleep: Sleep, known: SessionCollection | None) -> SessionCollection:
+    async def list_sessions(
+        self, ref: WorkspaceRef, sleep: Sleep, known: SessionCollection | None
+    ) -> SessionCollection:
         """All sessions; *known* itself if nothing has changed since."""
         ...
 
-    async def stream_sessions(self, key: str, sleep: Sleep, emit: Emit | None) -> Part:
+    async def stream_sessions(self, ref: WorkspaceRef, sleep: Sleep, emit: Emit | None) -> Part:
         """The same sessions; those of a large workspace are emitted as they arrive, and only the rest is returned."""
         ...
 
@@ -62,7 +64,7 @@ class SessionStream:
     raises one `FanOutError`; ``"raise"`` raises the first `AidpError` and cancels the rest; ``"skip"`` logs a warning.
     """
 
-    _keys: WorkspaceKeys = attrs.field(alias="keys")
+    _workspaces: WorkspaceRefs = attrs.field(alias="workspaces")
     _reader: WorkspaceReader = attrs.field(alias="reader")
     _limit: int = attrs.field(alias="limit")
     _clock: Clock = attrs.field(alias="clock")
@@ -121,10 +123,10 @@ class SessionStream:
             raise FanOutError.of(failures)
         progress.is_complete = True
 
-    def _read_parts(self) -> Source[str, Part]:
+    def _read_parts(self) -> Source[WorkspaceRef, Part]:
         matches = self._predicate()
 
-        async def read(key: str, slot: Slot[Part]) -> None:
+        async def read(ref: WorkspaceRef, slot: Slot[Part]) -> None:
             delivered = 0
 
             async def emit(sessions: tuple[SessionSummary, ...]) -> bool:
@@ -135,7 +137,7 @@ class SessionStream:
                 return bool(kept)
 
             try:
-                rest = await self._reader.stream_sessions(key, slot.pause, emit)
+                rest = await self._reader.stream_sessions(ref, slot.pause, emit)
             except AidpError as error:
                 error.delivered = delivered
                 if self._ends_iteration(error):
@@ -174,11 +176,12 @@ class SessionStream:
 
     async def _outcomes(self, progress: Progress) -> AsyncGenerator[WorkspaceOutcome]:
         matches, reader = self._predicate(), self._reader
-        async with aclosing(self._results(lambda key, sleep: reader.stream_sessions(key, sleep, None))) as results:
-            async for key, result in results:
+        async with aclosing(self._results(lambda ref, sleep: reader.stream_sessions(ref, sleep, None))) as results:
+            async for ref, result in results:
                 part = _raising(result) if isinstance(result, AidpError) else result
+                outcome_of = partial(WorkspaceOutcome, workspace_key=ref.key, workspace_name=ref.name)
                 try:
-                    outcome = WorkspaceOutcome(workspace_key=key, sessions=tuple(filter(matches, part())))
+                    outcome = outcome_of(sessions=tuple(filter(matches, part())))
                 except PredicateFailedError as failed:
                     failed.reraise()
                 except AidpError as error:
@@ -186,7 +189,7 @@ class SessionStream:
                         raise
                     if self._on_error == "skip":
                         _log.warning("workspace skipped: %s", error)
-                    outcome = WorkspaceOutcome(workspace_key=key, error=error)
+                    outcome = outcome_of(error=error)
                 yield outcome
         progress.is_complete = True
 
@@ -209,7 +212,7 @@ class SessionStream:
             raise TypeError(f"every must be a timedelta, such as timedelta(minutes=5), not {every!r}")
         if every <= timedelta(0):
             raise ValueError(f"every={every!r} must be a positive timedelta; minutes are advised")
-        if self._keys.single_use:
+        if self._workspaces.single_use:
             raise ValueError("watch() asks the same workspaces again and again; pass a list instead of an iterator")
         return Iteration(partial(self._changes, every.total_seconds()))
 
@@ -231,15 +234,14 @@ class SessionStream:
             raise
 
     async def _round(self, watch: Watch, *, first: bool) -> AsyncGenerator[SessionChange]:
-        reader = self._reader
         watch.start_round(self._predicate())
         failure: AidpError | None = None
-        async with aclosing(
-            self._results(lambda key, sleep: reader.list_sessions(key, sleep, watch.collections.get(key)))
-        ) as results:
+        known = watch.collections
+        results = self._results(lambda ref, sleep: self._reader.list_sessions(ref, sleep, known.get(ref.key)))
+        async with aclosing(results):
             try:
-                async for key, result in results:
-                    for change in watch.update(key, result):
+                async for ref, result in results:
+                    for change in watch.update(ref.key, result):
                         yield change
             except PredicateFailedError as failed:
                 failed.reraise()
@@ -266,26 +268,24 @@ class SessionStream:
         return lambda session: all(matches(session) for matches in predicates)
 
     async def _results(
-        self, read_one: Callable[[str, Sleep], Awaitable[T]]
-    ) -> AsyncGenerator[tuple[str, T | AidpError]]:
+        self, read_one: Callable[[WorkspaceRef, Sleep], Awaitable[T]]
+    ) -> AsyncGenerator[tuple[WorkspaceRef, T | AidpError]]:
         """What *read_one* returns for each workspace, or the error that it failed with."""
 
-        async def read(key: str, slot: Slot[tuple[str, T | AidpError]]) -> None:
-            result: T | AidpError
+        async def read(ref: WorkspaceRef, slot: Slot[tuple[WorkspaceRef, T | AidpError]]) -> None:
             try:
-                result = await read_one(key, slot.pause)
+                await slot.emit((ref, await read_one(ref, slot.pause)))
             except AidpError as error:
                 if self._ends_iteration(error):
                     raise
-                result = error
-            await slot.emit((key, result))
+                await slot.emit((ref, error))
 
         async with aclosing(self._merged(read)) as results:
             async for result in results:
                 yield result
 
-    def _merged(self, source: Source[str, T]) -> AsyncGenerator[T]:
-        return merge(self._keys.iterate(), source, limit=self._limit, sleep=self._clock.sleep)
+    def _merged(self, source: Source[WorkspaceRef, T]) -> AsyncGenerator[T]:
+        return merge(self._workspaces.iterate(), source, limit=self._limit, sleep=self._clock.sleep)
 
 
 def _is_busy(session: SessionSummary) -> bool:

@@ -14,6 +14,7 @@ from .._checks import check_function
 from .._convert.codec import decode_collection
 from ..client import SessionsClient
 from ..endpoints import check_platform_id
+from ..models import WorkspaceRef
 from ._service import identity
 from ._service.jupyter import JupyterServer
 from ._service.listener import LoopbackServer
@@ -277,4 +278,4 @@ class LocalService(LoopbackServer):
 
 
 def _decoded(key: str, sessions: Sequence[Mapping[str, object]]) -> tuple[SessionSummary, ...]:
-    return decode_collection(to_json(sessions), key)[0]
+    return decode_collection(to_json(sessions), WorkspaceRef(key))[0]

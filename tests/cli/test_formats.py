@@ -35,11 +35,11 @@ SESSION = SessionSummary(
 
 def test_a_session_is_one_line_of_csv_with_its_activity_and_its_idle_time_in_seconds() -> None:
     assert sessions_as_csv([SESSION, SessionSummary()], NOW) == (
-        "workspace_key,id,name,path,type,cluster_id,agent_flow_key,lifecycle_state,"
+        "workspace_key,workspace_name,id,name,path,type,cluster_id,agent_flow_key,lifecycle_state,"
         "kernel_id,kernel_name,execution_state,last_activity,connections,activity,idle_seconds\n"
-        'analytics,s1,churn.ipynb,"Workspace/churn, again.ipynb",notebook,c1,f1,ACTIVE,'
+        'analytics,,s1,churn.ipynb,"Workspace/churn, again.ipynb",notebook,c1,f1,ACTIVE,'
         "k1,python3,idle,2026-11-23T10:00:00Z,0,idle,7200\n"
-        ",,,,,,,,,,,,,no_kernel,\n"
+        ",,,,,,,,,,,,,,no_kernel,\n"
     )
 
 

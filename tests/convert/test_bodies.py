@@ -16,7 +16,7 @@ from aidp_sessions._convert.codec import decode_collection, decode_error, envelo
 from aidp_sessions._convert.fast import ErrorBody
 from aidp_sessions._convert.strict import structure_workspaces
 from aidp_sessions.errors import ResponseDecodeError
-from aidp_sessions.models import KernelSummary, SessionSummary
+from aidp_sessions.models import KernelSummary, SessionSummary, WorkspaceRef
 
 from ..helpers.decoding import (
     NAMED,
@@ -115,7 +115,7 @@ def test_a_lone_surrogate_is_read_as_the_replacement_character(text: str) -> Non
     wire = {"path": text, text: [text], "kernel": {"name": text, "note": text}}
     body = json.dumps({"items": [{"id": "healthy"}, wire], "note": text}).encode()
 
-    sessions, extra = decode_collection(body, "w")
+    sessions, extra = decode_collection(body, WorkspaceRef("w"))
 
     kernel = KernelSummary(name=mended, extra={"note": mended})
     expected = SessionSummary(workspace_key="w", path=mended, kernel=kernel, extra={mended: [mended]})

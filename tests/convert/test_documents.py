@@ -57,6 +57,7 @@ def errors(draw: st.DrawFn) -> AidpError:
     error = draw(st.sampled_from(kinds))(draw(texts))
     error.operation = draw(st.none() | texts)
     error.workspace_key = draw(st.none() | texts)
+    error.workspace_name = draw(st.none() | texts)
     error.status = draw(st.none() | st.integers())
     error.code = draw(st.none() | texts)
     error.headers = draw(st.dictionaries(texts, texts, max_size=2))
@@ -71,6 +72,12 @@ def errors(draw: st.DrawFn) -> AidpError:
     if isinstance(error, ResponseDecodeError):
         error.path = draw(texts)
     return error
+
+
+def names_in(plan: CullPlan) -> list[str]:
+    """The names of the workspaces, which take no part in comparisons."""
+    groups = [kernel.sessions for kernel in plan.candidates] + [kernel.sessions for kernel in plan.kept]
+    return [session.workspace_name for sessions in groups for session in sessions]
 
 
 def evidence(error: AidpError) -> tuple[object, ...]:
@@ -94,6 +101,7 @@ def test_a_plan_survives_its_file(
     assert hash(back) == hash(plan)
     assert back.to_json() == text
     assert list(map(evidence, back.failures)) == list(map(evidence, failures))
+    assert names_in(back) == names_in(plan)
     assert [kernel.reason for kernel in back.kept] == [kernel.reason for kernel in plan.kept]
     assert all(isinstance(kernel.reason, KeepReason) for kernel in back.kept)
     assert pickle.loads(pickle.dumps(back)) == plan  # noqa: S301  # our own
@@ -120,9 +128,9 @@ def test_a_time_that_occurs_twice_in_its_zone_survives() -> None:
 
 def rich_plan() -> CullPlan:
     decode, lost = ResponseDecodeError("expected a string", "$.items[0]"), RequestTimeoutError("silence", "read")
-    decode.workspace_key, decode.status, decode.headers = "v", 200, {"etag": "1"}
+    decode.workspace_key, decode.status, decode.headers, decode.body_excerpt = "v", 200, {"etag": "1"}, "[{}]"
     lost.request_ids, lost.attempt_seconds = ("a", "b"), (1.0, 2.5)
-    session = attrs.evolve(SESSION, extra={"unknown": [1]})
+    session = attrs.evolve(SESSION, extra={"unknown": [1]}, workspace_name="Demand")
     busy = with_kernel(attrs.evolve(SESSION, id="b"), id="l", execution_state="busy")
     policy = CullPolicy(since=2 * HOUR, protect=("/prod/*",))
     return plan_of(listed(session, busy), policy=policy, failures=(decode, lost))
@@ -161,6 +169,7 @@ def test_a_plan_is_readable_as_json() -> None:
                     "type": "notebook",
                     "cluster_id": "c",
                     "workspace_key": "w",
+                    "workspace_name": "Demand",
                     "kernel": {
                         "name": "notebook",
                         "id": "k",
@@ -203,7 +212,7 @@ def damaged(damage: object) -> Iterator[tuple[str, str]]:
 
 
 SESSION_TEXTS: Final = {"id", "name", "path", "type", "cluster_id", "execution_state", "workspace_key"}
-FAILURE_TEXTS: Final = {"message", "body_excerpt", "request_ids", "limit", "etag"}
+FAILURE_TEXTS: Final = {"message", "body_excerpt", "workspace_name", "request_ids", "limit", "etag"}
 OPTIONAL: Final = {"kernel", "connections", "last_activity", "kernel_id", "connected", "max_kernels", "max_share"}
 
 

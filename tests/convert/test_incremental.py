@@ -14,6 +14,7 @@ from aidp_sessions._convert.codec import decode_json, envelope
 from aidp_sessions._convert.incremental import MAX_BUFFERED, PIECE, IncrementalDecoder
 from aidp_sessions._convert.strict import structure_sessions
 from aidp_sessions.errors import ResponseDecodeError
+from aidp_sessions.models import WorkspaceRef
 
 from ..helpers.decoding import encode
 from ..helpers.strategies import brief, json_values, wire_sessions
@@ -30,7 +31,7 @@ cuts = st.lists(st.integers(0, 10_000), max_size=20)
 
 def in_pieces(body: bytes, cuts: list[int]) -> Decoded:
     """Decode *body*, cut at *cuts*, looking for complete sessions at each cut."""
-    decoder = IncrementalDecoder("w")
+    decoder = IncrementalDecoder(WorkspaceRef("w"))
     sessions: tuple[SessionSummary, ...] = ()
     places = sorted({0, *(cut % (len(body) + 1) for cut in cuts), len(body)})
     for start, end in itertools.pairwise(places):
@@ -42,7 +43,7 @@ def in_pieces(body: bytes, cuts: list[int]) -> Decoded:
 
 def whole(body: bytes) -> Decoded:
     items, path, extra = envelope(decode_json(body), bare_array=True)
-    return structure_sessions(items, path, "w"), extra
+    return structure_sessions(items, path, WorkspaceRef("w")), extra
 
 
 def refusal(body: bytes, cuts: list[int]) -> tuple[str, str]:
@@ -168,12 +169,12 @@ def test_a_second_array_of_items_is_refused_if_sessions_of_the_first_were_yielde
 def test_a_body_that_does_not_begin_like_a_collection_is_refused_at_once(start: bytes) -> None:
     """Before all of it has arrived; the error shows its beginning."""
     with pytest.raises(ResponseDecodeError, match=r"^the body is not JSON: .* it begins"):
-        IncrementalDecoder("w").feed(start + b" " * PIECE)
+        IncrementalDecoder(WorkspaceRef("w")).feed(start + b" " * PIECE)
 
 
 def fed(body: bytes) -> tuple[int, int]:
     """The number of sessions of *body* that are returned before its end, and the most bytes that were kept."""
-    decoder = IncrementalDecoder("w")
+    decoder = IncrementalDecoder(WorkspaceRef("w"))
     number = most = 0
     for start in range(0, len(body), PIECE):
         number += len(decoder.feed(body[start : start + PIECE]))
@@ -234,7 +235,7 @@ def test_all_but_the_last_sessions_are_returned_before_the_end_and_few_bytes_are
     ],
 )
 def test_a_value_longer_than_four_mebibytes_is_refused(start: bytes, endless: bytes, path: str) -> None:
-    decoder = IncrementalDecoder("w")
+    decoder = IncrementalDecoder(WorkspaceRef("w"))
     decoder.feed(start)
     piece = endless * (PIECE // len(endless))
     number = 0

@@ -12,6 +12,7 @@ from aidp_sessions._convert.codec import decode_collection, decode_error, decode
 from aidp_sessions._convert.incremental import PIECE, IncrementalDecoder
 from aidp_sessions._convert.limits import MIN_OBJECT_BYTES
 from aidp_sessions.errors import ResponseDecodeError
+from aidp_sessions.models import WorkspaceRef
 
 from ..helpers.decoding import encode, refusal, sessions_in
 
@@ -48,7 +49,7 @@ def test_too_many_objects_for_the_size_of_the_answer_are_refused(body: bytes) ->
 @pytest.mark.parametrize("body", DENSE)
 def test_pieces_are_refused_as_early_as_the_objects_appear(body: bytes) -> None:
     """At the latest with the second piece, whatever follows."""
-    decoder = IncrementalDecoder("w")
+    decoder = IncrementalDecoder(WorkspaceRef("w"))
 
     with pytest.raises(ResponseDecodeError, match="are too many"):
         decoder.feed(body[:PIECE])
@@ -104,7 +105,7 @@ def test_a_decoded_answer_takes_at_most_25_times_the_memory_of_its_json(item: by
     gc.collect()
     tracemalloc.start()
     try:
-        decoded = decode_collection(body, "w")
+        decoded = decode_collection(body, WorkspaceRef("w"))
         taken, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -16,7 +16,8 @@ from ..helpers.strategies import brief, moments, states
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 COLUMNS = [
-    *("workspace_key", "id", "name", "path", "type", "cluster_id", "agent_flow_key", "lifecycle_state"),
+    *("workspace_key", "workspace_name", "id", "name", "path", "type", "cluster_id", "agent_flow_key"),
+    "lifecycle_state",
     *("kernel_id", "kernel_name", "execution_state", "last_activity", "connections", "activity", "idle_seconds"),
 ]
 
@@ -48,11 +49,13 @@ def test_a_record_holds_the_fields_of_the_session_and_of_its_kernel() -> None:
         lifecycle_state="ACTIVE",
         kernel=kernel,
         workspace_key="w",
+        workspace_name="Demand",
         extra={"owner": "left out"},
     )
 
     assert to_record(session, NOW + timedelta(seconds=90.9)) == {
         "workspace_key": "w",
+        "workspace_name": "Demand",
         "id": "s",
         "name": "n",
         "path": "p",
@@ -71,7 +74,7 @@ def test_a_record_holds_the_fields_of_the_session_and_of_its_kernel() -> None:
 
 
 def test_a_session_without_fields_has_all_columns() -> None:
-    expected = dict.fromkeys(COLUMNS) | {"workspace_key": "", "activity": "no_kernel"}
+    expected = dict.fromkeys(COLUMNS) | {"workspace_key": "", "workspace_name": "", "activity": "no_kernel"}
 
     assert to_record(SessionSummary()) == expected
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from aidp_sessions._convert.codec import to_wire
 from aidp_sessions._convert.strict import structure_sessions, structure_workspaces
 from aidp_sessions.errors import ResponseDecodeError
-from aidp_sessions.models import ExecutionState, KernelSummary, SessionSummary, WorkspaceSummary
+from aidp_sessions.models import ExecutionState, KernelSummary, SessionSummary, WorkspaceRef, WorkspaceSummary
 
 from ..helpers.decoding import NAMED, encode, refusal, sessions_in
 from ..helpers.strategies import (
@@ -146,7 +146,7 @@ def test_workspaces_survive_encoding_and_decoding(wire: dict[str, Any]) -> None:
 
 def test_the_key_of_the_workspace_is_not_encoded() -> None:
     """`workspace_key` is ours; an unknown field of the service with that name is kept."""
-    (session,) = structure_sessions([{"workspace_key": 5}], "$", "ours")
+    (session,) = structure_sessions([{"workspace_key": 5}], "$", WorkspaceRef("ours"))
 
     assert (session.workspace_key, session.extra) == ("ours", {"workspace_key": 5})
     assert to_wire(session) == {"workspace_key": 5}

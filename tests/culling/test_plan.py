@@ -85,6 +85,7 @@ sessions: Final = st.builds(
     type=st.sampled_from(("notebook",) * 4 + ("file", None)),
     cluster_id=st.sampled_from(("c", "d", None)),
     kernel=st.none() | kernels | kernels | kernels,
+    workspace_name=st.sampled_from(("", "", "v", "Demand")),
     extra=st.just({}) | st.dictionaries(st.text(max_size=3), json_values, max_size=2),
 )
 outcomes: Final = st.lists(
@@ -101,7 +102,7 @@ policies: Final = st.builds(
     since=st.sampled_from((2 * HOUR, T, T.astimezone(timezone(HOUR)))),
     connected=st.sampled_from((False, False, True, None)),
     types=st.sampled_from(({"notebook"}, {"notebook", "file"})),
-    protect=st.sampled_from(((), (), ("/prod/*",), ("v",), ("y.ipynb", "d"))),
+    protect=st.sampled_from(((), (), ("/prod/*",), ("v",), ("Dem*",), ("y.ipynb", "d"))),
     max_kernels=st.none() | st.integers(0, 200),
     max_share=st.none() | st.floats(0, 1),
     clusters=st.sampled_from(("veto", "ignore")),
@@ -122,7 +123,7 @@ def passes(session: SessionSummary, workspace_key: str, policy: CullPolicy) -> b
         and not (policy.protect and session.path is None)
         and not any(
             fnmatchcase(text or "", pattern)
-            for text in (session.path, session.name, workspace_key, session.cluster_id)
+            for text in (session.path, session.name, workspace_key, session.workspace_name, session.cluster_id)
             for pattern in policy.protect
         )
     )
@@ -283,6 +284,8 @@ def test_a_workspace_that_failed_has_no_candidates_and_affects_no_other() -> Non
         ("w", True),
         ("c", True),
         ("[cd]", True),
+        ("Demand*", True),
+        ("demand*", False),
         ("/DATA/*", False),
         ("/data", False),
         ("data/*", False),
@@ -291,7 +294,8 @@ def test_a_workspace_that_failed_has_no_candidates_and_affects_no_other() -> Non
 )
 def test_a_pattern_protects_by_path_name_workspace_or_cluster(pattern: str, kept: bool) -> None:
     """It must match the whole text, case included."""
-    plan = plan_of(listed(attrs.evolve(SESSION, workspace_key="")), policy=attrs.evolve(NO_CAPS, protect=[pattern]))
+    session = attrs.evolve(SESSION, workspace_key="", workspace_name="Demand forecast")
+    plan = plan_of(listed(session), policy=attrs.evolve(NO_CAPS, protect=[pattern]))
 
     assert reasons(plan) == ({("w", "k"): KeepReason.PROTECTED} if kept else {})
 

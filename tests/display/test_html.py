@@ -7,7 +7,7 @@ import hashlib
 from datetime import UTC, datetime, timedelta, timezone
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 import pytest
@@ -27,11 +27,14 @@ from aidp_sessions import (
 )
 from aidp_sessions._display.page import page
 from aidp_sessions._display.rollup import usage_by_cluster
-from aidp_sessions._display.text import strip_control_chars
+from aidp_sessions._display.text import strip_control_chars, workspace_labels
 
 from ..helpers.html_reader import Document, Table
 from ..helpers.run_notebook import Shown, move_home, run_cells
 from ..helpers.strategies import brief, moments, states
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ASSETS: Final = files("aidp_sessions._display")
 NOW: Final = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -98,7 +101,9 @@ def failure(workspace: str | None, message: str, kind: type[AidpError] = NotFoun
     return error
 
 
-def read(*sessions: SessionSummary, failures: tuple[AidpError, ...] = (), workspaces: tuple[str, ...] = ()) -> Document:
+def read(
+    *sessions: SessionSummary, failures: tuple[AidpError, ...] = (), workspaces: Mapping[str, str] | None = None
+) -> Document:
     return Document(page(sessions, failures, title="Kernels", taken=NOW, workspaces=workspaces))
 
 
@@ -121,7 +126,7 @@ def test_the_page_says_everything_that_was_found() -> None:
     )
     failures = (failure("legacy", "gone"), failure(None, "broken off", ConnectionFailedError))
 
-    document = read(*found, failures=failures, workspaces=("empty", "finance", "legacy"))
+    document = read(*found, failures=failures, workspaces=dict.fromkeys(("empty", "finance", "legacy"), ""))
 
     assert document.texts["title"] == document.texts["h1"] == ["Kernels"]
     assert document.texts["time"] == ["2026-11-23 12:00 UTC"]
@@ -219,7 +224,7 @@ def test_a_selection_stands_beside_the_figures_of_everything_that_was_listed() -
     found = [session("a", timedelta(hours=3), id="1"), session("a", execution_state="busy", id="2"), session("b")]
 
     document = Document(
-        page(found[:1], [], title="Idle", taken=NOW, workspaces=["a", "b"], usage=usage_by_cluster(found, NOW))
+        page(found[:1], [], title="Idle", taken=NOW, workspaces={"a": "", "b": ""}, usage=usage_by_cluster(found, NOW))
     )
 
     assert figures(document) == {
@@ -279,16 +284,19 @@ def test_every_session_is_in_one_figure_and_every_idle_one_in_one_bin(
 def test_no_text_from_outside_becomes_markup(words: list[str]) -> None:
     """Read back, each text is unchanged, and there is no element or attribute but ours."""
     title, workspace, path, kernel, state, failed, message = words
-    found = SessionSummary(path=path, workspace_key=workspace, kernel=KernelSummary(name=kernel, execution_state=state))
+    found = SessionSummary(
+        path=path, workspace_key="k", workspace_name=workspace, kernel=KernelSummary(name=kernel, execution_state=state)
+    )
 
-    text = page([found], [failure(failed, message)], title=title, taken=NOW, workspaces=[workspace])
+    text = page([found], [failure(failed, message)], title=title, taken=NOW, workspaces={"k": workspace})
 
     text.encode()
     document = Document(text)
     shown = [strip_control_chars(word) for word in words]
     assert document.texts["h1"] == document.texts["title"] == [shown[0]]
-    assert document.tables[-1].rows[0][1] == shown[1]
-    assert document.tables[0].rows[0][0] == shown[5]
+    labels = workspace_labels([("k", workspace), (failed, None)])
+    assert document.tables[-1].rows[0][1] == labels["k"]
+    assert document.tables[0].rows[0][0] == labels[failed]
     assert document.tables[0].rows[0][2].endswith(shown[6])
     if path:
         assert document.tables[-1].rows[0][0] == shown[2]
@@ -340,6 +348,37 @@ def shown(value: SessionCollection | WorkspaceOutcome | FanOutError) -> Table:
 def recent() -> SessionSummary:
     """A session that has been idle for two hours, to the minute, during a test."""
     return session(last_activity=datetime.now(UTC) - timedelta(hours=2, minutes=30))
+
+
+def named(session: SessionSummary, name: str) -> SessionSummary:
+    return attrs.evolve(session, workspace_name=name)
+
+
+def test_the_page_shows_the_names_of_workspaces() -> None:
+    """Of those that are empty or have failed too; where two have one name, with the beginning of their keys."""
+    found = named(session("51abe3fa-37fd"), "Analytics"), named(session("e15a4ac0-bdc9"), "Analytics")
+    gone = failure("9531985d-5d9d", "gone")
+    gone.workspace_name = "Legacy"
+
+    document = read(*found, named(session("6513270e"), "Churn"), failures=(gone,), workspaces={"0f0f": "Empty"})
+
+    (failed, _, by_workspace, everything) = document.tables
+    names = ["Analytics (51abe3fa…)", "Analytics (e15a4ac0…)", "Churn"]
+    assert [row[1] for row in everything.rows] == names
+    assert [row[0] for row in by_workspace.rows] == [*names, "Empty"]
+    assert failed.rows == [["Legacy", "NotFoundError", "of workspace 'Legacy' (9531985d-5d9d): gone"]]
+
+
+def test_a_notebook_shows_the_names_of_workspaces() -> None:
+    gone = failure("9531985d-5d9d", "gone")
+    gone.workspace_name = "Legacy"
+    outcome = WorkspaceOutcome(workspace_key="k", workspace_name="Churn", sessions=(named(recent(), "Churn"),))
+    failed = [["Legacy", "NotFoundError", "of workspace 'Legacy' (9531985d-5d9d): gone"]]
+
+    assert shown(SessionCollection(items=(named(recent(), "Churn"),))).rows[0][1] == "Churn"
+    assert (shown(outcome).caption, shown(outcome).rows[0][1]) == ("Churn: 1 session, 1 idle", "Churn")
+    assert shown(FanOutError.of([gone])).rows == failed
+    assert shown(WorkspaceOutcome(workspace_key="9531985d-5d9d", error=gone)).rows == failed
 
 
 def test_a_collection_is_a_table_in_a_notebook() -> None:

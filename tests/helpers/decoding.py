@@ -10,6 +10,7 @@ import pytest
 from aidp_sessions._convert.codec import decode_collection, decode_json, envelope
 from aidp_sessions._convert.strict import structure_sessions
 from aidp_sessions.errors import ResponseDecodeError
+from aidp_sessions.models import WorkspaceRef
 
 if TYPE_CHECKING:
     from aidp_sessions.models import SessionSummary
@@ -22,14 +23,14 @@ def encode(document: object) -> bytes:
 
 
 def sessions_in(body: bytes) -> tuple[SessionSummary, ...]:
-    sessions, _ = decode_collection(body, "w")
+    sessions, _ = decode_collection(body, WorkspaceRef("w"))
     return sessions
 
 
 def sessions_one_by_one(body: bytes) -> tuple[SessionSummary, ...]:
     """The same, by the strict decoder."""
     items, path, _ = envelope(decode_json(body), bare_array=True)
-    return structure_sessions(items, path, "w")
+    return structure_sessions(items, path, WorkspaceRef("w"))
 
 
 def refusal(body: bytes) -> tuple[str, str]:

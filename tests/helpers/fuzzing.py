@@ -19,6 +19,7 @@ from aidp_sessions._operations.buffering import SessionBuffer
 from aidp_sessions._operations.failures import error_for
 from aidp_sessions._operations.listings import decode_workspaces
 from aidp_sessions._operations.messages import RawResponse
+from aidp_sessions.models import WorkspaceRef
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -140,7 +141,7 @@ def some_message(random: Random) -> bytes:
 
 def check_decoding(body: bytes, pieces: Sequence[int] = ()) -> str:
     """Decode *body* in every way; return the outcome, or raise `AssertionError` if it is wrong."""
-    whole = _outcome(lambda: SessionBuffer("k").decode(RawResponse(200, CIMultiDict(), body)).sessions)
+    whole = _outcome(lambda: SessionBuffer(WorkspaceRef("k")).decode(RawResponse(200, CIMultiDict(), body)).sessions)
     if whole is not None:
         _check_against_json(whole, body)
     if body.count(b'"items"') < 2:  # the last of two counts, but in pieces the first was returned before
@@ -169,7 +170,7 @@ def _outcome(decode: Callable[[], T]) -> T | None:
 def _piecewise(body: bytes, pieces: Sequence[int]) -> tuple[SessionSummary, ...]:
     found: tuple[SessionSummary, ...] = ()
     with _small_pieces():
-        decoder = IncrementalDecoder("k")
+        decoder = IncrementalDecoder(WorkspaceRef("k"))
         for start, end in pairwise([0, *sorted(piece % (len(body) + 1) for piece in pieces), len(body)]):
             found += decoder.feed(body[start:end])
         rest, _ = decoder.close()

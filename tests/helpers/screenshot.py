@@ -30,7 +30,7 @@ async def report() -> str:
         [outcome.error for outcome in outcomes if outcome.error],
         title="Notebook sessions",
         taken=TAKEN,
-        workspaces=[outcome.workspace_key for outcome in outcomes],
+        workspaces={outcome.workspace_key: outcome.workspace_name for outcome in outcomes},
     )
 
 

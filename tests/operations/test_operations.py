@@ -27,7 +27,7 @@ from aidp_sessions._operations.listings import (
 )
 from aidp_sessions._operations.messages import RawResponse, clock_skew, retry_after
 from aidp_sessions.errors import SERVICE_ERRORS, ResponseDecodeError, ServiceError, UnauthorizedError
-from aidp_sessions.models import SessionSummary
+from aidp_sessions.models import SessionSummary, WorkspaceRef
 
 from ..helpers.strategies import brief
 
@@ -217,10 +217,10 @@ def test_a_page_of_sessions_has_all_fields_of_the_answer() -> None:
     body = b'{"items": [{"id": "s"}], "total": 1}'
     session = SessionSummary(id="s", workspace_key="w")
 
-    assert SessionBuffer("w").decode(answer(200, body, ETag="e", OPC_Request_ID="r", Opc_Next_Page="t")) == SessionPage(
-        (session,), "t", "e", "r", {"total": 1}, len(body)
-    )
-    assert SessionBuffer("w").decode(answer(200, b'[{"id": "s"}]', opc_next_page="")) == SessionPage(
+    assert SessionBuffer(WorkspaceRef("w")).decode(
+        answer(200, body, ETag="e", OPC_Request_ID="r", Opc_Next_Page="t")
+    ) == SessionPage((session,), "t", "e", "r", {"total": 1}, len(body))
+    assert SessionBuffer(WorkspaceRef("w")).decode(answer(200, b'[{"id": "s"}]', opc_next_page="")) == SessionPage(
         (session,), None, None, None, {}, 13
     )
 
@@ -417,7 +417,7 @@ def test_every_form_of_an_http_date_is_in_utc(date: str) -> None:
 def test_the_words_of_the_service_stay_on_one_line_and_steer_no_terminal(sent: str, shown: str) -> None:
     """In the code, the message and the headers, and so in the text of the error and in logs."""
     error = refused(RawResponse(500, CIMultiDict({"opc-request-id": sent}), error_body(sent, sent)))
-    attach_call(error, "list_sessions", "w", ["ours"])
+    attach_call(error, "list_sessions", WorkspaceRef("w"), ["ours"])
 
     assert (error.code, error.message, error.headers) == (shown, shown, {"opc-request-id": shown})
     assert str(error) == f"list_sessions of workspace 'w': 500 {shown}: {shown} (opc-request-id {shown})"

@@ -28,6 +28,8 @@ from ..helpers.raw_server import RawServer, answer, reset
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from aidp_sessions.models import WorkspaceRef
+
 PATIENT = RetryPolicy(base=0.001, cap=0.001)
 
 
@@ -142,9 +144,9 @@ async def test_pages_that_are_large_together_are_decoded_one_by_one(
     """The first four are kept until the fifth exceeds the threshold; after that each is decoded as it arrives."""
     asked_when_decoded: list[int] = []
 
-    def decode(body: bytes, workspace_key: str) -> tuple[tuple[SessionSummary, ...], dict[str, object]]:
+    def decode(body: bytes, ref: WorkspaceRef) -> tuple[tuple[SessionSummary, ...], dict[str, object]]:
         asked_when_decoded.append(service.request_count)
-        return decode_collection(body, workspace_key)
+        return decode_collection(body, ref)
 
     monkeypatch.setattr(_delivery, "decode_collection", decode)
     page = LARGE[: len(LARGE) // 10]

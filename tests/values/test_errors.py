@@ -31,7 +31,7 @@ from aidp_sessions.errors import (
     TransportError,
     UnauthorizedError,
 )
-from aidp_sessions.models import KernelSummary, SessionSummary
+from aidp_sessions.models import KernelSummary, SessionSummary, WorkspaceRef
 from aidp_sessions.results import FanOutError
 
 TREE: Final[dict[type[AidpError], type[BaseException]]] = {
@@ -56,6 +56,7 @@ LEAVES: Final = [cls for cls in TREE if cls is not FanOutError]
 DEFAULTS: Final[dict[str, object]] = {
     "operation": None,
     "workspace_key": None,
+    "workspace_name": None,
     "status": None,
     "code": None,
     "headers": {},
@@ -71,7 +72,7 @@ def filled(cls: type[AidpError], key: str = "analytics") -> AidpError:
     """An error of *cls* in which no attribute has its default."""
     error = cls("went wrong")
     error.operation = "list_sessions"
-    error.workspace_key = key
+    error.workspace_key = error.workspace_name = key
     error.status = 418
     error.code = "Teapot"
     error.headers = {"opc-request-id": "ID-2"}
@@ -217,6 +218,44 @@ def test_a_fan_out_error_names_the_first_five_workspaces(keys: list[str], messag
     assert (str(error), error.message) == (message, message)
 
 
+def named(key: str, name: str | None) -> AidpError:
+    error = filled(NotFoundError, key)
+    error.workspace_name = name
+    return error
+
+
+def test_a_fan_out_error_names_workspaces_by_their_display_names() -> None:
+    """By its key where the name is not known."""
+    error = FanOutError.of([named("51abe3fa", "Fraud detection"), named("e15a4ac0", None)])
+
+    assert str(error) == "2 workspaces failed: 'Fraud detection', 'e15a4ac0'"
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "text"),
+    [
+        ("51abe3fa", "Fraud detection", "'Fraud detection' (51abe3fa)"),
+        ("51abe3fa", "it's\n", '"it\'s\\n" (51abe3fa)'),
+        ("a\x1b[31m", "Red", "'Red' (a\\x1b[31m)"),
+        ("churn", "churn", "'churn'"),
+        ("churn", None, "'churn'"),
+        ("churn", "", "'churn'"),
+    ],
+)
+def test_the_text_names_the_workspace_and_its_key(key: str, name: str | None, text: str) -> None:
+    """Only the key if the name is not known or is the same. Control characters are escaped in both."""
+    assert str(named(key, name)) == (
+        f"list_sessions of workspace {text}: 418 Teapot: went wrong (opc-request-id ID-2, 2 attempts)"
+    )
+
+
+def test_the_name_of_the_workspace_survives_a_pickle() -> None:
+    error = named("51abe3fa", "Fraud detection")
+    back = pickle.loads(pickle.dumps(error))  # noqa: S301  # our own
+
+    assert (back.workspace_name, str(back)) == ("Fraud detection", str(error))
+
+
 def test_a_fan_out_error_needs_a_failure() -> None:
     """An empty group is a ValueError."""
     with pytest.raises(ValueError, match="empty"):
@@ -274,10 +313,17 @@ def test_annotate_prefers_the_id_of_the_service() -> None:
     """`opc_request_id` is the service's own; `request_ids` are those that we sent."""
     error = NotFoundError("gone")
     error.headers = {"opc-request-id": "THEIRS"}
-    attach_call(error, "list_sessions", "a", ["OURS", "OURS-2"])
+    attach_call(error, "list_sessions", WorkspaceRef("a"), ["OURS", "OURS-2"])
 
-    assert (error.operation, error.workspace_key) == ("list_sessions", "a")
+    assert (error.operation, error.workspace_key, error.workspace_name) == ("list_sessions", "a", None)
     assert (error.opc_request_id, error.request_ids) == ("THEIRS", ("OURS", "OURS-2"))
+
+
+def test_annotate_names_the_workspace_if_the_name_is_known() -> None:
+    error = NotFoundError("gone")
+    attach_call(error, "list_sessions", WorkspaceRef("51abe3fa", "Fraud detection"), [])
+
+    assert (error.workspace_key, error.workspace_name) == ("51abe3fa", "Fraud detection")
 
 
 @pytest.mark.parametrize(("sent", "quoted"), [(["OURS", "OURS-2"], "OURS-2"), ([], None)])
