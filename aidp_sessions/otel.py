@@ -15,6 +15,48 @@ Names and units are those of OpenTelemetry's semantic conventions for HTTP clien
   `http.request.resend_count`, `aidp.opc_request_id` and the other attributes of the conventions.
 - The histogram `http.client.request.duration` in seconds, `http.client.active_requests`, and the counters
   `aidp.client.calls` and `aidp.client.retries`.
+
+With ``opentelemetry-exporter-prometheus``, this program serves them to Prometheus, and the number of idle kernels of
+each workspace:
+
+```python
+import asyncio
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+
+from opentelemetry import metrics
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.sdk.metrics import MeterProvider
+from prometheus_client import start_http_server
+
+from aidp_sessions import SessionsClient
+from aidp_sessions.otel import OpenTelemetry
+
+idle: dict[str, int] = {}
+
+
+def observe(options: metrics.CallbackOptions) -> Iterator[metrics.Observation]:
+    for workspace, kernels in idle.copy().items():
+        yield metrics.Observation(kernels, {"workspace": workspace})
+
+
+async def main() -> None:
+    metrics.set_meter_provider(MeterProvider([PrometheusMetricReader()]))
+    metrics.get_meter("kernels").create_observable_gauge("aidp.kernels.idle", [observe], "{kernel}")
+    start_http_server(int(os.environ.get("METRICS_PORT", "9464")))
+    async with SessionsClient.from_config(on_event=OpenTelemetry()) as client:
+        stream = client.sessions().idle_since(timedelta(hours=2))
+        while True:
+            async for outcome in stream.by_workspace():
+                if outcome.error is None:
+                    idle[outcome.workspace_key] = len({s.kernel.id for s in outcome.sessions if s.kernel})
+            await asyncio.sleep(300)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
+```
 """
 
 from __future__ import annotations

@@ -15,6 +15,22 @@ if TYPE_CHECKING:
 def to_record(session: SessionSummary, now: datetime | None = None) -> dict[str, object]:
     """Return *session* as one row of a table; ``pandas.DataFrame(map(to_record, found))`` is the table.
 
+    In a notebook, how long the idle kernels of each workspace and cluster have been idle, as a plot and as a table:
+
+    ```python
+    import pandas
+    from aidp_sessions import SessionsClient, to_record
+
+    async with SessionsClient.from_config() as client:
+        found = await client.sessions(on_error="skip").collect()
+
+    kernels = pandas.DataFrame(map(to_record, found)).drop_duplicates(["workspace_key", "kernel_id"])
+    kernels["idle_hours"] = kernels["idle_seconds"] / 3600
+    hours = kernels.groupby(["workspace_key", "cluster_id"], dropna=False)["idle_hours"].agg(["count", "sum", "max"])
+    hours["sum"].groupby("workspace_key").sum().sort_values().plot.barh(xlabel="idle hours")
+    hours
+    ```
+
     The columns are always the same, in this order: ``workspace_key``, ``workspace_name`` (empty if it is
     not known), ``id``, ``name``, ``path``, ``type``, ``cluster_id``, ``agent_flow_key``, ``lifecycle_state``,
     ``kernel_id``, ``kernel_name``, ``execution_state``, ``last_activity`` (a datetime), ``connections``, ``activity``

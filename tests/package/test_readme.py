@@ -11,6 +11,7 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING
 
+import matplotlib.font_manager
 import pytest
 import trustme
 
@@ -52,7 +53,7 @@ import aiohttp
 from aidp_sessions import *
 from aidp_sessions.testing import *
 
-async def main():
+async def main() -> None:
 """
 ASK_AIOHTTP = """
 import asyncio
@@ -67,6 +68,32 @@ async def main():
                 assert await answer.json()
 
 asyncio.run(main())
+"""
+ASK_PROMETHEUS = """
+import asyncio, os, re, socket, aiohttp
+with socket.create_server(("127.0.0.1", 0)) as free:
+    port = free.getsockname()[1]
+os.environ["METRICS_PORT"] = str(port)
+from test_example import main
+
+async def scrape():
+    async with aiohttp.request("GET", f"http://127.0.0.1:{port}/metrics") as answer:
+        assert answer.status == 200
+        return await answer.text()
+
+async def ask():
+    exporting = asyncio.create_task(main())
+    idle = []
+    while len(idle) < 2:
+        assert not exporting.done()
+        await asyncio.sleep(0.01)
+        text = await scrape()
+        idle = re.findall(r'^aidp_kernels_idle{.*workspace="(\\w+)".*} ([0-9.]+)$', text, re.MULTILINE)
+    assert sorted(idle) == [("analytics", "1.0"), ("finance", "1.0")], text
+    assert "http_client_request_duration_seconds_count" in text
+    exporting.cancel()
+
+asyncio.run(ask())
 """
 ASK_UVICORN = """
 import asyncio, aiohttp, uvicorn
@@ -92,8 +119,13 @@ asyncio.run(main())
 def programs(*, behind_proxy: bool = False) -> list[object]:
     """Find the blocks that need a proxy, or those that do not."""
     every = (*blocks(), *docstring_blocks())
-    found = [block for block in every if block.language == "python" and block.heading != NOTEBOOK]
+    found = [block for block in every if block.language == "python" and not is_cell(block)]
     return [pytest.param(each, id=each.place) for each in found if needs_proxy(each.code) is behind_proxy]
+
+
+def is_cell(block: Block) -> bool:
+    """Whether *block* is for a notebook."""
+    return block.heading == NOTEBOOK or "import pandas" in block.code
 
 
 def program(code: str) -> str:
@@ -178,6 +210,8 @@ def runner(code: str, name: str) -> tuple[str, ...]:
         return ("-m", "pytest", "-p", "no:cacheprovider", *options, name)
     if "web.run_app(" in code:
         return ("-c", ASK_AIOHTTP)
+    if "start_http_server(" in code:
+        return ("-c", ASK_PROMETHEUS)
     if "FastAPI(" in code:
         return ("-c", ASK_UVICORN)
     return (name,)
@@ -209,15 +243,17 @@ async def test_the_example_runs_without_a_warning_from_behind_a_proxy(
 async def test_the_notebook_runs_on_a_real_kernel(
     platform: LocalService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Its cells in order, without a warning; each shows a table."""
+    """Its cells in order, without a warning; each shows a table, and that of the data frame a plot too."""
+    monkeypatch.setenv("MPLCONFIGDIR", matplotlib.get_cachedir())  # building the cache of fonts anew would be noted
     move_home(monkeypatch, tmp_path)
-    cells = [block.code for block in blocks() if block.heading == NOTEBOOK]
+    cells = [block.code for block in (*blocks(), *docstring_blocks()) if is_cell(block)]
 
     shown = await run_cells(cells, tmp_path)
 
-    assert len(shown) > 1
+    assert len(shown) > 2
     assert [cell.stderr for cell in shown] == [""] * len(shown)
     assert [len(cell.html) for cell in shown] == [1] * len(shown)
+    assert ["image/png" in cell.everything for cell in shown] == ["import pandas" in cell for cell in cells]
 
 
 async def run_script(folder: Path, *, limit: str = "15 * 60") -> tuple[int | None, str, str]:
