@@ -59,11 +59,13 @@ class Signer(Protocol):
     from pathlib import Path
 
     from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import padding
+    from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
     def sign_on_device(data: bytes) -> bytes:  # a stand-in: call the device here
         pem = Path("~/.oci/oci_api_key.pem").expanduser().read_bytes()
         key = serialization.load_pem_private_key(pem, password=None)
+        if not isinstance(key, rsa.RSAPrivateKey):
+            raise TypeError("the service takes RSA keys only")
         return key.sign(data, padding.PKCS1v15(), hashes.SHA256())
 
     class DeviceSigner(Signer):
