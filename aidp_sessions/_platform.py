@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from inspect import signature
 from typing import TYPE_CHECKING, NoReturn, Self, Unpack, cast
 
 import attrs
@@ -164,6 +165,7 @@ class PlatformClient:
             load_settings,
         )
 
+        signature(cls).bind_partial(**options)  # a misspelt option is named before a setting that is missing
         settings = load_settings(platform_id, profile=profile, config_file=config_file, auth=auth, endpoint=endpoint)
         found: dict[str, object] = {"signer": settings.signer, "default_region": settings.region, "region": region}
         found["endpoint"] = settings.endpoint if region is None else endpoint

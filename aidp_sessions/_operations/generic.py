@@ -48,7 +48,9 @@ def prepare(  # noqa: PLR0917  # those of `SessionsClient.request`
     """
     if method not in METHODS:
         raise ValueError(f"method={method!r} must be one of {', '.join(sorted(METHODS))}, in capitals")
-    parts = check_string(path, "path").removeprefix("/").split("/")
+    if "://" in check_string(path, "path"):
+        raise ValueError(f"path={path!r} must be a path, not a URL; a client sends to one endpoint only")
+    parts = path.removeprefix("/").split("/")
     given = dict(segments)
     target = "/".join([_encoded(part, path, given) for part in parts])
     unused = given.keys() - {name[1] for part in parts if (name := re.fullmatch(_NAME, part))}

@@ -10,7 +10,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Unpack
 
-from .._checks import check_function
+from .._checks import check_function, check_type
 from .._convert.codec import decode_collection
 from ..client import SessionsClient
 from ..endpoints import check_platform_id
@@ -144,6 +144,7 @@ class LocalService(LoopbackServer):
 
         Objects are sent unchanged, so that tests can send wrong ones. Raises `ValueError` if *key* was added before.
         """
+        check_type(key, str, "key")
         summary: dict[str, object] = {
             "key": key,
             "displayName": key if display_name is None else display_name,

@@ -11,10 +11,12 @@ import pytest
 from aidp_sessions import ApiKeySigner, SessionsClient
 from aidp_sessions.testing import LocalService
 
+from ..helpers.cli_runner import forget_settings
 from ..helpers.frozen_service import Frozen, frozen_service
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 WIRE_NAMES: Final = {"agent_flow_key": "agentFlowKey"}
 BAD_LISTINGS: Final[list[tuple[dict[str, Any], type[Exception], str]]] = [
@@ -148,6 +150,16 @@ def test_a_client_with_wrong_options_is_refused(options: dict[str, Any], kind: t
         SessionsClient(**{**fine, **options})
 
     assert says in str(caught.value)
+
+
+def test_a_misspelt_option_is_named_before_a_setting_that_is_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without a platform, `from_config` would speak of that."""
+    forget_settings(monkeypatch, tmp_path)
+    misspelt: Any = {"profil": "PROD"}
+    with pytest.raises(TypeError, match=r"^got an unexpected keyword argument 'profil'$"):
+        SessionsClient.from_config(**misspelt)
 
 
 async def test_with_says_async_with(frozen: Frozen) -> None:

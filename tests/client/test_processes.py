@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import multiprocessing
 import os
 import pickle
@@ -171,6 +172,8 @@ def test_a_client_cannot_be_pickled(protocol: int) -> None:
     client = RawServer().client(endpoint="https://aidp.example.com")
     with pytest.raises(TypeError, match=r"^a SessionsClient is not pickled: .* build one per process$"):
         pickle.dumps(client, protocol)
+    with pytest.raises(TypeError, match=r"^a SessionsClient is not pickled: .* build one per process$"):
+        copy.deepcopy(client)
 
 
 def test_a_client_cannot_be_an_argument_of_a_spawned_process() -> None:

@@ -222,7 +222,7 @@ BAD: Final[dict[str, tuple[type[Exception], str, dict[str, Any]]]] = {
     "no path": (ValueError, "empty segment", {"path": ""}),
     "the root": (ValueError, "empty segment", {"path": "/"}),
     "another host": (ValueError, "empty segment", {"path": "//evil.example/x"}),
-    "a URL": (ValueError, "empty segment", {"path": "https://evil.example/x"}),
+    "a URL": (ValueError, "must be a path, not a URL", {"path": "https://evil.example/x"}),
     "a way up": (ValueError, "a segment of path", {"path": "x/../y"}),
     "a hidden way up": (ValueError, "a segment of path", {"path": "x/%2e%2E/y"}),
     "a dot": (ValueError, "a segment of path", {"path": "./y"}),

@@ -26,7 +26,7 @@ from aidp_sessions import SessionsClient
 from aidp_sessions.auth.keys import PrivateKey
 from aidp_sessions.auth.signing import SigningRequest, signed_headers
 from aidp_sessions.models import ExecutionState, KernelSummary, SessionSummary
-from aidp_sessions.testing import Fault, LocalService, populate_demo
+from aidp_sessions.testing import Fault, LocalService, make_workspace, populate_demo
 from aidp_sessions.testing._service.listing import filtered_and_sorted, one_page
 from aidp_sessions.testing._service.responses import HttpError
 from aidp_sessions.testing._service.routes import Route, parse
@@ -421,6 +421,13 @@ async def test_workspaces_are_filtered_and_sorted(
     reply = await ask(service, workspaces_of(service, **query))
 
     assert [item["key"] for item in reply.json()["items"]] == keys
+
+
+def test_a_workspace_in_place_of_its_key_is_refused(service: LocalService) -> None:
+    """Every answer that contains it would be a 500."""
+    workspace: Any = make_workspace("w")
+    with pytest.raises(TypeError, match=r"^key must be a str, not WorkspaceSummary"):
+        service.add_workspace(workspace)
 
 
 @pytest.mark.parametrize("query", [{"sortBy": "displayName"}, {"sortOrder": "asc"}, {"limit": "1001"}])
