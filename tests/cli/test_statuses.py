@@ -112,7 +112,7 @@ async def test_141_and_no_message_if_the_output_pipe_was_closed(arguments: tuple
 
 async def test_head_ends_the_command_as_it_ends_other_tools() -> None:
     """A shell with ``pipefail`` gets the status that ``seq 100000 | head -1`` has."""
-    line = "set -o pipefail; python -m aidp_sessions list --demo | head -1 >/dev/null; echo $?; "
+    line = f"set -o pipefail; {sys.executable} -m aidp_sessions list --demo | head -1 >/dev/null; echo $?; "
     line += "seq 100000 | head -1 >/dev/null; echo $?"
 
     process = await asyncio.create_subprocess_exec("bash", "-c", line, stdout=-1, stderr=-1)
