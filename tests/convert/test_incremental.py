@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Decoded = tuple[tuple[SessionSummary, ...], dict[str, object]]
 
 SESSION = {"id": "1", "kernel": {"name": "python3"}, "path": "x" * 300}
-thorough = settings(max_examples=150)
+thorough = settings(max_examples=100)
 cuts = st.lists(st.integers(0, 10_000), max_size=20)
 
 

@@ -64,8 +64,10 @@ async def test_the_service_is_gone():
 
 @pytest.fixture
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """An empty project whose environment has the plugin."""
+    """An empty project whose environment has the plugin, and of the others only pytest-asyncio: each takes its time."""
     monkeypatch.setenv("PYTHONPATH", path_with_plugin(pytester.path / "site"))
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("PYTEST_PLUGINS", "pytest_asyncio.plugin,_aidp_sessions_pytest")
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     return pytester
 
@@ -101,7 +103,12 @@ def test_a_test_on_another_loop_fails_with_the_setting_to_change(project: pytest
     assert "the test runs in another loop: set asyncio_default_fixture_loop_scope = module" in result.outlines
 
 
-def test_a_project_that_uses_no_fixture_imports_nothing(project: pytest.Pytester) -> None:
+def test_a_project_that_uses_no_fixture_imports_nothing(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here pytest finds the plugin by its entry point."""
+    monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
+    monkeypatch.delenv("PYTEST_PLUGINS")
     project.makepyfile("""
         import sys
 
@@ -113,7 +120,9 @@ def test_a_project_that_uses_no_fixture_imports_nothing(project: pytest.Pytester
     run(project, LOOP).assert_outcomes(passed=1)
 
 
-def test_without_pytest_asyncio_only_tests_that_use_a_fixture_fail(project: pytest.Pytester) -> None:
+def test_without_pytest_asyncio_only_tests_that_use_a_fixture_fail(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Collection succeeds, synchronous tests pass, and the errors of the others say what is missing."""
     project.makepyfile(
         pytest_asyncio="raise ImportError('not installed')",
@@ -131,7 +140,9 @@ def test_without_pytest_asyncio_only_tests_that_use_a_fixture_fail(project: pyte
         """,
     )
 
-    result = project.runpytest_subprocess(*STRICT, "-p", "no:asyncio")
+    monkeypatch.setenv("PYTEST_PLUGINS", "_aidp_sessions_pytest")
+
+    result = project.runpytest_subprocess(*STRICT)
 
     result.assert_outcomes(passed=1, errors=2)
     assert [line for line in result.outlines if line.startswith("aidp_")] == [
