@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 from ..activity import idle_for
 from .html import table, text
+from .text import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from ..models import SessionSummary
+    from .clusters import ClusterRow
     from .rollup import Usage
 
 GROUPS = ("idle", "busy", "other")
@@ -58,7 +60,30 @@ def by_workspace(usage: Mapping[str, Usage], labels: Mapping[str, str], kept: Ma
     )
     columns = ("Workspace", "", *(() if kept is None else ("Shown",)), "Sessions", "Idle", "Busy")
     chart = table(f"By workspace ({len(usage):,})", columns, rows, "bars numbers")
-    return f'<div class="scroll" tabindex="0" role="region" aria-label="Sessions by workspace">{chart}</div>'
+    return _scrolled(chart, "Sessions by workspace")
+
+
+def by_cluster(rows: Sequence[ClusterRow], labels: Mapping[str, str]) -> str:
+    """A table of *rows* in their order; what the service says of the clusters is shown only if it was asked."""
+    known = any(row.summary for row in rows)
+    cells = (
+        f'<tr><th scope="row">{text(row.name)}</th><td>{text(labels[row.workspace_key])}</td>'
+        f"<td>{row.usage.sessions:,}</td><td>{row.usage.idle:,}</td><td>{row.usage.busy:,}</td>"
+        f"<td>{row.usage.other:,}</td>{_duration(row.usage.longest_idle)}<td>{text(row.unused_for)}</td>"
+        + (f"<td>{text(row.state)}</td><td>{text(row.stopped_by)}</td></tr>" if known else "</tr>")
+        for row in rows
+    )
+    columns = ["Cluster", "Workspace", "Sessions", "Idle", "Busy", "Other", "Longest idle", "Unused for"]
+    columns += ["State", "Stopped by"] if known else []
+    return _scrolled(table(f"By cluster ({len(rows):,})", columns, cells, "clusters"), "Sessions by cluster")
+
+
+def _duration(duration: timedelta | None) -> str:
+    return "<td></td>" if duration is None else f"<td>{format_duration(duration)}</td>"
+
+
+def _scrolled(content: str, label: str) -> str:
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="{label}">{content}</div>'
 
 
 def _parts(usage: Usage) -> Mapping[str, int]:

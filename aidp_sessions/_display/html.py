@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 COLUMNS = ("Session", "Workspace", "Kernel", "State", "Idle for", "Last activity (UTC)", "Connections")
-_NUMERIC = ("Idle for", "Connections", "Shown", "Sessions", "Idle", "Busy")
+_NUMERIC = frozenset(
+    {"Idle for", "Connections", "Shown", "Sessions", "Idle", "Busy", "Other", "Longest idle", "Unused for"}
+)
 _RIGHT = ' class="n"'
 _SORTED = ' aria-sort="descending"'
 _MAX_ROWS = 100

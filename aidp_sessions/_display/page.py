@@ -15,7 +15,8 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from ..activity import idle_for, require_aware
-from .charts import GROUPS, by_workspace, histogram
+from .charts import GROUPS, by_cluster, by_workspace, histogram
+from .clusters import cluster_rows
 from .html import COLUMNS, failure_row, failure_table, minute, names_in, row, table, text
 from .rollup import Usage, total, total_by_workspace, usage_by_cluster
 from .summary import idle_time_sentences
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ..errors import AidpError
-    from ..models import SessionSummary
+    from ..models import ClusterSummary, SessionSummary
     from .rollup import Cluster
 
 
@@ -38,14 +39,16 @@ def page(
     taken: datetime,
     workspaces: Mapping[str, str] | None = None,
     usage: Mapping[Cluster, Usage] | None = None,
+    clusters: Mapping[Cluster, ClusterSummary] | None = None,
     facts: Mapping[str, str] | None = None,
 ) -> str:
     """Build one HTML document that loads nothing from anywhere.
 
     *taken*, an aware datetime, is when the sessions were listed; idle times are measured at that time. *workspaces*
     are the names of the workspaces that were listed, by key: one without sessions is shown only if it is among them.
-    *usage* adds up everything that was listed, if *sessions* are a selection. *facts* say what was asked, where, and
-    by whom. Raises `ValueError` for a naive *taken*.
+    *usage* adds up everything that was listed, if *sessions* are a selection. With *clusters*, which may be empty, the
+    page also shows the usage of each cluster, and what these summaries say of it. *facts* say what was asked, where,
+    and by whom. Raises `ValueError` for a naive *taken*.
     """
     moment = require_aware(taken, "taken").astimezone(UTC)
     rows = sorted(sessions, key=lambda session: by_idle_time(idle_for(session, taken), session))
@@ -54,7 +57,8 @@ def page(
     everything = total((usage or shown).values())
     selected = len(rows) if everything.sessions > len(rows) else None
     listed = [key for key in workspaces or {} if key not in failed]
-    labels = workspace_labels([*(workspaces or {}).items(), *_keys(usage or {}), *names_in(rows), *names_in(failures)])
+    unnamed = _keys([*(usage or {}), *(clusters or {})])
+    labels = workspace_labels([*(workspaces or {}).items(), *unnamed, *names_in(rows), *names_in(failures)])
     cells = (row(session, taken, labels) for session in rows)
     return Template(_asset("report.html")).substitute(
         policy=_content_security_policy(),
@@ -68,6 +72,7 @@ def page(
         summary="".join(f"<p>{text(sentence)}</p>\n" for sentence in idle_time_sentences(shown)),
         failures=_failure_section(failures, labels),
         idle_times=histogram(rows, taken),
+        by_cluster="" if clusters is None else _by_cluster(usage or shown, clusters, labels),
         by_workspace=_by_workspace(usage or shown, listed, labels, None if selected is None else rows),
         sessions=table(f"Sessions ({len(rows):,})", COLUMNS, cells, "sessions sortable", "Idle for"),
     )
@@ -116,6 +121,13 @@ def _by_workspace(
 
 def _keys(usage: Iterable[Cluster]) -> Iterator[tuple[str, None]]:
     return ((key, None) for key, _ in usage)
+
+
+def _by_cluster(
+    usage: Mapping[Cluster, Usage], clusters: Mapping[Cluster, ClusterSummary], labels: Mapping[str, str]
+) -> str:
+    rows = cluster_rows(usage, clusters)
+    return f"<section>\n{by_cluster(rows, labels)}\n</section>" if rows else ""
 
 
 def _failure_section(failures: Sequence[AidpError], labels: Mapping[str, str]) -> str:

@@ -82,13 +82,13 @@ def total_by_workspace(usage: Mapping[Cluster, Usage]) -> dict[str, Usage]:
 
 
 def longest_unused_first(usage: Mapping[Cluster, Usage]) -> list[Cluster]:
-    """Sort clusters: those that are unused for the longest time, then those with most idle time, at last no cluster."""
+    """Sort clusters: unused for the longest time, without sessions, most idle time, sessions that name no cluster."""
 
-    def rank(cluster: Cluster) -> tuple[bool, bool, timedelta, timedelta, str, str]:
+    def rank(cluster: Cluster) -> tuple[bool, bool, bool, timedelta, timedelta, str, str]:
         workspace, key = cluster
-        figures = usage[cluster]
-        unused = figures.unused_for
-        return key is None, unused is None, -(unused or timedelta(0)), -figures.idle_time, workspace, key or ""
+        group = usage[cluster]
+        known, unused = group.unused_for is not None, group.unused_for or timedelta(0)
+        return key is None, not known, group.sessions > 0, -unused, -group.idle_time, workspace, key or ""
 
     return sorted(usage, key=rank)
 

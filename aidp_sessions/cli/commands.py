@@ -13,7 +13,7 @@ from .._display.page import page
 from .._display.text import format_duration
 from .._version import __version__
 from ..activity import Activity, activity_of, idle_predicate
-from . import formats, queries, running, tables
+from . import formats, queries, report_tables, running, tables
 from .cull import cull
 from .live import LineView, LiveView, change_line, show_live
 from .options import (
@@ -30,7 +30,7 @@ from .options import (
 )
 from .output import Application, file_writer, print_text, writing_to
 from .progress import progress_bar
-from .report import Report, describe_idle, describe_selection, error_console
+from .report import Report, describe_filters, describe_idle, error_console
 from .statuses import EXIT_STATUSES, Status, failure_status
 
 if TYPE_CHECKING:
@@ -157,9 +157,15 @@ def _run_report(
     chosen: ReportOptions, adjective: str, selection: str, keep: Callable[[SessionSummary], bool]
 ) -> NoReturn:
     """List the sessions, print them and exit. After Ctrl-C or an error, print what had been found until then."""
-    selection = describe_selection(selection, chosen)
-    report, console = Report(now=datetime.now(UTC), adjective=adjective, selection=selection), error_console()
-    output = output_format(chosen, "table", "jsonl")
+    console, output, filters = error_console(), output_format(chosen, "table", "jsonl"), describe_filters(chosen)
+    if chosen["clusters"] and (filters or (output != "table" and chosen["html"] is None)):
+        raise click.UsageError("--clusters needs all sessions of a workspace, and --output table or --html")
+    report = Report(
+        now=datetime.now(UTC),
+        selection=", ".join([selection, *filters]),
+        adjective=adjective,
+        is_filtered=bool(filters),
+    )
     streaming = output == "jsonl" and chosen["html"] is None
 
     def emit(sessions: list[SessionSummary]) -> None:
@@ -170,7 +176,10 @@ def _run_report(
 
     with file_writer(chosen["html"], "--html") as save:
         with progress_bar(chosen, output, console, len(set(chosen["workspace"])) or None) as bar:
-            status = running.run(queries.collect_report(chosen, report, keep, emit, console=console, bar=bar), console)
+            work = queries.collect_report(
+                chosen, report, keep, emit, console=console, bar=bar, clusters=chosen["clusters"]
+            )
+            status = running.run(work, console)
         report.interrupted = status == Status.INTERRUPTED
         if report.seen or not status:
             try:
@@ -184,7 +193,7 @@ def _run_report(
 
 def _page(report: Report) -> str:
     title = f"{report.adjective} notebook sessions".strip().capitalize()
-    failures = [*report.failures, *([report.unlisted] if report.unlisted else [])]
+    failures = [*report.failures, *([report.unlisted] if report.unlisted else []), *report.unlisted_clusters]
     return page(
         report.kept,
         failures,
@@ -192,6 +201,7 @@ def _page(report: Report) -> str:
         taken=report.now,
         workspaces=dict.fromkeys(report.seen, ""),
         usage=report.usage,
+        clusters=None if report.is_filtered else report.clusters,
         facts=report.facts(),
     )
 
@@ -199,7 +209,7 @@ def _page(report: Report) -> str:
 def _print(report: Report, output: str) -> None:
     if output == "table":
         with writing_to("standard output"):
-            tables.print_report(report, tables.terminal())
+            report_tables.print_report(report, tables.terminal())
     elif output == "csv":
         print_text(formats.sessions_as_csv(report.kept, report.now))
     else:

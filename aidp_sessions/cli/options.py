@@ -57,6 +57,7 @@ class ReportOptions(ProgressOptions):
     """The options of the commands that list the sessions once."""
 
     html: str | None
+    clusters: bool
 
 
 def output_format(chosen: ConnectionOptions, on_terminal: str, elsewhere: str) -> str:
@@ -167,6 +168,11 @@ PROGRESS = click.option(
 )
 REPORT_OPTIONS = (
     click.option("--html", metavar="FILE", type=click.Path(dir_okay=False), help="Also write an HTML report to FILE."),
+    click.option(
+        "--clusters",
+        is_flag=True,
+        help="Also ask for the names and states of the clusters, which takes a request more per workspace.",
+    ),
     PROGRESS,
 )
 WORKSPACE_OPTIONS = (

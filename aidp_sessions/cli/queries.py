@@ -18,7 +18,8 @@ from ..client import SessionsClient
 from ..errors import AidpError
 from ..events import CallEnded
 from ..streams.keys import ref_of
-from .report import client_facts, print_failure, source_facts
+from .cluster_listing import clusters_by_workspace
+from .report import client_facts, print_failure, print_message, source_facts
 from .running import background_task
 from .statuses import Status
 
@@ -46,8 +47,9 @@ async def collect_report(
     *,
     console: Console,
     bar: ProgressListener | None,
+    clusters: bool = False,
 ) -> None:
-    """List every workspace once, and record it in *report*.
+    """List every workspace once, then with *clusters* also its clusters, and record all that in *report*.
 
     Passes the sessions that *keep* selects to *emit*, and prints failures on *console*.
     """
@@ -69,6 +71,17 @@ async def collect_report(
             except AidpError as error:
                 report.unlisted = error
                 raise
+        if clusters:
+            await _collect_clusters(client, report, console)
+
+
+async def _collect_clusters(client: SessionsClient, report: Report, console: Console) -> None:
+    """List the clusters of the workspaces in *report*. A failure costs only names and states."""
+    async with aclosing(clusters_by_workspace(client, tuple(report.seen))) as listings:
+        async for workspace, found in listings:
+            report.record_clusters(workspace, found)
+            if isinstance(found, AidpError):
+                print_message(console, "clusters not listed", "yellow", str(found))
 
 
 async def watch(

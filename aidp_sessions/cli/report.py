@@ -16,6 +16,7 @@ from .._display.rollup import usage_by_cluster
 from .._display.text import format_span, pluralize, strip_control_chars
 from .._version import __version__
 from ..activity import Activity, activity_of
+from ..errors import AidpError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
     from .._display.rollup import Cluster, Usage
     from ..auth.signing import Signer
     from ..client import SessionsClient
-    from ..errors import AidpError
-    from ..models import SessionSummary
+    from ..models import ClusterSummary, SessionSummary
     from ..results import WorkspaceOutcome
     from .options import SelectionOptions
 
@@ -42,7 +42,10 @@ class Report:
         source: the platform, the endpoint and the signer.
         seen: for each workspace that was listed, the number of its sessions by activity, kept or not.
         usage: the same sessions, added up by cluster.
+        clusters: what the service says of the clusters, if it was asked.
+        is_filtered: whether the service left out sessions, so that the usage of clusters is not known.
         failures: the errors of the workspaces that failed.
+        unlisted_clusters: the errors of the workspaces whose clusters could not be listed.
         unlisted: the error that ended the listing of workspaces.
         interrupted: whether the run was ended by Ctrl-C.
     """
@@ -54,7 +57,10 @@ class Report:
     kept: list[SessionSummary] = attrs.field(factory=list["SessionSummary"])
     seen: dict[str, Counter[Activity]] = attrs.field(factory=dict[str, Counter[Activity]])
     usage: dict[Cluster, Usage] = attrs.field(factory=dict["Cluster", "Usage"])
+    clusters: dict[Cluster, ClusterSummary] = attrs.field(factory=dict["Cluster", "ClusterSummary"])
+    is_filtered: bool = False
     failures: list[AidpError] = attrs.field(factory=list["AidpError"])
+    unlisted_clusters: list[AidpError] = attrs.field(factory=list["AidpError"])
     unlisted: AidpError | None = None
     interrupted: bool = False
 
@@ -66,6 +72,13 @@ class Report:
         self.seen[outcome.workspace_key] = Counter(map(activity_of, outcome.sessions))
         self.usage |= usage_by_cluster(outcome.sessions, self.now)
         return [session for session in outcome.sessions if keep(session)]
+
+    def record_clusters(self, workspace: str, found: list[ClusterSummary] | AidpError) -> None:
+        """Keep the clusters of a workspace, or the error of their listing."""
+        if isinstance(found, AidpError):
+            self.unlisted_clusters.append(found)
+        else:
+            self.clusters |= {(workspace, cluster.key): cluster for cluster in found}
 
     def facts(self) -> dict[str, str]:
         """What was asked, where, and by whom."""
@@ -121,10 +134,10 @@ def describe_idle(since: datetime | timedelta, *, connected: bool | None) -> str
     return f"idle {when}" + {None: "", True: ", connected", False: ", not connected"}[connected]
 
 
-def describe_selection(state: str, options: SelectionOptions) -> str:
-    """*state* and what else *options* select, e.g. ``busy, of notebook a.ipynb``."""
+def describe_filters(options: SelectionOptions) -> list[str]:
+    """The filters that the service applies, e.g. ``of notebook a.ipynb``."""
     filters = {"notebook": "path", "cluster": "cluster_id", "agent flow": "agent_flow_key"}
-    return ", ".join([state, *(f"of {noun} {value}" for noun, name in filters.items() if (value := options.get(name)))])
+    return [f"of {noun} {value}" for noun, name in filters.items() if (value := options.get(name)) is not None]
 
 
 def source_facts(client: SessionsClient) -> dict[str, str]:

@@ -6,7 +6,7 @@ import errno
 import sys
 from bisect import bisect_right
 from collections import Counter
-from datetime import UTC, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import attrs
@@ -16,8 +16,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .._display.rollup import usage_by_cluster
-from .._display.summary import idle_time_sentences
 from .._display.text import by_idle_time, format_duration, pluralize, session_state, session_title, strip_control_chars
 from ..activity import Activity, activity_of, idle_for
 
@@ -50,7 +48,7 @@ _STEP_STYLES = ("", "green", "green", "yellow", "yellow", "dark_orange", "dark_o
 TOTAL_ROW = "All workspaces"
 _OTHER = "other"
 _BAR = "Bar"  # this column is shown without a title
-_RIGHT_ALIGNED = frozenset({"Idle for", "Conn."})
+_RIGHT_ALIGNED = frozenset({"Idle for", "Conn.", "Sessions", "Idle", "Busy", "Other", "Longest idle", "Unused for"})
 _DROP_ORDER = ("Id", "Kernel", "Conn.", _BAR)  # an id is never shortened
 _GAP = 2
 _PREFERRED_WIDTH = 30
@@ -97,28 +95,6 @@ def terminal() -> Console:
     if not sys.stdout.isatty():  # without this, FORCE_COLOR would limit the width to 80 columns
         console.width = _NO_LIMIT
     return console
-
-
-def print_report(report: Report, console: Console) -> None:
-    """Print the kept sessions, the longest idle time first; then totals, what they mean, and what was asked."""
-    if report.kept:
-        console.print(fit_sessions(report.kept, report.now, console))
-        console.print()
-        console.print(_totals(report, console))
-        console.print()
-        for sentence in idle_time_sentences(usage_by_cluster(report.kept, report.now)):
-            console.print(strip_control_chars(sentence))
-        console.print()
-    if report.source:
-        console.print(strip_control_chars(_facts_line(report)), style="dim", soft_wrap=True)
-    console.print(report.summary(), style="bold", soft_wrap=True)
-
-
-def _facts_line(report: Report) -> str:
-    """When, what, where and by whom it was asked; how many workspaces is in the summary."""
-    facts = report.facts()
-    del facts["Asked"]
-    return "; ".join((f"{report.now.astimezone(UTC):%Y-%m-%d %H:%M} UTC", *facts.values()))
 
 
 def print_workspaces(workspaces: Sequence[WorkspaceSummary], console: Console) -> None:
@@ -213,7 +189,7 @@ def cell(value: str | None, style: str = "") -> Text:
     return Text(strip_control_chars(value or ""), style)
 
 
-def _totals(report: Report, console: Console) -> Table:
+def totals(report: Report, console: Console) -> Table:
     """Sessions by activity, for each workspace that has kept sessions, and for all workspaces together."""
     kept = Counter(session.workspace_key for session in report.kept)
     everything = sum(report.seen.values(), Counter[Activity]())

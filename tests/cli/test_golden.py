@@ -14,7 +14,8 @@ from aidp_sessions import SessionChange
 from aidp_sessions.activity import idle_predicate
 from aidp_sessions.cli.live import LiveView
 from aidp_sessions.cli.report import Report
-from aidp_sessions.cli.tables import print_report, print_workspaces
+from aidp_sessions.cli.report_tables import print_report
+from aidp_sessions.cli.tables import print_workspaces
 from aidp_sessions.testing import Fault, LocalService, populate_demo
 
 from ..golden import assert_golden

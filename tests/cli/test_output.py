@@ -20,7 +20,8 @@ from aidp_sessions._display.text import format_duration, strip_control_chars
 from aidp_sessions._version import __version__
 from aidp_sessions.cli.formats import json_lines
 from aidp_sessions.cli.report import Report, describe_idle, error_console, print_failure, source_facts
-from aidp_sessions.cli.tables import LeftTruncated, print_report, terminal
+from aidp_sessions.cli.report_tables import print_report
+from aidp_sessions.cli.tables import LeftTruncated, terminal
 
 from ..golden import assert_golden
 

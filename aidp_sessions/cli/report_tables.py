@@ -1,0 +1,82 @@
+"""A report as tables and sentences: sessions, totals by workspace and by cluster, and what was asked."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import TYPE_CHECKING
+
+from .._display.clusters import cluster_rows
+from .._display.rollup import usage_by_cluster
+from .._display.summary import idle_time_sentences
+from .._display.text import format_duration, strip_control_chars
+from .tables import OTHER_STYLE, cell, fit_columns, fit_sessions, totals
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from .._display.clusters import ClusterRow
+    from .report import Report
+    from .tables import Cells
+
+_STATE_STYLES = {"ACTIVE": "green", "FAILED": "red"}
+_DROP_ORDER = ("Stopped by", "Other", "Longest idle", "Busy", "Idle")
+_MIN_WIDTHS = {"Cluster": 8, "Workspace": 6}
+
+
+def print_report(report: Report, console: Console) -> None:
+    """Print the kept sessions, the longest idle time first; then totals, what they mean, and what was asked."""
+    if report.kept:
+        console.print(fit_sessions(report.kept, report.now, console))
+        console.print()
+        console.print(totals(report, console))
+        console.print()
+    if (report.adjective == "idle" or report.clusters) and (table := _fit_clusters(report, console)):
+        console.print(table)
+        console.print()
+    if sentences := idle_time_sentences(usage_by_cluster(report.kept, report.now)):
+        console.print("\n".join(map(strip_control_chars, sentences)))
+        console.print()
+    if report.source:
+        console.print(strip_control_chars(_facts_line(report)), style="dim", soft_wrap=True)
+    console.print(report.summary(), style="bold", soft_wrap=True)
+
+
+def _facts_line(report: Report) -> str:
+    """When, what, where and by whom it was asked; how many workspaces is in the summary."""
+    facts = report.facts()
+    del facts["Asked"]
+    return "; ".join((f"{report.now.astimezone(UTC):%Y-%m-%d %H:%M} UTC", *facts.values()))
+
+
+def _fit_clusters(report: Report, console: Console) -> Table | None:
+    """The clusters of the kept sessions, and those that run without sessions; ``None`` if there are none."""
+    if report.is_filtered:
+        return None
+    kept = {(session.workspace_key, session.cluster_id or None) for session in report.kept}
+    rows = [
+        _cells(row)
+        for row in cluster_rows(report.usage, report.clusters)
+        if (row.workspace_key, row.cluster_id) in kept or (row.state == "ACTIVE" and not row.usage.sessions)
+    ]
+    return fit_columns(rows, console.width, _DROP_ORDER, _MIN_WIDTHS) if rows else None
+
+
+def _cells(row: ClusterRow) -> Cells:
+    usage = row.usage
+    return {
+        "Workspace": cell(row.workspace_key),
+        "Cluster": cell(row.name, "" if row.cluster_id else OTHER_STYLE),
+        "Sessions": cell(_number(usage.sessions)),
+        "Idle": cell(_number(usage.idle)),
+        "Busy": cell(_number(usage.busy)),
+        "Other": cell(_number(usage.other)),
+        "Longest idle": cell(None if usage.longest_idle is None else format_duration(usage.longest_idle)),
+        "Unused for": cell(row.unused_for),
+        "State": cell(row.state, _STATE_STYLES.get(row.state, OTHER_STYLE)),
+        "Stopped by": cell(row.stopped_by),
+    }
+
+
+def _number(value: int) -> str:
+    return str(value or "-")
