@@ -13,7 +13,7 @@ from .._display.page import page
 from .._display.text import format_duration
 from .._version import __version__
 from ..activity import Activity, activity_of, idle_predicate
-from . import formats, queries, report_tables, running, tables
+from . import formats, queries, report_tables, running, tables, watching
 from .cull import cull
 from .live import LineView, LiveView, change_line, show_live
 from .options import (
@@ -111,7 +111,7 @@ def watch(
         return stream if since is None else stream.idle_since(since, connected=connected)
 
     console, as_table = error_console(), output_format(chosen, "table", "jsonl") == "table"
-    follow = partial(queries.watch, chosen, every, narrow)
+    follow = partial(watching.watch, chosen, every, narrow)
     screen = tables.terminal()
     if as_table and sys.stdout.isatty() and not screen.is_dumb_terminal:
         work = show_live(follow, LiveView(title=_watch_title(every, since), clock=partial(datetime.now, UTC)), screen)

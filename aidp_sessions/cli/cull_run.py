@@ -21,6 +21,7 @@ from .progress import progress_bar
 from .queries import client_options, open_client, usage_errors
 from .report import client_facts, print_failure, print_message
 from .statuses import Status, failure_status
+from .wording import in_options
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Generator
@@ -79,7 +80,7 @@ class Run:
             print_text(formats.record_lines(formats.decision_records(plan)))
 
     def refuse(self, refusal: str) -> int:
-        print_message(self.console, "refused", "bold red", refusal)
+        print_message(self.console, "refused", "bold red", in_options(refusal))
         return Status.REFUSED
 
     def apply(self, plan: CullPlan) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from ..principals.factories import SIGNER_FACTORIES
 _Command = TypeVar("_Command", bound="Callable[..., None]")
 _Decorator = Callable[[_Command], _Command]
 
+_log = logging.getLogger("aidp_sessions")
 _SPAN = re.compile(r"(?=\d)(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
 _UNITS = ("weeks", "days", "hours", "minutes", "seconds")
 
@@ -35,6 +37,9 @@ class ConnectionOptions(TypedDict):
     endpoint: str | None
     output: str | None
     demo: bool
+    proxy: str | None
+    ca_bundle: str | None
+    timeout: float | None
 
 
 class SelectionOptions(ConnectionOptions):
@@ -126,6 +131,13 @@ def _profiles(context: click.Context, _: click.Parameter, incomplete: str) -> li
     return [CompletionItem(name) for name in known if name.startswith(incomplete)]
 
 
+def _log_attempts(context: click.Context, _: click.Parameter, value: object) -> None:
+    if value and not context.resilient_parsing:
+        before = _log.level
+        context.call_on_close(lambda: _log.setLevel(before))
+        _log.setLevel(logging.DEBUG)
+
+
 def add_options(*decorators: _Decorator[Any]) -> _Decorator[_Command]:
     """Decorate a command with these options; ``--help`` shows them in this order."""
     return lambda function: reduce(lambda decorated, option: option(decorated), reversed(decorators), function)
@@ -134,7 +146,7 @@ def add_options(*decorators: _Decorator[Any]) -> _Decorator[_Command]:
 def output_option(*formats: str) -> _Decorator[Any]:
     """``--output``: on a terminal the default is the first of *formats*, otherwise the second."""
     return click.option(
-        "--output",
+        *("-o", "--output"),
         type=click.Choice(formats),
         help=f"Output format.  [default: {formats[0]} on a terminal, otherwise {formats[1]}]",
     )
@@ -182,7 +194,7 @@ WORKSPACE_OPTIONS = (
 CONNECTION_OPTIONS = (
     click.option("--instance-id", metavar="OCID", help="AI Data Platform instance.  [env: AIDP_INSTANCE_ID]"),
     click.option(
-        "--profile",
+        *("-p", "--profile"),
         metavar="NAME",
         shell_complete=_profiles,
         help="Profile of the configuration file.  [env: OCI_CLI_PROFILE]",
@@ -202,6 +214,28 @@ CONNECTION_OPTIONS = (
     click.option("--region", metavar="REGION", help="Default: the region in the OCID.  [env: OCI_CLI_REGION]"),
     click.option(
         "--endpoint", metavar="URL", help="URL of the service, instead of the one of the region.  [env: AIDP_ENDPOINT]"
+    ),
+    click.option(
+        "--proxy", metavar="URL", help="HTTP proxy.  [env: HTTPS_PROXY, ALL_PROXY; NO_PROXY names hosts without one]"
+    ),
+    click.option(
+        "--ca-bundle",
+        metavar="FILE",
+        type=click.Path(),
+        help="Trust these certificate authorities (PEM) instead of the system's.  [env: SSL_CERT_FILE]",
+    ),
+    click.option(
+        "--timeout",
+        metavar="SECONDS",
+        type=click.FloatRange(min=0, min_open=True),
+        help="Time limit of each request, with its repetitions.  [default: 300]",
+    ),
+    click.option(
+        "--debug",
+        is_flag=True,
+        expose_value=False,
+        callback=_log_attempts,
+        help="Print each attempt on standard error: request id, status, time and pauses.",
     ),
     click.option("--demo", is_flag=True, help="Use a simulated platform inside this process; no account is needed."),
 )

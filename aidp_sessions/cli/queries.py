@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Protocol, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import attrs
 import click
@@ -16,12 +17,12 @@ from .._display.text import strip_control_chars
 from .._operations.messages import clock_skew
 from ..client import SessionsClient
 from ..errors import AidpError
-from ..events import CallEnded
+from ..policies import Timeout
 from ..streams.keys import ref_of
 from .cluster_listing import clusters_by_workspace
 from .report import client_facts, print_failure, print_message, source_facts
 from .running import background_task
-from .statuses import Status
+from .wording import in_options
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator
@@ -29,9 +30,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from .._options import Options
-    from ..events import Event, Listener
+    from ..events import Listener
     from ..models import SessionSummary, WorkspaceSummary
-    from ..results import SessionChange
     from ..streams.stream import SessionStream
     from ..testing.service import LocalService
     from .options import ConnectionOptions, SelectionOptions
@@ -84,68 +84,7 @@ async def _collect_clusters(client: SessionsClient, report: Report, console: Con
                 print_message(console, "clusters not listed", "yellow", str(found))
 
 
-async def watch(
-    options: SelectionOptions, every: timedelta, narrow: Callable[[SessionStream], SessionStream], view: View
-) -> int:
-    """List the sessions every *every*, and pass changes and outages to *view*.
-
-    Returns only if the first listing fails: then it returns the exit status, and *view* has shown why.
-    """
-    outages = _Outages(view)
-    async with open_client(options, datetime.now(UTC), **client_options(options, outages.on_event)) as client:
-        keys = None if options["workspace"] else _Discovery(client, outages)
-        with usage_errors():
-            changes = narrow(open_stream(client, options, keys)).watch(every)
-        async with aclosing(changes):
-            try:
-                async for change in changes:
-                    view.changed(change, datetime.now(UTC))
-            except AidpError as error:
-                if error is not outages.now.get(error.workspace_key):
-                    raise
-    return Status.NOTHING_READ
-
-
-@attrs.frozen
-class _Outages:
-    """The workspaces that fail *now*, by key (``None``: the listing of workspaces); tells *view* when that changes."""
-
-    view: View
-    now: dict[str | None, AidpError] = attrs.field(factory=dict["str | None", AidpError])
-
-    def on_event(self, event: Event) -> None:
-        if not isinstance(event, CallEnded) or event.call.workspace_key is None:
-            return
-        if event.error is None or isinstance(event.error, AidpError):  # and not cancelled
-            self.record(event.call.workspace_key, event.error)
-
-    def record(self, key: str | None, error: AidpError | None) -> None:
-        if error is None and key in self.now:
-            del self.now[key]
-            self.view.outage(key, None)
-        elif error is not None and key not in self.now:
-            self.now[key] = error
-            self.view.outage(key, error)
-
-
-@attrs.frozen
-class _Discovery:
-    """The keys of all workspaces. The listing is one outage or none, although it takes several calls."""
-
-    client: SessionsClient
-    outages: _Outages
-
-    async def __aiter__(self) -> AsyncGenerator[str]:
-        try:
-            async for key in _listed_keys(self.client, lambda error: self.outages.record(error.workspace_key, error)):
-                yield key
-        except AidpError as error:
-            self.outages.record(None, error)
-            raise
-        self.outages.record(None, None)
-
-
-async def _listed_keys(client: SessionsClient, fail: Callable[[AidpError], None]) -> AsyncGenerator[str]:
+async def listed_keys(client: SessionsClient, fail: Callable[[AidpError], None]) -> AsyncGenerator[str]:
     """The keys of the workspaces that can hold sessions; *fail* gets an error for each key that no URL can contain."""
     async for workspace in client.workspaces():
         if not can_hold_sessions(workspace):
@@ -161,13 +100,13 @@ async def _listed_keys(client: SessionsClient, fail: Callable[[AidpError], None]
 async def _prefetched_keys(
     client: SessionsClient, fail: Callable[[AidpError], None], set_total: Callable[[int], None] | None
 ) -> AsyncGenerator[str]:
-    """`_listed_keys`, listed in the background, so that their number is known early."""
+    """`listed_keys`, listed in the background, so that their number is known early."""
     keys: asyncio.Queue[str | None] = asyncio.Queue()
 
     async def list_all() -> None:
         found = 0
         try:
-            async for key in _listed_keys(client, fail):
+            async for key in listed_keys(client, fail):
                 found += 1
                 keys.put_nowait(key)
             if set_total is not None:
@@ -215,7 +154,7 @@ def client_options(options: SelectionOptions, listener: Listener | None) -> Opti
     return chosen
 
 
-_NOT_WITH_DEMO = ("instance_id", "profile", "config_file", "auth", "region", "endpoint")
+_NOT_WITH_DEMO = ("instance_id", "profile", "config_file", "auth", "region", "endpoint", "proxy", "ca_bundle")
 
 
 @contextmanager
@@ -224,7 +163,7 @@ def usage_errors() -> Generator[None]:
     try:
         yield
     except ValueError as error:
-        raise click.UsageError(strip_control_chars(str(error))) from None
+        raise click.UsageError(in_options(strip_control_chars(str(error)))) from None
 
 
 @asynccontextmanager
@@ -232,10 +171,13 @@ async def open_client(
     options: ConnectionOptions, now: datetime, **more: Unpack[Options]
 ) -> AsyncGenerator[SessionsClient]:
     """Open the client that *options* describe; *more* are further options of its constructor."""
+    if options["timeout"] is not None:
+        more["timeout"] = attrs.evolve(more.get("timeout", Timeout()), total=options["timeout"])
     if options["demo"]:
         async with _demo(options, now) as service, service.client(**more) as client:
             yield client
         return
+    more["proxy"], more["ssl"], more["trust_env"] = options["proxy"], _certificates(options["ca_bundle"]), True
     with usage_errors():
         client = SessionsClient.from_config(
             options["instance_id"],
@@ -248,6 +190,15 @@ async def open_client(
         )
     async with client:
         yield client
+
+
+def _certificates(bundle: str | None) -> ssl.SSLContext | bool:
+    if bundle is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=bundle)
+    except OSError as error:
+        raise click.BadParameter(f"{bundle!r}: {error.strerror}", param_hint="'--ca-bundle'") from None
 
 
 @asynccontextmanager
@@ -274,13 +225,3 @@ def open_stream(
             cluster_id=options["cluster_id"],
             agent_flow_key=options["agent_flow_key"],
         )
-
-
-class View(Protocol):
-    """Receives the changes and outages of a watch.
-
-    *key* is the workspace, or ``None`` for the listing of workspaces; *error* is ``None`` when it has recovered.
-    """
-
-    def changed(self, change: SessionChange, at: datetime) -> None: ...
-    def outage(self, key: str | None, error: AidpError | None) -> None: ...

@@ -16,7 +16,9 @@ from .._display.rollup import usage_by_cluster
 from .._display.text import format_span, pluralize, strip_control_chars
 from .._version import __version__
 from ..activity import Activity, activity_of
-from ..errors import AidpError
+from ..errors import AidpError, ServiceError
+from ..principals.settings import NO_PLATFORM
+from .wording import FIRST_STEPS, in_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -122,7 +124,11 @@ def print_message(console: Console, title: str, style: str, text: str) -> None:
 
 def print_failure(error: AidpError, console: Console) -> None:
     """Print why a workspace or the whole run failed."""
-    print_message(console, "failed", "bold red", str(error))
+    of_service = isinstance(error, ServiceError)  # whose words are left alone
+    print_message(console, "failed", "bold red", str(error) if of_service else in_options(str(error)))
+    if error.args == (NO_PLATFORM,):
+        for title, text in FIRST_STEPS.items():
+            print_message(console, f"  {title}", "bold", text)
 
 
 def describe_idle(since: datetime | timedelta, *, connected: bool | None) -> str:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import AidpError
+from .logs import log_on
 from .report import print_failure
 from .statuses import Status
 
@@ -23,7 +24,8 @@ T = TypeVar("T")
 def run(work: Coroutine[object, object, int | None], console: Console) -> int:
     """Run *work*, and return its status, or that of an error (printed on *console*) or of Ctrl-C."""
     try:
-        return asyncio.run(_cancel_on_sigint(work)) or 0
+        with log_on(console):
+            return asyncio.run(_cancel_on_sigint(work)) or 0
     except AidpError as error:
         print_failure(error, console)
         return Status.NOTHING_READ

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..auth.config import Profile
     from ..auth.signing import Signer
 
+NO_PLATFORM: Final = "no AI Data Platform is named; pass platform_id, or set AIDP_INSTANCE_ID to its OCID"
 _VERSION: Final = "OCI_RESOURCE_PRINCIPAL_VERSION"
 _API_KEY_SETTINGS: Final = ("user", "fingerprint", "key_file", "key_content")
 
@@ -75,7 +76,7 @@ def load_settings(
     """
     platform_id = argument_or_variable(platform_id, check_platform_id, environ, "AIDP_INSTANCE_ID", "INSTANCE_ID")
     if platform_id is None:
-        raise ConfigError("no AI Data Platform is named; pass platform_id, or set AIDP_INSTANCE_ID to its OCID")
+        raise ConfigError(NO_PLATFORM)
     endpoint = argument_or_variable(endpoint, check_endpoint, environ, "AIDP_ENDPOINT", "OCI_CLI_ENDPOINT")
     requested = _requested_auth(auth, environ)
     found = load_profile(profile, config_file, environ)

@@ -212,6 +212,7 @@ async def test_wrong_usage_is_status_2_names_the_value_and_sends_nothing(
 async def test_unusable_settings_are_one_line_and_status_4(platform: LocalService, tmp_path: Path) -> None:
     garbage = tmp_path / "garbage.pem"
     garbage.write_text("not a key")
+    garbage.chmod(0o600)
     damaged = tmp_path / "damaged"
     damaged.write_text(re.sub("key_file ?=.*", f"key_file={garbage}", platform.write_config(tmp_path).read_text()))
 

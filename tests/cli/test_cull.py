@@ -164,7 +164,7 @@ async def test_a_kernel_is_kept_if_only_one_of_its_sessions_is_selected(platform
 
 @pytest.mark.parametrize(
     ("cap", "reason"),
-    [(("--max", "1"), "more than max_kernels=1"), (("--max-share", "30%"), "more than max_share=0.3")],
+    [(("--max", "1"), "more than --max 1"), (("--max-share", "30%"), "more than --max-share 30%")],
 )
 async def test_a_plan_beyond_a_cap_is_refused_with_status_3(
     platform: LocalService, cap: tuple[str, str], reason: str
@@ -481,7 +481,7 @@ async def test_a_round_that_fails_or_is_refused_shuts_nothing_down_and_does_not_
     await process.communicate()
 
     assert failed.startswith("failed: ")
-    assert refused == again == "refused: candidates: 2, more than max_kernels=1\n"
+    assert refused == again == "refused: candidates: 2, more than --max 1\n"
     assert process.returncode == 3
     assert writes(platform) == 0
 

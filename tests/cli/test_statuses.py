@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import socket
+import sys
 from typing import TYPE_CHECKING
 
 import pytest

@@ -13,8 +13,8 @@ from rich.console import Console
 
 from aidp_sessions import AidpError, SessionChange, SessionSummary
 from aidp_sessions.cli.live import LineView, LiveView, change_line
-from aidp_sessions.cli.queries import watch
 from aidp_sessions.cli.running import background_task
+from aidp_sessions.cli.watching import watch
 from aidp_sessions.testing import Fault, LocalService
 from aidp_sessions.testing.demo import populate_demo, simulate_activity
 

@@ -31,6 +31,9 @@ OPTIONS = SelectionOptions(
     endpoint=None,
     output=None,
     demo=False,
+    proxy=None,
+    ca_bundle=None,
+    timeout=None,
     workspace=(),
     max_concurrency=None,
     path=None,
@@ -38,13 +41,14 @@ OPTIONS = SelectionOptions(
     agent_flow_key=None,
 )
 """No option is given, so the environment decides."""
-_SETTINGS = ("AIDP_", "OCI_", "INSTANCE_ID", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
+_SETTINGS = ("AIDP_", "OCI_", "INSTANCE_ID", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "SSL_CERT_FILE")
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
 def forget_settings(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     """Remove every variable that the command reads, and use *home*, an empty folder, as home directory."""
     for name in list(os.environ):
-        if name.startswith(_SETTINGS):
+        if name.startswith(_SETTINGS) or name.upper() in _PROXIES:
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(home))
 
@@ -56,9 +60,9 @@ def point_to(service: LocalService, monkeypatch: pytest.MonkeyPatch, folder: Pat
     monkeypatch.setenv("AIDP_ENDPOINT", service.url)
 
 
-async def invoke(*arguments: str) -> Result:
+async def invoke(*arguments: str, env: dict[str, str] | None = None) -> Result:
     """Run the command in a thread, so that the service of this loop can answer it."""
-    return await asyncio.to_thread(CliRunner().invoke, command, arguments)
+    return await asyncio.to_thread(CliRunner(env=env).invoke, command, arguments)
 
 
 async def start(

@@ -44,7 +44,12 @@ class Tunnel:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._ports[host])
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         await writer.drain()
-        await writer.start_tls(self._tls)
+        try:
+            await writer.start_tls(self._tls)
+        except (ConnectionError, ssl.SSLError):  # the program does not trust the certificate
+            far_writer.close()
+            writer.close()
+            return
         await asyncio.gather(_pass_on(reader, far_writer), _pass_on(far_reader, writer))
 
 

@@ -1,0 +1,39 @@
+"""The library's messages in the words of the command: options instead of arguments of Python."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_WORDS: Final = (
+    (r"; pass platform_id, or set AIDP_INSTANCE_ID to its OCID", ""),  # `FIRST_STEPS` says more
+    (r"^platform_id\b", "--instance-id"),
+    (r"^(endpoint|region|auth|proxy|path)\b", r"--\1"),
+    (r"^workspace_key\b=?", "--workspace "),
+    (r"\bplatform_id\b", "instance id"),
+    (r"\bthe argument auth\b", "--auth"),
+    (r"\b(auth|endpoint|region)=(?!\w)", r"--\1"),
+    (r"\bmax_kernels=", "--max "),
+    (r", or pass an http_session whose connector supports SOCKS", ""),
+)
+
+_OWN_PLATFORM: Final = (
+    "set AIDP_INSTANCE_ID (or --instance-id) to the OCID of its AI Data Platform instance; ~/.oci/config needs user, "
+    "tenancy, fingerprint, key_file and region, which `oci setup config` writes"
+)
+FIRST_STEPS: Final = {
+    "to look around": "add --demo, which shows a made-up platform; no account is needed",
+    "for your own platform": _OWN_PLATFORM,
+}
+"""The two ways on if nothing is configured."""
+
+
+def in_options(text: str) -> str:
+    """Name the options of the command where *text* names arguments of the library."""
+    for pattern, words in _WORDS:
+        text = re.sub(pattern, words, text)
+    return re.sub(r"\bmax_share=([01]\.\d+)", _percentage, text)
+
+
+def _percentage(share: re.Match[str]) -> str:
+    return f"--max-share {100 * float(share[1]):.4g}%"
