@@ -14,12 +14,14 @@ from .._display.text import format_duration
 from .._version import __version__
 from ..activity import Activity, activity_of, idle_predicate
 from . import formats, queries, report_tables, running, tables, watching
+from .completion import completion
 from .cull import cull
 from .live import LineView, LiveView, change_line, show_live
 from .options import (
     CONNECTED,
     CONNECTION_OPTIONS,
     EVERY,
+    GROUP_OPTIONS,
     REPORT_OPTIONS,
     SELECTION_OPTIONS,
     WORKSPACE_OPTIONS,
@@ -41,21 +43,29 @@ if TYPE_CHECKING:
     from .options import ConnectionOptions, ReportOptions, SelectionOptions
 
 _OUTPUT = output_option("table", "jsonl", "json", "csv")
-_COMPLETION = """
+_ENVIRONMENT = """
 \b
-Completion, once per shell:
-  bash  eval "$(_AIDP_SESSIONS_COMPLETE=bash_source aidp-sessions)"
-  zsh   eval "$(_AIDP_SESSIONS_COMPLETE=zsh_source aidp-sessions)"
-  fish  _AIDP_SESSIONS_COMPLETE=fish_source aidp-sessions | source
+Each option but --yes can be set by a variable of the environment:
+  AIDP_SESSIONS_PROFILE     --profile, of all commands
+  AIDP_SESSIONS_IDLE_SINCE  --since of the command idle
 """
 
 
 @click.group(
-    cls=Application, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_STATUSES + _COMPLETION
+    cls=Application,
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "aidp_sessions"},
+    epilog=EXIT_STATUSES + _ENVIRONMENT,
 )
-@click.version_option(__version__)
-def command() -> None:
-    """List the notebook sessions of Oracle AI Data Platform, and find idle kernels."""
+@click.version_option(__version__, allow_from_autoenv=False)
+@add_options(*GROUP_OPTIONS)
+@click.pass_context
+def command(context: click.Context, /, **before: object) -> None:
+    """List the notebook sessions of Oracle AI Data Platform, and find idle kernels.
+
+    The options of the connection, such as --profile, may also stand before the command. The last one wins.
+    """
+    given = {name: value for name, value in before.items() if value}
+    context.default_map = dict.fromkeys(command.commands, given)
     if reconfigure := getattr(sys.stdout, "reconfigure", None):
         reconfigure(errors="replace")  # an ASCII locale must not make a name with an accent an error
 
@@ -150,6 +160,7 @@ def whoami(**chosen: Unpack[ConnectionOptions]) -> None:
     sys.exit(running.run(queries.whoami(chosen, lambda facts: print_text(wording(facts))), error_console()))
 
 
+command.add_command(completion)
 command.add_command(cull)
 
 

@@ -82,7 +82,9 @@ CULL_OPTIONS = (
     click.option(
         "--ignore-clusters", is_flag=True, help="Do not ask the clusters whether they call a notebook active."
     ),
-    click.option("--yes", is_flag=True, help="Shut the kernels down. On a terminal, ask first."),
+    click.option(
+        "--yes", is_flag=True, allow_from_autoenv=False, help="Shut the kernels down. On a terminal, ask first."
+    ),
     click.option("--no-input", is_flag=True, help="Ask no question."),
     click.option(
         "--save-plan", metavar="FILE", type=click.Path(dir_okay=False), help="Write the plan to FILE, for --plan."

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import reduce
+from functools import partial, reduce
 from typing import Any, TypedDict, TypeVar
 
 import click
@@ -125,7 +125,8 @@ def parsed_by(parse: Callable[[str], object]) -> Callable[[click.Context, click.
 
 def _profiles(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     try:
-        known = load_profile("DEFAULT", context.params.get("config_file")).known
+        file = context.params.get("config_file") or context.find_root().params.get("config_file")
+        known = load_profile("DEFAULT", file).known
     except ConfigError:
         return []
     return [CompletionItem(name) for name in known if name.startswith(incomplete)]
@@ -138,7 +139,7 @@ def _log_attempts(context: click.Context, _: click.Parameter, value: object) -> 
         _log.setLevel(logging.DEBUG)
 
 
-def add_options(*decorators: _Decorator[Any]) -> _Decorator[_Command]:
+def add_options(*decorators: _Decorator[Any]) -> Callable[[_Command], _Command]:
     """Decorate a command with these options; ``--help`` shows them in this order."""
     return lambda function: reduce(lambda decorated, option: option(decorated), reversed(decorators), function)
 
@@ -191,54 +192,67 @@ WORKSPACE_OPTIONS = (
     click.option("--display-name-contains", metavar="TEXT", help="Only workspaces whose name contains TEXT."),
     click.option("--lifecycle-state", metavar="STATE", help="Only workspaces in this state, such as ACTIVE."),
 )
-CONNECTION_OPTIONS = (
-    click.option("--instance-id", metavar="OCID", help="AI Data Platform instance.  [env: AIDP_INSTANCE_ID]"),
-    click.option(
-        *("-p", "--profile"),
-        metavar="NAME",
-        shell_complete=_profiles,
-        help="Profile of the configuration file.  [env: OCI_CLI_PROFILE]",
-    ),
-    click.option(
-        "--config-file",
-        metavar="FILE",
-        type=click.Path(),
-        help="Default: ~/.oci/config.  [env: OCI_CLI_CONFIG_FILE, OCI_CONFIG_FILE]",
-    ),
-    click.option(
-        "--auth",
-        metavar="KIND",
-        type=click.Choice(list(SIGNER_FACTORIES)),
-        help=f"Authentication type: {', '.join(SIGNER_FACTORIES)}.  [env: OCI_CLI_AUTH]",
-    ),
-    click.option("--region", metavar="REGION", help="Default: the region in the OCID.  [env: OCI_CLI_REGION]"),
-    click.option(
-        "--endpoint", metavar="URL", help="URL of the service, instead of the one of the region.  [env: AIDP_ENDPOINT]"
-    ),
-    click.option(
-        "--proxy", metavar="URL", help="HTTP proxy.  [env: HTTPS_PROXY, ALL_PROXY; NO_PROXY names hosts without one]"
-    ),
-    click.option(
-        "--ca-bundle",
-        metavar="FILE",
-        type=click.Path(),
-        help="Trust these certificate authorities (PEM) instead of the system's.  [env: SSL_CERT_FILE]",
-    ),
-    click.option(
-        "--timeout",
-        metavar="SECONDS",
-        type=click.FloatRange(min=0, min_open=True),
-        help="Time limit of each request, with its repetitions.  [default: 300]",
-    ),
-    click.option(
-        "--debug",
-        is_flag=True,
-        expose_value=False,
-        callback=_log_attempts,
-        help="Print each attempt on standard error: request id, status, time and pauses.",
-    ),
-    click.option("--demo", is_flag=True, help="Use a simulated platform inside this process; no account is needed."),
-)
+
+
+def _connection_options(*, hidden: bool, allow_from_autoenv: bool) -> tuple[_Decorator[Any], ...]:
+    option = partial(click.option, hidden=hidden, allow_from_autoenv=allow_from_autoenv)
+    return (
+        option("--instance-id", metavar="OCID", help="AI Data Platform instance.  [env: AIDP_INSTANCE_ID]"),
+        option(
+            *("-p", "--profile"),
+            metavar="NAME",
+            shell_complete=_profiles,
+            help="Profile of the configuration file.  [env: OCI_CLI_PROFILE]",
+        ),
+        option(
+            "--config-file",
+            metavar="FILE",
+            type=click.Path(),
+            help="Default: ~/.oci/config.  [env: OCI_CLI_CONFIG_FILE, OCI_CONFIG_FILE]",
+        ),
+        option(
+            "--auth",
+            metavar="KIND",
+            type=click.Choice(list(SIGNER_FACTORIES)),
+            help=f"Authentication type: {', '.join(SIGNER_FACTORIES)}.  [env: OCI_CLI_AUTH]",
+        ),
+        option("--region", metavar="REGION", help="Default: the region in the OCID.  [env: OCI_CLI_REGION]"),
+        option(
+            "--endpoint",
+            metavar="URL",
+            help="URL of the service, instead of the one of the region.  [env: AIDP_ENDPOINT]",
+        ),
+        option(
+            "--proxy",
+            metavar="URL",
+            help="HTTP proxy.  [env: HTTPS_PROXY, ALL_PROXY; NO_PROXY names hosts without one]",
+        ),
+        option(
+            "--ca-bundle",
+            metavar="FILE",
+            type=click.Path(),
+            help="Trust these certificate authorities (PEM) instead of the system's.  [env: SSL_CERT_FILE]",
+        ),
+        option(
+            "--timeout",
+            metavar="SECONDS",
+            type=click.FloatRange(min=0, min_open=True),
+            help="Time limit of each request, with its repetitions.  [default: 300]",
+        ),
+        option(
+            "--debug",
+            is_flag=True,
+            expose_value=False,
+            callback=_log_attempts,
+            help="Print each attempt on standard error: request id, status, time and pauses.",
+        ),
+        option("--demo", is_flag=True, help="Use a simulated platform inside this process; no account is needed."),
+    )
+
+
+GROUP_OPTIONS = _connection_options(hidden=True, allow_from_autoenv=True)
+"""Those that may stand before the command; `--help` shows them with each command."""
+CONNECTION_OPTIONS = _connection_options(hidden=False, allow_from_autoenv=False)  # the group's have variables
 SELECTION_OPTIONS = (
     click.option(
         "--workspace",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import attrs
 import click
+from click.core import ParameterSource
 
 from .._api import can_hold_sessions, check_listed_key
 from .._display.text import strip_control_chars
@@ -174,7 +175,7 @@ async def open_client(
     if options["timeout"] is not None:
         more["timeout"] = attrs.evolve(more.get("timeout", Timeout()), total=options["timeout"])
     if options["demo"]:
-        async with _demo(options, now) as service, service.client(**more) as client:
+        async with _demo(now) as service, service.client(**more) as client:
             yield client
         return
     more["proxy"], more["ssl"], more["trust_env"] = options["proxy"], _certificates(options["ca_bundle"]), True
@@ -201,12 +202,20 @@ def _certificates(bundle: str | None) -> ssl.SSLContext | bool:
         raise click.BadParameter(f"{bundle!r}: {error.strerror}", param_hint="'--ca-bundle'") from None
 
 
+def _on_command_line(name: str) -> bool:
+    """Whether the option was given there, before or after the command; the environment and `--demo` get along."""
+    context = click.get_current_context(silent=True)
+    while context is not None and context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+        context = context.parent
+    return context is not None
+
+
 @asynccontextmanager
-async def _demo(options: ConnectionOptions, now: datetime) -> AsyncGenerator[LocalService]:
+async def _demo(now: datetime) -> AsyncGenerator[LocalService]:
     from ..testing import LocalService, demo  # noqa: PLC0415  # only --demo needs a server
 
     for name in _NOT_WITH_DEMO:
-        if options.get(name) is not None:
+        if _on_command_line(name):
             raise click.UsageError(f"--demo cannot be combined with --{name.replace('_', '-')}")
     async with LocalService() as service:
         held = demo.populate_demo(service, now=now)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -93,14 +92,8 @@ def completions(arguments: list[str], incomplete: str) -> list[str]:
     return [item.value for item in shell.get_completions(arguments, incomplete)]
 
 
-async def test_the_main_help_explains_completion() -> None:
-    first = (await invoke("--help")).stdout
-
-    assert re.findall(r"_AIDP_SESSIONS_COMPLETE=(\w+)", first) == ["bash_source", "zsh_source", "fish_source"]
-
-
 def test_bash_completes_commands_options_and_choices() -> None:
-    assert completions([], "") == ["busy", "cull", "idle", "list", "watch", "whoami", "workspaces"]
+    assert completions([], "") == ["busy", "completion", "cull", "idle", "list", "watch", "whoami", "workspaces"]
     assert completions(["idle"], "--s") == ["--since"]
     assert completions(["idle", "--output"], "js") == ["jsonl", "json"]
     assert completions(["idle", "--auth"], "i") == ["instance_principal", "instance_obo_user"]
@@ -112,4 +105,5 @@ def test_profiles_are_completed_from_the_configuration_file(platform: LocalServi
 
     assert completions(["list", "--profile"], "") == ["DEFAULT"]
     assert completions(["list", "--config-file", str(other), "--profile"], "T") == ["TEAM", "TEST"]
+    assert completions(["--config-file", str(other), "list", "-p"], "T") == ["TEAM", "TEST"]
     assert completions(["list", "--config-file", str(tmp_path / "absent"), "--profile"], "") == []

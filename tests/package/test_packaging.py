@@ -40,7 +40,7 @@ IMPORTERS = {
     "aiohttp": {"_transport", "testing"},
     "backoff": {"policies"},
     "cattrs": {"_convert.strict", "_convert.documents"},
-    "click": {"cli.options", "cli.output", "cli.queries", "cli.cull", "cli.cull_options", "cli.commands"},
+    "click": {"cli"},
     "cryptography": {"auth.keys", "auth.certificates", "testing"},
     "msgspec": {"_convert.fast"},
     "opentelemetry": {"otel"},
