@@ -16,7 +16,7 @@ from ..auth.config import argument_or_variable
 from ..auth.regions import auth_url, find_region, region_name, require_region
 from ..auth.threads import run_in_thread
 from ..auth.token import Credentials
-from ..endpoints import check_endpoint, check_region, check_url, parse_region_metadata
+from ..endpoints import check_endpoint, check_url, parse_region_metadata
 from ..errors import CredentialsError
 from ..policies import Clock
 from .refresh import TokenSigner
@@ -103,7 +103,7 @@ class InstancePrincipalSigner(TokenSigner):
         self._certificate_class: Final = Certificate
         if digest not in ("SHA1", "SHA256"):
             raise ValueError(f"digest={digest!r} must be 'SHA1' or 'SHA256'")
-        self._region = None if region is None else check_region(region)
+        self._region = None if region is None else region_name(region, environ)
         self._federation = None if federation_endpoint is None else check_endpoint(federation_endpoint)
         url = argument_or_variable(metadata_url, _check_metadata_url, environ, "OCI_METADATA_BASE_URL")
         self._metadata_urls: tuple[str, ...] = _METADATA_URLS if url is None else (url,)
@@ -116,11 +116,6 @@ class InstancePrincipalSigner(TokenSigner):
     def tenancy(self) -> str | None:
         """The OCID of the instance's tenancy; ``None`` before the first token."""
         return self._tenancy
-
-    @property
-    def region(self) -> str | None:
-        """The region from the argument, else the instance's own; ``None`` before the first token."""
-        return region_name(self._region, self._environ) if self._region else None
 
     async def _obtain(self) -> Credentials:
         certificate = await self._fetch_certificate()

@@ -102,11 +102,6 @@ class OkeWorkloadIdentitySigner(TokenSigner):
         )
         self._fetch = fetch
 
-    @property
-    def region(self) -> str | None:
-        """The full name of the region, from the argument or the environment."""
-        return self._region
-
     async def _obtain(self) -> Credentials:
         key, account, context = await run_in_thread(self._prepare)
         request = FetchRequest(

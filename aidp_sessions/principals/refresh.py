@@ -185,6 +185,8 @@ class TokenRefresher:
 class TokenSigner(NotPicklable, Signer):
     """Signs with a token that it refreshes itself; subclasses get the token in `_obtain`."""
 
+    _region: str | None = None
+
     def __init__(self, name: str, remedy: str, *, clock: Clock, min_age: float = _MIN_AGE_S) -> None:
         # At the first signature, this import would block the event loop.
         from ..auth.keys import PrivateKey  # noqa: PLC0415  # `cryptography` takes long to import
@@ -200,6 +202,11 @@ class TokenSigner(NotPicklable, Signer):
         """The OCID of the tenancy; ``None`` before the first token, and if the token does not name it."""
         current = self._refresher.current
         return current.token.tenancy if current else None
+
+    @property
+    def region(self) -> str | None:
+        """The full name of the region, from an argument, the environment or the instance; ``None`` if not known."""
+        return self._region
 
     @property
     def expires_at(self) -> datetime | None:

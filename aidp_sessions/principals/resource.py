@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ..auth.keys import PrivateKey
 
-_VERSION: Final = "OCI_RESOURCE_PRINCIPAL_VERSION"
+VERSION: Final = "OCI_RESOURCE_PRINCIPAL_VERSION"
 _RPST: Final = "OCI_RESOURCE_PRINCIPAL_RPST"
 _PRIVATE_PEM: Final = "OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM"
 _PEM_PHRASE: Final = "OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM_PASSPHRASE"
@@ -78,11 +78,6 @@ class ResourcePrincipalSigner(TokenSigner):
         # Files are read after every 401: that is cheap, and the last time only one of the two may have been replaced.
         super().__init__(self._source, _REMEDY, clock=clock, min_age=0.0)
 
-    @property
-    def region(self) -> str | None:
-        """The full name of the region, from the argument or the environment."""
-        return self._region
-
     async def _obtain(self) -> Credentials:
         return await run_in_thread(self._read, self._refresher.current)
 
@@ -117,13 +112,10 @@ def _required(environ: Mapping[str, str] | None, name: str) -> str:
 
 
 def _check_version(environ: Mapping[str, str] | None) -> None:
-    setting = from_environment(environ, _VERSION)
-    if setting is None:
-        raise ConfigError(f"{_VERSION} is not set; {_ONLY_ON_OCI}")
-    if setting.value == _SUPPORTED:
-        return
-    problem = "is not supported" if setting.value in _OTHER_VERSIONS else "is not known"
-    raise ConfigError(
-        f"{_VERSION} is {shown(setting.value)}, which {problem} here, only {_SUPPORTED} is; create that signer with "
-        "the oci package: from_oci_signer(oci.auth.signers.get_resource_principals_signer())"
-    )
+    version = _required(environ, VERSION)
+    if version != _SUPPORTED:
+        problem = "is not supported" if version in _OTHER_VERSIONS else "is not known"
+        raise ConfigError(
+            f"{VERSION} is {shown(version)}, which {problem} here, only {_SUPPORTED} is; create that signer with "
+            "the oci package: from_oci_signer(oci.auth.signers.get_resource_principals_signer())"
+        )

@@ -16,8 +16,8 @@ from ..auth.secrets import shown
 from ..endpoints import check_endpoint, check_platform_id, check_region
 from ..errors import ConfigError
 from .factories import SIGNER_FACTORIES
-from .oke import OkeWorkloadIdentitySigner
-from .resource import ResourcePrincipalSigner
+from .refresh import TokenSigner
+from .resource import VERSION
 
 if TYPE_CHECKING:
     import os
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from ..auth.signing import Signer
 
 NO_PLATFORM: Final = "no AI Data Platform is named; pass platform_id, or set AIDP_INSTANCE_ID to its OCID"
-_VERSION: Final = "OCI_RESOURCE_PRINCIPAL_VERSION"
 _API_KEY_SETTINGS: Final = ("user", "fingerprint", "key_file", "key_content")
 
 _log = logging.getLogger("aidp_sessions")
@@ -87,7 +86,7 @@ def load_settings(
     return Settings(
         platform_id=platform_id,
         signer=signer,
-        region=region.parse(check_region) if region else _own_region(signer),
+        region=region.parse(check_region) if region else signer.region if isinstance(signer, TokenSigner) else None,
         endpoint=endpoint,
     )
 
@@ -130,7 +129,7 @@ def _infer_auth(profile: Profile, environ: Mapping[str, str] | None) -> _Choice:
     for key in _API_KEY_SETTINGS:
         if setting := profile.get(key):
             return _Choice("api_key", setting.source)
-    if version := from_environment(environ, _VERSION):
+    if version := from_environment(environ, VERSION):
         return _Choice("resource_principal", version.source)
     if setting := profile.get("tenancy"):
         return _Choice("api_key", setting.source)
@@ -142,10 +141,6 @@ def _nothing_found(profile: Profile) -> ConfigError:
     return ConfigError(
         f"no credentials were found: auth= and OCI_CLI_AUTH are not given; the profile ({file}) and the OCI_CLI_ "
         "variables have no authentication_type, delegation_token_file, security_token_file or API key; "
-        f"{_VERSION} is not set. Run `oci setup config`, set OCI_CLI_TENANCY, OCI_CLI_USER, "
+        f"{VERSION} is not set. Run `oci setup config`, set OCI_CLI_TENANCY, OCI_CLI_USER, "
         "OCI_CLI_FINGERPRINT and OCI_CLI_KEY_FILE, or pass auth=, such as 'instance_principal' on a compute instance"
     )
-
-
-def _own_region(signer: Signer) -> str | None:
-    return signer.region if isinstance(signer, ResourcePrincipalSigner | OkeWorkloadIdentitySigner) else None
