@@ -10,7 +10,7 @@ import attrs
 
 from .._merge import Iteration
 from ..errors import AidpError, CredentialsError, NotFoundError, PreconditionFailedError, ServiceError, TransportError
-from .plan import CullOutcome, CullResult, check_applicable, kernels_of, workspace_of
+from .plan import CullOutcome, CullResult, check_applicable, kernels_of, latest_activity, workspace_of
 from .policy import reason_on_cluster, reason_to_keep
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Culling:
             return Finding(CullResult.CHANGED, "its sessions have another kernel") if ids & look.ids else _GONE
         if {session.id for session in sessions} != ids:
             return Finding(CullResult.CHANGED, "it has other sessions")
-        if _last_activity(sessions) != candidate.last_activity:
+        if latest_activity(sessions) != candidate.last_activity:
             return Finding(CullResult.CHANGED, "it was active")
         reason = self.reason_to_keep(sessions, look)
         return look if reason is None else Finding(CullResult.CHANGED, reason)
@@ -202,11 +202,6 @@ _GONE: Final = Finding(CullResult.GONE)
 
 def _kernel_values(session: SessionSummary) -> tuple[str | None, datetime | None] | None:
     return None if session.kernel is None else (session.kernel.id, session.kernel.last_activity)
-
-
-def _last_activity(sessions: Sequence[SessionSummary]) -> datetime | None:
-    times = [session.kernel.last_activity for session in sessions if session.kernel is not None]
-    return max((time for time in times if time is not None), default=None)
 
 
 def _may_have_worked(error: AidpError) -> bool:

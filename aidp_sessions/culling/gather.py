@@ -41,23 +41,18 @@ async def gather_plan(
 
 async def _apply_clusters(plan: CullPlan, access: Access) -> CullPlan:
     workspaces = {candidate.workspace_key: workspace_of(candidate) for candidate in plan.candidates}
-    found = await _list_attached(workspaces.values(), access)
-    failures = [each for each in map(found.__getitem__, workspaces) if isinstance(each, AidpError)]
-    attached = {key: None if isinstance(each, AidpError) else each for key, each in found.items()}
-    return attrs.evolve(apply_clusters(plan, attached), failures=(*plan.failures, *failures))
+    failures: dict[str, AidpError] = {}
 
-
-async def _list_attached(
-    workspaces: Iterable[WorkspaceRef], access: Access
-) -> dict[str, Sequence[AttachedSession] | AidpError]:
-    async def read(workspace: WorkspaceRef, slot: Slot[tuple[str, Sequence[AttachedSession] | AidpError]]) -> None:
+    async def read(workspace: WorkspaceRef, slot: Slot[tuple[str, Sequence[AttachedSession]]]) -> None:
         try:
             await slot.emit((workspace.key, await access.list_attached(workspace)))
         except AidpError as error:
-            await slot.emit((workspace.key, error))
+            failures[workspace.key] = error
 
-    async with aclosing(merge(_each(workspaces), read, limit=access.max_concurrency)) as results:
-        return {key: result async for key, result in results}
+    async with aclosing(merge(_each(workspaces.values()), read, limit=access.max_concurrency)) as listed:
+        attached = {key: sessions async for key, sessions in listed}
+    in_order = (failures[key] for key in workspaces if key in failures)
+    return attrs.evolve(apply_clusters(plan, attached), failures=(*plan.failures, *in_order))
 
 
 async def _each(workspaces: Iterable[WorkspaceRef]) -> AsyncGenerator[WorkspaceRef]:

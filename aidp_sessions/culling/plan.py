@@ -10,6 +10,7 @@ from html import escape
 from typing import Any, Final
 
 import attrs
+from attrs.validators import min_len, optional
 
 from .. import _display
 from .._convert.codec import read_document, write_document
@@ -43,11 +44,6 @@ def _aware(_: object, field: attrs.Attribute[Any], value: datetime) -> None:
     require_aware(value, field.name)
 
 
-def _aware_or_none(_: object, field: attrs.Attribute[Any], value: datetime | None) -> None:
-    if value is not None:
-        require_aware(value, field.name)
-
-
 def _known(reason: str) -> str:
     return KeepReason(reason) if reason in frozenset(KeepReason) else reason
 
@@ -72,7 +68,7 @@ class CullCandidate:
 
     workspace_key: str
     kernel_id: str
-    sessions: tuple[SessionSummary, ...] = attrs.field(validator=attrs.validators.min_len(1))
+    sessions: tuple[SessionSummary, ...] = attrs.field(validator=min_len(1))
     last_activity: datetime = attrs.field(validator=_aware)
 
 
@@ -90,12 +86,8 @@ class KeptKernel:
     workspace_key: str
     kernel_id: str | None
     sessions: tuple[SessionSummary, ...]
-    last_activity: datetime | None = attrs.field(validator=_aware_or_none)
+    last_activity: datetime | None = attrs.field(validator=optional(_aware))
     reason: str = attrs.field(converter=_known)
-
-
-def _candidates(values: Iterable[CullCandidate]) -> tuple[CullCandidate, ...]:
-    return tuple(values)
 
 
 @attrs.frozen(kw_only=True)
@@ -115,7 +107,7 @@ class CullPlan:
     taken: datetime = attrs.field(validator=_aware)
     platform_id: str
     policy: CullPolicy = attrs.field(converter=_without_veto)
-    candidates: tuple[CullCandidate, ...] = attrs.field(converter=_candidates)
+    candidates: tuple[CullCandidate, ...] = attrs.field(converter=tuple[CullCandidate, ...])
     kept: tuple[KeptKernel, ...] = ()
     failures: tuple[AidpError, ...] = attrs.field(default=(), eq=_failure_keys)
 
@@ -209,10 +201,10 @@ def make_plan(
     )
 
 
-def apply_clusters(plan: CullPlan, attached: Mapping[str, Sequence[AttachedSession] | None]) -> CullPlan:
-    """Keep the candidates that clusters veto. *attached* holds all clusters' sessions by workspace.
+def apply_clusters(plan: CullPlan, attached: Mapping[str, Sequence[AttachedSession]]) -> CullPlan:
+    """Keep the candidates that clusters veto.
 
-    A workspace that is missing, or has ``None``, could not be read.
+    *attached* holds all clusters' sessions by workspace; those of a workspace that is missing could not be listed.
     """
     if plan.policy.clusters == "ignore":
         return plan
@@ -254,6 +246,11 @@ def kernels_of(
         yield from [(kernel_id, ordered)] if kernel_id else ((None, (session,)) for session in ordered)
 
 
+def latest_activity(sessions: Iterable[SessionSummary]) -> datetime | None:
+    times = (session.kernel.last_activity for session in sessions if session.kernel is not None)
+    return max((time for time in times if time is not None), default=None)
+
+
 def _ordered(sessions: Sequence[SessionSummary]) -> tuple[SessionSummary, ...]:
     """Sort by id and then by all other values, each session once."""
     return tuple(dict.fromkeys(sorted(sessions, key=repr))) if len(sessions) > 1 else tuple(sessions)
@@ -266,15 +263,13 @@ def _kernels_by_workspace(
     for outcome in outcomes:
         listed[outcome.workspace_key].extend(outcome.sessions)
     for key in sorted(listed):
-        for kernel_id, sessions in kernels_of(listed[key], key):
-            yield key, kernel_id, sessions
+        yield from ((key, *kernel) for kernel in kernels_of(listed[key], key))
 
 
 def _entry(
     workspace_key: str, kernel_id: str | None, sessions: tuple[SessionSummary, ...], *, reason: KeepReason | None
 ) -> CullCandidate | KeptKernel:
-    times = (session.kernel.last_activity for session in sessions if session.kernel is not None)
-    last_activity = max((time for time in times if time is not None), default=None)
+    last_activity = latest_activity(sessions)
     if reason is None and kernel_id is not None and last_activity is not None:
         return CullCandidate(
             workspace_key=workspace_key, kernel_id=kernel_id, sessions=sessions, last_activity=last_activity

@@ -352,7 +352,7 @@ def test_a_kernel_that_its_cluster_calls_active_is_kept(
     found = None if attached is None else [AttachedSession(path=path, state=state) for path, state in attached]
     plan = plan_of(listed(SESSION))
 
-    complete = apply_clusters(plan, {"w": found})
+    complete = apply_clusters(plan, {} if found is None else {"w": found})
 
     assert reason_on_cluster([SESSION], found) is reason
     assert reasons(complete) == ({} if reason is None else {("w", "k"): reason})
