@@ -18,7 +18,7 @@ from .models import ExecutionState
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from .models import KernelSummary, SessionSummary
+    from .models import SessionSummary
 
 MIN_LAST_ACTIVITY: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -58,13 +58,9 @@ def activity_of(session: SessionSummary) -> Activity:
     if kernel is None:
         return Activity.NO_KERNEL
     activity = _BY_STATE.get(kernel.execution_state, Activity.UNKNOWN)
-    if activity is Activity.IDLE and not _has_timestamp(kernel):
+    if activity is Activity.IDLE and (kernel.last_activity is None or kernel.last_activity < MIN_LAST_ACTIVITY):
         return Activity.NO_TIMESTAMP
     return activity
-
-
-def _has_timestamp(kernel: KernelSummary) -> bool:
-    return kernel.last_activity is not None and kernel.last_activity >= MIN_LAST_ACTIVITY
 
 
 def is_idle_since(session: SessionSummary, since: datetime | timedelta, *, connected: bool | None = None) -> bool:

@@ -22,9 +22,9 @@ def path_segment(value: object, name: str = "workspace_key") -> str:
 
     Raises `ValueError` for what would change the path's meaning: blank, ``.``, ``..`` or control characters.
     """
+    if isinstance(value, str) and _UNRESERVED.fullmatch(value):
+        return value
     text = check_string(value, name)
-    if _UNRESERVED.fullmatch(text):
-        return text
     if not text.strip() or text in (".", "..") or re.search(_CONTROL, text):
         raise ValueError(f"{name}={text!r} must not be blank, '.' or '..', nor contain control characters")
     return percent_encode(text, name)

@@ -112,10 +112,10 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 def http_date(value: str | None) -> float | None:
     """Seconds since the epoch, or ``None`` if *value* is not a date of the years 1900 to 2200."""
+    if not value:
+        return None
     try:
-        date = parsedate_to_datetime(value) if value else None
+        date = parsedate_to_datetime(value)
     except (ValueError, OverflowError):
         return None
-    if date is None:
-        return None
-    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() if 1900 <= date.year <= 2200 else None
+    return date.replace(tzinfo=date.tzinfo or UTC).timestamp() if 1900 <= date.year <= 2200 else None

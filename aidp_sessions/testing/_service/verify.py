@@ -8,10 +8,10 @@ from __future__ import annotations
 import binascii
 import re
 from base64 import b64decode, b64encode
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, Protocol
+
+from ..._operations.messages import http_date
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,11 +78,10 @@ def _unsigned(names: list[str], headers: Mapping[str, str], signed: tuple[str, .
 
 def _skewed(headers: Mapping[str, str], now: float) -> str | None:
     text = headers["x-date" if "x-date" in headers else "date"]
-    try:
-        date = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
+    date = http_date(text)
+    if date is None:
         return f"The date {text!r} is not in the form of RFC 1123."
-    skew = date.replace(tzinfo=date.tzinfo or UTC).timestamp() - now
+    skew = date - now
     if abs(skew) > MAX_SKEW_S:
         return f"The date is {skew:+.0f} s off the service's clock; {MAX_SKEW_S:.0f} s are allowed."
     return None

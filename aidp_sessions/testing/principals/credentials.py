@@ -8,7 +8,7 @@ import itertools
 import json
 import ssl
 import tempfile
-from base64 import b64decode, urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+
+from ...auth.token import Token
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,8 +159,7 @@ def make_token(*, issued_at: float, lifetime: float, **claims: object) -> str:
 
 def expiry(token: str) -> float:
     """The expiry of a *token* of `make_token`, in seconds since the epoch."""
-    claims = token.split(".")[1]
-    return float(json.loads(urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["exp"])
+    return Token.parse(token, "the token", "").expires_at.timestamp()
 
 
 def _encoded(part: object) -> str:
