@@ -11,14 +11,14 @@ def check_type(value: object, expected: type, name: str) -> None:
 
 
 def check_string(value: object, name: str) -> str:
-    """Return *value*; say the type only of anything else: it might be a key."""
+    """Return *value*. The error for another type does not show the value: it might be a key."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a string, not {type(value).__name__}")
     return value
 
 
 def check_signer(value: object) -> None:
-    """Say the type of *value* only: it might be a key."""
+    """The error does not show *value*: it might be a key."""
     if isinstance(value, type) or not all(callable(getattr(value, name, None)) for name in ("sign", "refresh")):
         what = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
         raise TypeError(f"signer must be a Signer, such as ApiKeySigner(...) or from_oci_signer(...), not {what}")

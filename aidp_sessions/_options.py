@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Options(TypedDict, total=False):
-    """What may be chosen for any client."""
+    """What every way to make a client takes."""
 
     default_region: str | None
     api_version: str
@@ -35,7 +35,7 @@ class Options(TypedDict, total=False):
 
 
 class CopyOptions(Options, total=False):
-    """What a copy may change besides."""
+    """What `SessionsClient.with_options` takes."""
 
     platform_id: str
     signer: Signer

@@ -99,5 +99,5 @@ def _service_error(response: RawResponse, now: float) -> ServiceError:
 
 def _describe_redirect(location: str) -> str:
     authority = re.match(_AUTHORITY, location)
-    host = authority[1].rpartition("@")[2] if authority else "the same host" if location else "no place it names"
-    return f"redirects are not followed, for a signature holds for one host only; this one leads to {host}"
+    host = authority[1].rpartition("@")[2] if authority else "the same host" if location else "an unknown place"
+    return f"redirects are not followed, because a signature holds for one host only; this one leads to {host}"

@@ -23,7 +23,7 @@ _KEY_ID: Final = r'keyId="([^"]*)"'
 
 @attrs.define(eq=False, repr=False)
 class _PreparedRequest:
-    """What these signers read of a request of the `requests` package, and the headers, which they set."""
+    """The part of a `requests.PreparedRequest` that these signers read; they set the headers."""
 
     method: str
     url: str

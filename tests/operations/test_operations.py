@@ -300,7 +300,7 @@ def test_an_undocumented_error_body_is_quoted_not_decoded(status: int, body: byt
         ("//elsewhere.example/x", "elsewhere.example"),
         ("https://user:secret@elsewhere.example/x", "elsewhere.example"),
         ("/x", "the same host"),
-        ("", "no place it names"),
+        ("", "an unknown place"),
     ],
 )
 def test_a_redirect_is_an_error_that_names_its_host(status: int, location: str, place: str) -> None:
@@ -309,7 +309,7 @@ def test_a_redirect_is_an_error_that_names_its_host(status: int, location: str, 
 
     assert (type(error), error.status, error.code) == (ServiceError, status, None)
     assert error.message == (
-        f"redirects are not followed, for a signature holds for one host only; this one leads to {place}"
+        f"redirects are not followed, because a signature holds for one host only; this one leads to {place}"
     )
 
 
