@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from inspect import signature
-from typing import TYPE_CHECKING, NoReturn, Self, Unpack, cast
+from typing import TYPE_CHECKING, NoReturn, Self, Unpack
 
 import attrs
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     import ssl as _ssl
     from collections.abc import Mapping
     from datetime import timedelta
-    from types import TracebackType
 
     import aiohttp
 
@@ -95,16 +94,13 @@ class PlatformClient:
         Raises `ValueError` or `TypeError` for an argument that cannot be right, `ConfigError` if no region is known.
         """
         headers = common_headers(headers)
-        arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
-        self._arguments = cast("dict[str, object]", arguments)
+        self._arguments: dict[str, object] = {name: value for name, value in locals().items() if name != "self"}
         check_count(max_concurrency, "max_concurrency")
         check_count(max_response_bytes, "max_response_bytes")
         check_type(timeout, Timeout, "timeout")
         check_type(retry, RetryPolicy, "retry")
         check_type(clock, Clock, "clock")
         check_signer(signer)
-        if on_event is not None:
-            check_function(on_event, "on_event must be a plain function of one event")
         self.platform_id = endpoints.check_platform_id(platform_id)
         url = endpoints.base_url(
             platform_id,
@@ -122,6 +118,10 @@ class PlatformClient:
         self._workspaces_path = workspaces_path(slash + base_path, api_version, platform_id)
         self._platform_route = f"{self._workspaces_path.rsplit('/', 2)[0]}/{{aiDataPlatformId}}"
         self._owns_pool = True
+        observer: Observer | None = None
+        if on_event is not None:
+            check_function(on_event, "on_event must be a plain function of one event")
+            observer = Observer(on_event, platform_id, self._platform_route, f"{scheme}://{host}")
         load_decoders()  # now, or the first response, or failure, would hold the loop to import them
         load_backoff()
         self._transport = Transport(
@@ -138,9 +138,7 @@ class PlatformClient:
             max_response_bytes=max_response_bytes,
             ssl=ssl,
             proxy=proxy,
-            observer=None
-            if on_event is None
-            else Observer(on_event, platform_id, self._platform_route, f"{scheme}://{host}"),
+            observer=observer,
         )
 
     @classmethod
@@ -161,9 +159,7 @@ class PlatformClient:
         goes before an endpoint from the environment. Raises `ConfigError` or `CredentialsError`, naming the file,
         profile and key, and `ValueError` for a bad argument.
         """
-        from .principals.settings import (  # noqa: PLC0415  # most programs build few clients, some none this way
-            load_settings,
-        )
+        from .principals.settings import load_settings  # noqa: PLC0415  # not every program makes a client this way
 
         signature(cls).bind_partial(**options)  # a misspelt option is named before a setting that is missing
         settings = load_settings(platform_id, profile=profile, config_file=config_file, auth=auth, endpoint=endpoint)
@@ -282,9 +278,7 @@ class PlatformClient:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         await self.aclose()
 
     if not TYPE_CHECKING:  # a type checker refuses 'with' without these
