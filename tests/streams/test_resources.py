@@ -231,7 +231,7 @@ async def test_ten_times_the_workspaces_take_no_more_memory() -> None:
             await client.sessions(keys(100)).collect()
             tracemalloc.start()
             try:
-                few, many = await peak(client, 150), await peak(client, 1500)
+                few, many = await peak(client, 60), await peak(client, 600)
             finally:
                 tracemalloc.stop()
 
