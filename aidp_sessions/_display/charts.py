@@ -35,18 +35,22 @@ _BINS = (
 
 
 def histogram(sessions: Iterable[SessionSummary], now: datetime) -> str:
-    """Draw a histogram of idle times. Each bin includes its lower bound; empty bins before the first are left out."""
+    """Draw a histogram of idle times, if there are any. Each bin includes its lower bound.
+
+    Empty bins before the first are left out: they are below the threshold.
+    """
     starts = [start for _, start in _BINS]
     ages = [idle for session in sessions if (idle := idle_for(session, now)) is not None]
+    if not ages:
+        return ""
     counts = Counter(bisect_right(starts, idle) - 1 for idle in ages)
-    largest = max(counts.values(), default=1)
+    largest = max(counts.values())
     rows = [
         f'<tr><th scope="row">{label}</th><td>{_bar({"idle": counts[bin_]}, largest)}</td>'
         f"<td>{counts[bin_]:,}</td></tr>"
         for bin_, (label, _) in enumerate(_BINS)
     ]
-    shown = rows[min(counts, default=len(rows)) :]
-    return table("Idle sessions by idle time", ("Idle time", "", "Sessions"), shown, "bars numbers")
+    return table("Idle sessions by idle time", ("Idle time", "", "Sessions"), rows[min(counts) :], "bars numbers")
 
 
 def by_workspace(usage: Mapping[str, Usage], labels: Mapping[str, str], kept: Mapping[str, int] | None) -> str:
@@ -59,7 +63,7 @@ def by_workspace(usage: Mapping[str, Usage], labels: Mapping[str, str], kept: Ma
         for key, each in sorted(usage.items(), key=lambda item: (-item[1].sessions, labels[item[0]]))
     )
     columns = ("Workspace", "", *(() if kept is None else ("Shown",)), "Sessions", "Idle", "Busy")
-    chart = table(f"By workspace ({len(usage):,})", columns, rows, "bars numbers")
+    chart = table(f"By workspace ({len(usage):,})", columns, rows, "bars numbers workspaces")
     return _scrolled(chart, "Sessions by workspace")
 
 

@@ -51,6 +51,11 @@ class ClusterRow:
         return "" if self.usage.sessions else "no sessions"
 
 
+def cluster_names(listed: Mapping[Cluster, ClusterSummary]) -> dict[Cluster, str]:
+    """The display names of the clusters that have one."""
+    return {key: cluster.display_name for key, cluster in listed.items() if cluster.display_name}
+
+
 def cluster_rows(usage: Mapping[Cluster, Usage], listed: Mapping[Cluster, ClusterSummary]) -> list[ClusterRow]:
     """The clusters in *usage* and in *listed*, those that are unused for the longest time first, stopped ones last."""
     everything = dict.fromkeys(listed, Usage()) | dict(usage)

@@ -70,14 +70,15 @@ def row(session: SessionSummary, now: datetime, labels: Mapping[str, str]) -> st
     return (
         f'<tr><th scope="row">{text(session_title(session))}</th><td>{text(labels[session.workspace_key])}</td>'
         f"<td>{text(None if kernel is None else kernel.name)}</td>"
-        f'<td class="{_group(session)}">{text(session_state(session))}</td>'
+        f'<td class="{activity_group(session)}">{text(session_state(session))}</td>'
         + ("<td></td>" if idle is None else f'<td data-v="{idle.total_seconds():.0f}">{format_duration(idle)}</td>')
         + f"<td>{'' if last is None else minute(last)}</td>"
         f"<td>{'' if connections is None else connections}</td></tr>"
     )
 
 
-def _group(session: SessionSummary) -> str:
+def activity_group(session: SessionSummary) -> str:
+    """The group in which the report counts *session*; it is also the class of its cell."""
     activity = activity_of(session)
     return activity.value if activity in (Activity.IDLE, Activity.BUSY) else "other"
 

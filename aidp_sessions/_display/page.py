@@ -14,13 +14,15 @@ from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING
 
-from ..activity import idle_for, require_aware
+from ..activity import require_aware
 from .charts import GROUPS, by_cluster, by_workspace, histogram
-from .clusters import cluster_rows
-from .html import COLUMNS, failure_row, failure_table, minute, names_in, row, table, text
+from .clusters import cluster_names, cluster_rows
+from .explanations import explain
+from .html import minute, names_in, table, text
 from .rollup import Usage, total, total_by_workspace, usage_by_cluster
+from .rows import COLUMNS, group_by_kernel, kernel_row
 from .summary import idle_time_sentences
-from .text import by_idle_time, workspace_labels
+from .text import pluralize, workspace_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -51,15 +53,16 @@ def page(
     and by whom. Raises `ValueError` for a naive *taken*.
     """
     moment = require_aware(taken, "taken").astimezone(UTC)
-    rows = sorted(sessions, key=lambda session: by_idle_time(idle_for(session, taken), session))
-    failed = {error.workspace_key for error in failures} - {None}
-    shown = usage_by_cluster(rows, taken)
+    failed = {error.workspace_key for error in failures if error.operation != "list_clusters"} - {None}
+    shown = usage_by_cluster(sessions, taken)
     everything = total((usage or shown).values())
-    selected = len(rows) if everything.sessions > len(rows) else None
+    selected = len(sessions) if everything.sessions > len(sessions) else None
     listed = [key for key in workspaces or {} if key not in failed]
     unnamed = _keys([*(usage or {}), *(clusters or {})])
-    labels = workspace_labels([*(workspaces or {}).items(), *unnamed, *names_in(rows), *names_in(failures)])
-    cells = (row(session, taken, labels) for session in rows)
+    labels = workspace_labels([*(workspaces or {}).items(), *unnamed, *names_in(sessions), *names_in(failures)])
+    names = cluster_names(clusters or {})
+    rows = [kernel_row(kernel, taken, labels, names) for kernel in group_by_kernel(sessions, taken)]
+    sentences = idle_time_sentences(shown, labels, names)
     return Template(_asset("report.html")).substitute(
         policy=_content_security_policy(),
         style=_asset("report.css"),
@@ -69,12 +72,12 @@ def page(
         taken=minute(moment),
         facts=_facts(facts or {}),
         figures=_figures(everything, selected, len(failed)),
-        summary="".join(f"<p>{text(sentence)}</p>\n" for sentence in idle_time_sentences(shown)),
+        summary="".join(f"<p>{text(sentence)}</p>\n" for sentence in sentences),
         failures=_failure_section(failures, labels),
-        idle_times=histogram(rows, taken),
+        idle_times=_section(histogram(sessions, taken)),
         by_cluster="" if clusters is None else _by_cluster(usage or shown, clusters, labels),
-        by_workspace=_by_workspace(usage or shown, listed, labels, None if selected is None else rows),
-        sessions=table(f"Sessions ({len(rows):,})", COLUMNS, cells, "sessions sortable", "Idle for"),
+        by_workspace=_by_workspace(usage or shown, listed, labels, None if selected is None else sessions),
+        sessions=table(f"Sessions ({len(sessions):,})", COLUMNS, rows, "sessions", "Idle for"),
     )
 
 
@@ -84,7 +87,10 @@ def _asset(name: str) -> str:
 
 
 def _content_security_policy() -> str:
-    """Allow the page's own style and script, by their hashes, and nothing else."""
+    """Allow the page's own style and script, by their hashes, and nothing else.
+
+    The download needs no permission: a link that saves a blob of the page loads nothing.
+    """
     style, script = (b64encode(sha256(_asset(name).encode()).digest()).decode() for name in ("report.css", "report.js"))
     return (
         f"default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; "
@@ -127,9 +133,22 @@ def _by_cluster(
     usage: Mapping[Cluster, Usage], clusters: Mapping[Cluster, ClusterSummary], labels: Mapping[str, str]
 ) -> str:
     rows = cluster_rows(usage, clusters)
-    return f"<section>\n{by_cluster(rows, labels)}\n</section>" if rows else ""
+    return _section(by_cluster(rows, labels)) if rows else ""
 
 
 def _failure_section(failures: Sequence[AidpError], labels: Mapping[str, str]) -> str:
-    rows = (failure_row(error, labels) for error in failures)
-    return f"<section>{failure_table(failures, rows)}</section>" if failures else ""
+    rows = (_failure_row(error, labels) for error in failures)
+    caption = pluralize(len(failures), "failure")
+    return _section(table(caption, ("Workspace", "What happened"), rows, "failures")) if failures else ""
+
+
+def _failure_row(error: AidpError, labels: Mapping[str, str]) -> str:
+    subject = "Its clusters could not be listed. " if error.operation == "list_clusters" else ""
+    return (
+        f'<tr><th scope="row">{text(labels.get(error.workspace_key or "", "The list of workspaces"))}</th>'
+        f"<td>{subject}{explain(error)}.<small>{type(error).__name__}: {text(str(error))}</small></td></tr>"
+    )
+
+
+def _section(content: str) -> str:
+    return f"<section>\n{content}\n</section>" if content else ""

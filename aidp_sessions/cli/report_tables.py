@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC
 from typing import TYPE_CHECKING
 
-from .._display.clusters import cluster_rows
+from .._display.clusters import cluster_names, cluster_rows
 from .._display.rollup import usage_by_cluster
 from .._display.summary import idle_time_sentences
 from .._display.text import format_duration, strip_control_chars
@@ -34,7 +34,8 @@ def print_report(report: Report, console: Console) -> None:
     if (report.adjective == "idle" or report.clusters) and (table := _fit_clusters(report, console)):
         console.print(table)
         console.print()
-    if sentences := idle_time_sentences(usage_by_cluster(report.kept, report.now)):
+    shown = usage_by_cluster(report.kept, report.now)
+    if sentences := idle_time_sentences(shown, {}, cluster_names(report.clusters)):
         console.print("\n".join(map(strip_control_chars, sentences)))
         console.print()
     if report.source:

@@ -6,17 +6,16 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-import pytest_asyncio
 
 from aidp_sessions import KernelSummary, NotFoundError, SessionSummary
 from aidp_sessions._display.page import page
 
-from ..helpers.browser import Browser, start_browser
 from .test_html import HOSTILE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from ..helpers.browser import Browser
 
 NOW: Final = datetime(2026, 11, 23, 12, tzinfo=UTC)
 AGES: Final = {"a10": 5, "a9": 90, "b": 1000, "c": 100, "d": 101}
@@ -35,12 +34,6 @@ INKS: Final = """[...document.querySelectorAll("body *")].filter(
 
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
-    async with start_browser(tmp_path_factory.mktemp("profile")) as browser:
-        yield browser
 
 
 def session(path: str, minutes: float | None, workspace: str = "analytics") -> SessionSummary:
@@ -174,7 +167,7 @@ def luminance(color: list[float]) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-@pytest.mark.parametrize("width", [400, 800, 1280])
+@pytest.mark.parametrize("width", [390, 800, 1280])
 async def test_no_screen_needs_scrolling_sideways(browser: Browser, tmp_path: Path, width: int) -> None:
     """Also with long names that cannot be wrapped."""
     long = "n" * 300

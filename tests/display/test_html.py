@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import aidp_sessions
 from aidp_sessions import (
     AidpError,
+    ClusterSummary,
     ConnectionFailedError,
     FanOutError,
     KernelSummary,
@@ -27,6 +28,7 @@ from aidp_sessions import (
 )
 from aidp_sessions._display.page import page
 from aidp_sessions._display.rollup import usage_by_cluster
+from aidp_sessions._display.rows import COLUMNS
 from aidp_sessions._display.text import strip_control_chars, workspace_labels
 
 from ..helpers.html_reader import Document, Table
@@ -35,6 +37,8 @@ from ..helpers.strategies import brief, moments, states
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from aidp_sessions._display.rollup import Cluster
 
 ASSETS: Final = files("aidp_sessions._display")
 NOW: Final = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -68,7 +72,20 @@ ELEMENTS: Final = {
     ("div", ()),
     ("div", ("class",)),
     ("div", ("aria-label", "class", "role", "tabindex")),
+    ("div", ("aria-label", "class", "role")),
+    ("form", ("hidden", "role")),
+    ("label", ("for",)),
+    ("kbd", ()),
+    ("input", ("autocomplete", "id", "spellcheck", "type")),
+    ("output", ()),
+    ("button", ("id", "type")),
+    ("button", ("hidden", "id", "type")),
+    ("section", ("id",)),
+    ("span", ()),
+    ("small", ()),
     ("dt", ("class",)),
+    ("dt", ()),
+    ("dd", ()),
     ("dd", ("class",)),
     ("section", ()),
     ("table", ("class",)),
@@ -113,8 +130,8 @@ def figures(document: Document) -> dict[str, str]:
 
 def histogram(document: Document) -> dict[str, int]:
     """The bins that are drawn."""
-    (table,) = [table for table in document.tables if table.caption == "Idle sessions by idle time"]
-    return {label: int(number) for label, _, number in table.rows}
+    tables = [table for table in document.tables if table.caption == "Idle sessions by idle time"]
+    return {label: int(number) for table in tables for label, _, number in table.rows}
 
 
 def test_the_page_says_everything_that_was_found() -> None:
@@ -122,7 +139,7 @@ def test_the_page_says_everything_that_was_found() -> None:
         session("finance", timedelta(hours=3, minutes=12), id="k1", connections=0),
         session("finance", timedelta(minutes=1), id="k2", execution_state="busy", connections=2),
         session("analytics", timedelta(days=8, hours=1), id="k3"),
-        SessionSummary(name="warming up", workspace_key="analytics"),
+        SessionSummary(name="warming up", workspace_key="analytics", cluster_id="c", id="s4"),
     )
     failures = (failure("legacy", "gone"), failure(None, "broken off", ConnectionFailedError))
 
@@ -141,10 +158,10 @@ def test_the_page_says_everything_that_was_found() -> None:
     (failed, idle_times, by_workspace, everything) = document.tables
     assert failed == Table(
         "2 failures",
-        ["Workspace", "Error", "What happened"],
+        ["Workspace", "What happened"],
         [
-            ["legacy", "NotFoundError", "of workspace 'legacy': gone"],
-            ["", "ConnectionFailedError", "broken off"],
+            ["legacy", "Not allowed, or gone.\nNotFoundError: of workspace 'legacy': gone"],
+            ["The list of workspaces", "No connection.\nConnectionFailedError: broken off"],
         ],
     )
     assert idle_times.head == ["Idle time", "", "Sessions"]
@@ -155,14 +172,58 @@ def test_the_page_says_everything_that_was_found() -> None:
     )
     assert everything == Table(
         "Sessions (4)",
-        ["Session", "Workspace", "Kernel", "State", "Idle for", "Last activity (UTC)", "Connections"],
+        list(COLUMNS),
         [
-            ["/analytics.ipynb", "analytics", "python3", "idle", "8 d 1 h", "2026-11-15 11:00", ""],
-            ["/finance.ipynb", "finance", "python3", "idle", "3 h 12 min", "2026-11-23 08:48", "0"],
-            ["warming up", "analytics", "", "no kernel", "", "", ""],
-            ["/finance.ipynb", "finance", "python3", "busy", "", "2026-11-23 11:59", "2"],
+            ["/analytics.ipynb", "analytics", "no cluster", "idle", "8 d 1 h", "2026-11-15 11:00", "", "k3", ""],
+            ["/finance.ipynb", "finance", "no cluster", "idle", "3 h 12 min", "2026-11-23 08:48", "0", "k1", ""],
+            ["warming up", "analytics", "c", "no kernel", "", "", "", "", "s4"],
+            ["/finance.ipynb", "finance", "no cluster", "busy", "", "2026-11-23 11:59", "2", "k2", ""],
         ],
     )
+
+
+def test_sessions_that_share_a_kernel_are_one_row_that_says_so() -> None:
+    """If they report the same of it; then each has a line for its path and its id."""
+    first = attrs.evolve(session("a", timedelta(hours=2), id="k"), path="/b.ipynb", id="1", cluster_id="c")
+    second = attrs.evolve(first, path="/a.ipynb", id="2")
+    busy = attrs.evolve(first, id="3", kernel=session(ago=timedelta(hours=2), id="k", execution_state="busy").kernel)
+    elsewhere = attrs.evolve(first, id="4", workspace_key="w")
+
+    document = read(first, second, busy, elsewhere)
+
+    assert document.tables[-1].caption == "Sessions (4)"
+    assert document.tables[-1].rows == [
+        [
+            "/a.ipynb\n/b.ipynb\n2 sessions share this kernel",
+            *("a", "c", "idle", "2 h 0 min", "2026-11-23 10:00", "", "k", "2\n1"),
+        ],
+        ["/b.ipynb", "w", "c", "idle", "2 h 0 min", "2026-11-23 10:00", "", "k", "4"],
+        ["/b.ipynb", "a", "c", "busy", "", "2026-11-23 10:00", "", "k", "3"],
+    ]
+
+
+def test_a_cluster_is_shown_by_its_name_if_that_is_known() -> None:
+    found = [attrs.evolve(session(), cluster_id=key) for key in ("c1", "c2", None)]
+    clusters: dict[Cluster, ClusterSummary] = {
+        ("analytics", "c1"): ClusterSummary(key="c1", display_name="Nightly", state="ACTIVE")
+    }
+
+    document = Document(page(found, [], title="", taken=NOW, clusters=clusters))
+
+    (by_cluster,) = [table for table in document.tables if table.caption == "By cluster (3)"]
+    assert sorted(row[0] for row in by_cluster.rows) == ["Nightly", "c2", "no cluster"]
+    assert [row[2] for row in document.tables[-1].rows] == ["Nightly", "c2", "no cluster"]
+
+
+def test_a_cluster_listing_that_failed_is_no_workspace_that_failed() -> None:
+    gone = failure("legacy", "gone")
+    gone.operation = "list_clusters"
+
+    document = read(failures=(gone,), workspaces={"legacy": "Legacy"})
+
+    assert figures(document)["Workspaces failed"] == "0"
+    assert document.tables[0].rows[0][1].startswith("Its clusters could not be listed. Not allowed, or gone.\n")
+    assert [row[0] for row in document.tables[1].rows] == ["Legacy"]
 
 
 def test_the_parts_of_a_bar_stand_side_by_side() -> None:
@@ -186,8 +247,8 @@ def test_a_report_without_sessions_is_complete() -> None:
     document = read()
 
     assert set(figures(document).values()) == {"0"}
-    assert [len(table.rows) for table in document.tables] == [0, 0, 0]
-    assert document.texts["p"] == ["Taken "]
+    assert [len(table.rows) for table in document.tables] == [0, 0]
+    assert document.texts["p"] == ["Taken ", ""]  # the second has a button, which the script shows if it is needed
 
 
 @pytest.mark.parametrize(
@@ -242,7 +303,11 @@ def test_a_selection_stands_beside_the_figures_of_everything_that_was_listed() -
             ["Workspace", "", "Shown", "Sessions", "Idle", "Busy"],
             [["a", "", "1", "2", "1", "1"], ["b", "", "0", "1", "0", "0"]],
         ),
-        Table("Sessions (1)", HEAD, [["/a.ipynb", "a", "python3", "idle", "3 h 0 min", "2026-11-23 09:00", ""]]),
+        Table(
+            "Sessions (1)",
+            list(COLUMNS),
+            [["/a.ipynb", "a", "no cluster", "idle", "3 h 0 min", "2026-11-23 09:00", "", "1", ""]],
+        ),
     ]
 
 
@@ -285,10 +350,25 @@ def test_no_text_from_outside_becomes_markup(words: list[str]) -> None:
     """Read back, each text is unchanged, and there is no element or attribute but ours."""
     title, workspace, path, kernel, state, failed, message = words
     found = SessionSummary(
-        path=path, workspace_key="k", workspace_name=workspace, kernel=KernelSummary(name=kernel, execution_state=state)
+        path=path,
+        workspace_key="k",
+        workspace_name=workspace,
+        id=kernel,
+        cluster_id=kernel,
+        kernel=KernelSummary(name="", id=kernel, execution_state=state),
     )
+    place = ("k", kernel)
+    cluster = ClusterSummary(key=kernel, display_name=kernel, state=state, stopped_by_name=workspace)
 
-    text = page([found], [failure(failed, message)], title=title, taken=NOW, workspaces={"k": workspace})
+    text = page(
+        [found, attrs.evolve(found, path=state)],
+        [failure(failed, message)],
+        title=title,
+        taken=NOW,
+        workspaces={"k": workspace},
+        clusters={place: cluster},
+        facts={"Selected": title},
+    )
 
     text.encode()
     document = Document(text)
@@ -297,10 +377,9 @@ def test_no_text_from_outside_becomes_markup(words: list[str]) -> None:
     labels = workspace_labels([("k", workspace), (failed, None)])
     assert document.tables[-1].rows[0][1] == labels["k"]
     assert document.tables[0].rows[0][0] == labels[failed]
-    assert document.tables[0].rows[0][2].endswith(shown[6])
-    if path:
-        assert document.tables[-1].rows[0][0] == shown[2]
-    assert document.tables[-1].rows[0][2] == shown[3]
+    assert document.tables[0].rows[0][1].endswith(shown[6])
+    cells = "\n".join(cell for row in document.tables[-1].rows for cell in row)
+    assert [word for word in shown[2:5] if word not in cells] == []
     assert document.texts["style"] == [(ASSETS / "report.css").read_text(encoding="utf-8")]
     assert document.texts["script"] == [(ASSETS / "report.js").read_text(encoding="utf-8")]
     assert {(tag, tuple(sorted(attributes))) for tag, attributes in document.elements} <= ELEMENTS
@@ -362,11 +441,11 @@ def test_the_page_shows_the_names_of_workspaces() -> None:
 
     document = read(*found, named(session("6513270e"), "Churn"), failures=(gone,), workspaces={"0f0f": "Empty"})
 
-    (failed, _, by_workspace, everything) = document.tables
+    (failed, by_workspace, everything) = document.tables
     names = ["Analytics (51abe3fa…)", "Analytics (e15a4ac0…)", "Churn"]
     assert [row[1] for row in everything.rows] == names
     assert [row[0] for row in by_workspace.rows] == [*names, "Empty"]
-    assert failed.rows == [["Legacy", "NotFoundError", "of workspace 'Legacy' (9531985d-5d9d): gone"]]
+    assert [row[0] for row in failed.rows] == ["Legacy"]
 
 
 def test_a_notebook_shows_the_names_of_workspaces() -> None:

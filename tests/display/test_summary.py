@@ -18,18 +18,18 @@ def kernel(workspace: str, cluster: str | None, hours: float, *, id_: str | None
 
 
 def sentences(*sessions: SessionSummary) -> list[str]:
-    return idle_time_sentences(usage_by_cluster(sessions, NOW))
+    return idle_time_sentences(usage_by_cluster(sessions, NOW), {"b": "Churn"}, {("a", "x"): "Nightly"})
 
 
 def test_the_workspaces_and_the_clusters_with_most_idle_time_are_named() -> None:
-    """Three of each, and none that would have 0.0 hours."""
+    """By their names where these are known; three of each, and none that would have 0.0 hours."""
     found = [kernel("a", "x", 1000), kernel("b", None, 3000), kernel("b", "y", 500), kernel("c", "z", 0.05)]
     found += [kernel("d", "u", 30), kernel("e", "v", 2)]
 
     assert sentences(*found) == [
         "6 kernels idle for 4,532 hours in all.",
-        "Most of it in b (3,500 hours), a (1,000 hours), d (30 hours).",
-        "Most of it on the clusters x (1,000 hours), y (500 hours), u (30 hours).",
+        "Most of it in Churn (3,500 hours), a (1,000 hours), d (30 hours).",
+        "Most of it on the clusters Nightly (1,000 hours), y (500 hours), u (30 hours).",
     ]
     assert sentences(kernel("a", "x", 0), kernel("b", "y", 0)) == ["2 kernels idle for 0.0 hours in all."]
 

@@ -61,18 +61,20 @@ class Browser:
         result: dict[str, Any] = message["result"]
         return result
 
-    async def show(self, page: Path, *, width: int = 1280, height: int = 1000, scheme: str = "light") -> None:
-        """Load *page* from disk and wait until it is complete."""
+    async def show(
+        self, page: Path, *, width: int = 1280, height: int = 1000, scheme: str = "light", fragment: str = ""
+    ) -> None:
+        """Load *page* from disk, with *fragment* behind its URL, and wait until it is complete."""
+        url = page.as_uri() + fragment
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         await self.call("Emulation.setDeviceMetricsOverride", **metrics)
         scheme_wanted = {"name": "prefers-color-scheme", "value": scheme}
         await self.call("Emulation.setEmulatedMedia", media="", features=[scheme_wanted])
-        self.requests.clear()
         self.complaints.clear()
-        await self.call("Page.navigate", url=page.as_uri())
-        while (
-            await self.value("document.readyState") != "complete" or await self.value("location.href") != page.as_uri()
-        ):
+        await self.call("Page.navigate", url="about:blank")  # otherwise another fragment would not load the page again
+        self.requests.clear()
+        await self.call("Page.navigate", url=url)
+        while await self.value("document.readyState") != "complete" or await self.value("location.href") != url:
             await asyncio.sleep(0.01)
 
     async def value(self, expression: str) -> Any:
@@ -83,15 +85,20 @@ class Browser:
 
     async def click(self, selector: str) -> None:
         """Move the mouse to the middle of an element and press its button."""
-        box = await self.value(f"(e => (e.scrollIntoView(), e.getBoundingClientRect().toJSON()))({_find(selector)})")
+        await self.value(f"{_find(selector)}.scrollIntoView({{ block: 'center' }})")
+        box = await self.value(f"{_find(selector)}.getBoundingClientRect().toJSON()")
         middle = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
         for event in ("mousePressed", "mouseReleased"):
             await self.call("Input.dispatchMouseEvent", type=event, button="left", clickCount=1, **middle)
 
     async def press(self, key: str, text: str = "") -> None:
-        code = {"Tab": 9, "Enter": 13}[key]
+        code = {"Tab": 9, "Enter": 13, "Escape": 27, "/": 191}[key]
         for event in ("keyDown", "keyUp"):
             await self.call("Input.dispatchKeyEvent", type=event, key=key, text=text, windowsVirtualKeyCode=code)
+
+    async def type(self, text: str) -> None:
+        """Insert *text* into the element that has the focus."""
+        await self.call("Input.insertText", text=text)
 
     async def picture(self) -> Image.Image:
         """Take a picture of what the window shows."""

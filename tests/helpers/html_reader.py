@@ -7,7 +7,8 @@ from typing import Final
 
 import attrs
 
-VOID: Final = {"meta", "rect"}
+VOID: Final = {"meta", "rect", "input"}
+_IN_CELLS: Final = {"span", "small"}
 
 
 @attrs.define
@@ -23,7 +24,7 @@ class Document(HTMLParser):
     Attributes:
         elements: each element's name and attributes, in order.
         texts: the texts outside tables, by the element's name.
-        tables: the texts of the tables.
+        tables: the texts of the tables; a cell with several elements has one line for each.
     """
 
     def __init__(self, text: str) -> None:
@@ -48,6 +49,8 @@ class Document(HTMLParser):
             self.tables[-1].rows.append([])
         elif tag in ("th", "td"):
             self._cells().append("")
+        elif tag in _IN_CELLS and self._in_cell():
+            self._cells()[-1] += "\n" if self._cells()[-1] else ""
         else:
             self.texts.setdefault(tag, []).append("")
 
@@ -60,7 +63,7 @@ class Document(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         tag = self._open[-1] if self._open else ""
-        if tag in ("th", "td"):
+        if self._in_cell():
             self._cells()[-1] += data
         elif tag == "caption":
             self.tables[-1].caption += data
@@ -71,6 +74,9 @@ class Document(HTMLParser):
 
     def handle_comment(self, data: str) -> None:
         raise AssertionError(f"a comment: {data}")
+
+    def _in_cell(self) -> bool:
+        return not {"th", "td"}.isdisjoint(self._open)
 
     def _cells(self) -> list[str]:
         return self.tables[-1].rows[-1] if "tbody" in self._open else self.tables[-1].head
