@@ -1,4 +1,4 @@
-"""Asyncio client for the notebook sessions of Oracle AI Data Platform workspaces.
+r"""Asyncio client for the notebook sessions of Oracle AI Data Platform workspaces.
 
 ```python
 async with SessionsClient.from_config() as client:
@@ -6,7 +6,70 @@ async with SessionsClient.from_config() as client:
         print(session.workspace_key, session.path, idle_for(session))
 ```
 
-An application makes one client, uses it for all requests, and closes it at the end. With aiohttp:
+A script needs one `asyncio.run` around everything that uses the client. This one prints a line per idle kernel, and
+failures to standard error. It ends with the statuses of the command: 0 if every workspace answered, 1 if some did not,
+and 4 if nothing could be read:
+
+```python
+import asyncio
+import sys
+from datetime import timedelta
+
+from aidp_sessions import AidpError, SessionsClient, idle_for
+
+
+async def report() -> int:
+    status, seen = 0, set()
+    async with asyncio.timeout(15 * 60), SessionsClient.from_config() as client:
+        async for outcome in client.sessions().idle_since(timedelta(days=1)).by_workspace():
+            if outcome.error is not None:
+                status = 1
+                print("failed:", outcome.error, file=sys.stderr)
+            for session in outcome.sessions:
+                kernel = (session.kernel and session.kernel.id) or session.id
+                if kernel not in seen:  # sessions may share a kernel
+                    seen.add(kernel)
+                    print(session.workspace_key, kernel, session.path, idle_for(session), sep="\t")
+    return status
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(asyncio.run(report()))
+    except (AidpError, TimeoutError) as error:
+        print("gave up:", str(error) or "not finished after 15 minutes", file=sys.stderr)
+        sys.exit(4)
+```
+
+An application makes one client, uses it for all requests, and closes it at the end. With FastAPI:
+
+```python
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from fastapi import FastAPI, Request
+
+from aidp_sessions import SessionsClient
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncGenerator[dict[str, SessionsClient]]:
+    async with SessionsClient.from_config() as client:
+        yield {"client": client}
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+@app.get("/idle")
+async def idle(request: Request) -> list[dict[str, str | None]]:
+    client: SessionsClient = request.state.client
+    stream = client.sessions(on_error="skip").idle_since(timedelta(hours=2))
+    return [{"workspace": s.workspace_key, "path": s.path} async for s in stream]
+```
+
+With aiohttp:
 
 ```python
 from collections.abc import AsyncIterator
@@ -48,7 +111,7 @@ the configuration file:
 | profile | `OCI_CLI_PROFILE` | |
 | kind of credentials | `OCI_CLI_AUTH` | `authentication_type` |
 | region | `OCI_CLI_REGION`, `OCI_REGION` | `region` |
-| a region that this package does not know | `OCI_REGION_METADATA` | |
+| regions that this package does not know | `OCI_REGION_METADATA`; a file `~/.oci/regions-config.json` | |
 | user | `OCI_CLI_USER`, `OCI_CLI_TENANCY`, `OCI_CLI_FINGERPRINT` | `user`, `tenancy`, `fingerprint` |
 | private key | `OCI_CLI_KEY_FILE`, `OCI_CLI_KEY_CONTENT`, `OCI_CLI_PASSPHRASE` | `key_file`, `pass_phrase` |
 | tokens | `OCI_CLI_SECURITY_TOKEN_FILE` | `security_token_file` |

@@ -15,7 +15,7 @@ import matplotlib.font_manager
 import pytest
 import trustme
 
-from aidp_sessions.testing import Fault, LocalService
+from aidp_sessions.testing import Fault, LocalService, RecordedRequest
 from benchmarks import newcomer
 
 from ..helpers.cli_runner import forget_settings, point_to, start, wire
@@ -31,14 +31,14 @@ from ..helpers.run_notebook import move_home, run_cells
 from ..helpers.tunnel import Tunnel
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
 STRICT = ("-X", "dev", "-W", "error")
 WITHOUT_DEBUG = ("-W", "error")  # for examples whose standard error is compared: asyncio would add slow callbacks
 PATIENCE_S = 60.0
 NOTEBOOK = "A notebook"
-SCRIPT = "A script or a cron job"
+SCRIPT = "gave up:"
 ABROAD = "ocid1.aidataplatform.oc1.fra.amaaaaaaanotherlocalservicefortests3xq5"
 ASHBURN, FRANKFURT = (f"aidp.{region}.oci.oraclecloud.com" for region in ("us-ashburn-1", "eu-frankfurt-1"))
 PRELUDE = """
@@ -220,7 +220,7 @@ def runner(code: str, name: str) -> tuple[str, ...]:
 @pytest.mark.parametrize("block", programs())
 async def test_the_example_runs_without_a_warning(platform: LocalService, block: Block, tmp_path: Path) -> None:
     """It asks the service, unless it starts its own."""
-    status, stdout, stderr = await run(program(block.code), tmp_path)
+    status, stdout, stderr = await run(program(block.code.replace("30 * 60", "0.01")), tmp_path)
 
     assert status == 0, stdout + stderr
     assert "Warning" not in stdout + stderr
@@ -256,8 +256,42 @@ async def test_the_notebook_runs_on_a_real_kernel(
     assert ["image/png" in cell.everything for cell in shown] == ["import pandas" in cell for cell in cells]
 
 
+async def test_the_application_tells_people_and_then_shuts_down_what_was_not_used(
+    platform: LocalService, tmp_path: Path
+) -> None:
+    """The veto and the busy kernel count; a kernel that is used after the notice is kept."""
+    (code,) = (block.code for block in blocks() if "client.cull(plan)" in block.code)
+    platform.set_sessions("analytics", [wire(name, id=name) for name in ("forecast", "stream", "used")])
+    platform.add_workspace("sales", [wire(name, id=name, execution_state="busy") for name in "abcd"])
+    notices = code.replace("await asyncio.sleep(30 * 60)", "await client.patch_session('analytics', 'used', name='x')")
+    platform.on_request = touch(platform)
+
+    status, stdout, stderr = await run(program(notices), tmp_path)
+
+    assert (status, stderr) == (0, "")
+    assert stdout.splitlines()[0] == "3 to shut down; 5 kept; within the caps"
+    assert sorted(stdout.splitlines()[1:]) == [
+        "None will lose the kernels of Workspace/closing.ipynb Workspace/closing-again.ipynb",
+        "None will lose the kernels of Workspace/forecast.ipynb",
+        "None will lose the kernels of Workspace/used.ipynb",
+        "analytics forecast deleted",
+        "analytics used changed",
+        "finance k1 deleted",
+    ]
+
+
+def touch(platform: LocalService) -> Callable[[RecordedRequest], None]:
+    """Use the kernel of a session that is patched."""
+
+    def use(request: RecordedRequest) -> None:
+        if request.method == "PATCH":
+            platform.set_session("analytics", wire("used", id="used", execution_state="busy"))
+
+    return use
+
+
 async def run_script(folder: Path, *, limit: str = "15 * 60") -> tuple[int | None, str, str]:
-    (code,) = (block.code for block in blocks() if block.heading == SCRIPT)
+    (code,) = (block.code for block in docstring_blocks() if SCRIPT in block.code)
     assert code.count("15 * 60") == 1
     return await run(code.replace("15 * 60", limit), folder, options=WITHOUT_DEBUG)
 
@@ -291,7 +325,7 @@ async def test_the_script_prints_one_line_about_wrong_settings(
 
     status, stdout, stderr = await run_script(tmp_path)
 
-    assert (status, stdout, len(stderr.splitlines())) == (2, "", 1)
+    assert (status, stdout, len(stderr.splitlines())) == (4, "", 1)
     assert stderr.startswith("gave up: no AI Data Platform is named")
 
 
@@ -299,7 +333,7 @@ async def test_the_script_says_that_its_time_limit_was_exceeded(platform: LocalS
     for key in ("analytics", "finance"):
         platform.fail(key, Fault(delay=math.inf))
 
-    assert await run_script(tmp_path, limit="0.5") == (2, "", "gave up: not finished after 15 minutes\n")
+    assert await run_script(tmp_path, limit="0.5") == (4, "", "gave up: not finished after 15 minutes\n")
 
 
 @pytest.mark.parametrize("line", demo_commands())
