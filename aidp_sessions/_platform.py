@@ -87,8 +87,7 @@ class PlatformClient:
             trust_env: without *proxy*, use the one in ``HTTPS_PROXY``, ``HTTP_PROXY`` or ``ALL_PROXY``, unless
                 ``NO_PROXY`` exempts the host.
             headers: sent with each request, but not signed, for a gateway that asks for its own.
-            on_event: is told of every call and every attempt, at once and in the task that makes it, so it must return
-                quickly. What it raises goes to the event loop's exception handler and changes nothing else.
+            on_event: is told of every call and attempt, in the task that makes it; see `aidp_sessions.events`.
             clock: time, sleep and randomness; for tests.
 
         Raises `ValueError` or `TypeError` for an argument that cannot be right, `ConfigError` if no region is known.
