@@ -3,7 +3,7 @@ r"""Asyncio client for the notebook sessions of Oracle AI Data Platform workspac
 ```python
 async with SessionsClient.from_config() as client:
     async for session in client.sessions().idle_since(timedelta(hours=2)):
-        print(session.workspace_key, session.path, idle_for(session))
+        print(session.workspace_name, session.path, idle_for(session))
 ```
 
 A script needs one `asyncio.run` around everything that uses the client. This one prints a line per idle kernel, and

@@ -22,7 +22,6 @@ each workspace:
 ```python
 import asyncio
 import os
-from collections.abc import Iterator
 from datetime import timedelta
 
 from opentelemetry import metrics
@@ -30,15 +29,19 @@ from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
 from prometheus_client import start_http_server
 
-from aidp_sessions import SessionsClient
+from aidp_sessions import SessionsClient, WorkspaceOutcome
 from aidp_sessions.otel import OpenTelemetry
 
-idle: dict[str, int] = {}
+idle: list[metrics.Observation] = []
 
 
-def observe(options: metrics.CallbackOptions) -> Iterator[metrics.Observation]:
-    for workspace, kernels in idle.copy().items():
-        yield metrics.Observation(kernels, {"workspace": workspace})
+def observe(options: metrics.CallbackOptions) -> list[metrics.Observation]:
+    return idle.copy()
+
+
+def count(outcome: WorkspaceOutcome) -> metrics.Observation:
+    kernels = {session.kernel.id for session in outcome.sessions if session.kernel}
+    return metrics.Observation(len(kernels), {"workspace": outcome.workspace_name, "key": outcome.workspace_key})
 
 
 async def main() -> None:
@@ -48,9 +51,7 @@ async def main() -> None:
     async with SessionsClient.from_config(on_event=OpenTelemetry()) as client:
         stream = client.sessions().idle_since(timedelta(hours=2))
         while True:
-            async for outcome in stream.by_workspace():
-                if outcome.error is None:
-                    idle[outcome.workspace_key] = len({s.kernel.id for s in outcome.sessions if s.kernel})
+            idle[:] = [count(outcome) async for outcome in stream.by_workspace() if outcome.error is None]
             await asyncio.sleep(300)
 
 

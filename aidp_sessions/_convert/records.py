@@ -26,8 +26,8 @@ def to_record(session: SessionSummary, now: datetime | None = None) -> dict[str,
 
     kernels = pandas.DataFrame(map(to_record, found)).drop_duplicates(["workspace_key", "kernel_id"])
     kernels["idle_hours"] = kernels["idle_seconds"] / 3600
-    hours = kernels.groupby(["workspace_key", "cluster_id"], dropna=False)["idle_hours"].agg(["count", "sum", "max"])
-    hours["sum"].groupby("workspace_key").sum().sort_values().plot.barh(xlabel="idle hours")
+    hours = kernels.groupby(["workspace_name", "cluster_id"], dropna=False)["idle_hours"].agg(["count", "sum", "max"])
+    hours["sum"].groupby("workspace_name").sum().sort_values().plot.barh(xlabel="idle hours")
     hours
     ```
 
