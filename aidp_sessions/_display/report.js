@@ -1,5 +1,5 @@
 {
-const MAX_ROWS = 300, FACETS = { state: "State", workspace: "Workspace", cluster: "Cluster" }, MAX_CHIPS = 8;
+const MAX_ROWS = 100, FACETS = { state: "State", workspace: "Workspace", cluster: "Cluster" }, MAX_CHIPS = 8;
 const find = selector => document.querySelector(selector);
 const make = (tag, text, values) => Object.assign(document.createElement(tag), { textContent: text }, values);
 const number = value => value.toLocaleString("en");

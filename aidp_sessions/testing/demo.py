@@ -82,7 +82,8 @@ def populate_demo(service: LocalService, *, now: datetime) -> dict[str, list[Ses
             is_private_network_enabled=key == _PRIVATE,
             time_created=now - timedelta(days=400 - 21 * number, minutes=random.randrange(1440)),
         )
-    service.set_clusters(_STREAMING, _clusters(held[_STREAMING], now))
+        service.set_clusters(key, _clusters(held[key], now))
+    service.set_clusters(_STREAMING, [*_with_streaming(held[_STREAMING], now), _stopped(now)])
     return held
 
 
@@ -121,17 +122,31 @@ def _as_copy(session: SessionSummary, number: int) -> SessionSummary:
 
 
 def _clusters(sessions: list[SessionSummary], now: datetime) -> list[dict[str, object]]:
-    common: dict[str, object] = {"type": "USER", "state": "ACTIVE", "timeCreated": timestamp(now)}
-    keys = dict.fromkeys(session.cluster_id for session in sessions)
-    clusters = [{"key": key, "displayName": key, **common} for key in keys]
+    """The clusters of *sessions*, named after the topic of the first session of each."""
+    names = {session.cluster_id: str(session.path).split("/")[1] for session in reversed(sessions)}
+    return [
+        {"key": key, "displayName": name.replace("_", "-"), "state": "ACTIVE", **_common(now)}
+        for key, name in names.items()
+    ]
+
+
+def _common(now: datetime) -> dict[str, object]:
+    return {"type": "USER", "timeCreated": timestamp(now)}
+
+
+def _stopped(now: datetime) -> dict[str, object]:
+    return {"key": "nightly", "displayName": "Nightly", "state": "STOPPED", "stoppedBy": "SYSTEM", **_common(now)}
+
+
+def _with_streaming(sessions: list[SessionSummary], now: datetime) -> list[dict[str, object]]:
+    clusters = _clusters(sessions, now)
     streaming = next(cluster for cluster in clusters if cluster["key"] == _longest_idle(sessions, now).cluster_id)
     streaming["attachedSessions"] = [
         {"type": "NOTEBOOK", "path": session.path, "state": "ACTIVE"}
         for session in sessions
         if session.cluster_id == streaming["key"]
     ]
-    stopped = {"key": "nightly", "displayName": "Nightly", **common, "state": "STOPPED", "stoppedBy": "SYSTEM"}
-    return [*clusters, stopped]
+    return clusters
 
 
 def _longest_idle(sessions: list[SessionSummary], now: datetime) -> SessionSummary:

@@ -12,6 +12,8 @@ from typing import Final
 from PIL import Image
 
 from aidp_sessions._display.page import page
+from aidp_sessions.cli.cluster_listing import clusters_by_workspace
+from aidp_sessions.cli.report import Report, source_facts
 from aidp_sessions.testing import Fault, LocalService, populate_demo
 
 from .browser import start_browser
@@ -20,23 +22,30 @@ TAKEN: Final = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 async def report() -> str:
+    found = Report(now=TAKEN)
     async with LocalService() as service:
         populate_demo(service, now=TAKEN)
         service.fail("legacy-migration", Fault(status=404))
         async with service.client() as client:
-            outcomes = [outcome async for outcome in client.sessions().by_workspace()]
+            async for outcome in client.sessions().by_workspace():
+                found.kept += found.record(outcome, lambda _: True)
+            async for workspace, clusters in clusters_by_workspace(client, found.seen):
+                found.record_clusters(workspace, clusters)
+            found.source = source_facts(client) | {"Endpoint": "https://aidp.us-ashburn-1.oci.oraclecloud.com"}
     return page(
-        [session for outcome in outcomes for session in outcome.sessions],
-        [outcome.error for outcome in outcomes if outcome.error],
+        found.kept,
+        found.failures,
         title="Notebook sessions",
         taken=TAKEN,
-        workspaces={outcome.workspace_key: outcome.workspace_name for outcome in outcomes},
+        workspaces={session.workspace_key: session.workspace_name for session in found.kept},
+        clusters=found.clusters,
+        facts=found.facts(),
     )
 
 
 async def take_screenshot(path: Path, profile: Path) -> Image.Image:
     async with start_browser(profile) as browser:
-        await browser.show(path, width=1200, height=1000)
+        await browser.show(path, width=1200, height=1960)
         return await browser.picture()
 
 
