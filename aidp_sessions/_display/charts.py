@@ -53,11 +53,13 @@ def histogram(sessions: Iterable[SessionSummary], now: datetime) -> str:
     return table("Idle sessions by idle time", ("Idle time", "", "Sessions"), rows[min(counts) :], "bars numbers")
 
 
-def by_workspace(usage: Mapping[str, Usage], labels: Mapping[str, str], kept: Mapping[str, int] | None) -> str:
+def by_workspace(
+    usage: Mapping[str, Usage], labels: Mapping[str, str], owners: Mapping[str, str], kept: Mapping[str, int] | None
+) -> str:
     """Draw the number of sessions of each workspace, the largest first, and how many of them are *kept*."""
     largest = max((each.sessions for each in usage.values()), default=0) or 1
     rows = (
-        f'<tr><th scope="row">{text(labels[key])}</th><td>{_bar(_parts(each), largest)}</td>'
+        f'<tr><th scope="row">{text(labels[key])}{_owner(owners.get(key))}</th><td>{_bar(_parts(each), largest)}</td>'
         + ("" if kept is None else f"<td>{kept.get(key, 0):,}</td>")
         + f"<td>{each.sessions:,}</td><td>{each.idle:,}</td><td>{each.busy:,}</td></tr>"
         for key, each in sorted(usage.items(), key=lambda item: (-item[1].sessions, labels[item[0]]))
@@ -65,6 +67,10 @@ def by_workspace(usage: Mapping[str, Usage], labels: Mapping[str, str], kept: Ma
     columns = ("Workspace", "", *(() if kept is None else ("Shown",)), "Sessions", "Idle", "Busy")
     chart = table(f"By workspace ({len(usage):,})", columns, rows, "bars numbers workspaces")
     return _scrolled(chart, "Sessions by workspace")
+
+
+def _owner(name: str | None) -> str:
+    return f"<small>{text(name)}</small>" if name else ""
 
 
 def by_cluster(rows: Sequence[ClusterRow], labels: Mapping[str, str]) -> str:

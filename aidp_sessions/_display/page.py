@@ -40,6 +40,7 @@ def page(
     title: str,
     taken: datetime,
     workspaces: Mapping[str, str] | None = None,
+    owners: Mapping[str, str] | None = None,
     usage: Mapping[Cluster, Usage] | None = None,
     clusters: Mapping[Cluster, ClusterSummary] | None = None,
     facts: Mapping[str, str] | None = None,
@@ -48,9 +49,9 @@ def page(
 
     *taken*, an aware datetime, is when the sessions were listed; idle times are measured at that time. *workspaces*
     are the names of the workspaces that were listed, by key: one without sessions is shown only if it is among them.
-    *usage* adds up everything that was listed, if *sessions* are a selection. With *clusters*, which may be empty, the
-    page also shows the usage of each cluster, and what these summaries say of it. *facts* say what was asked, where,
-    and by whom. Raises `ValueError` for a naive *taken*.
+    *owners* are the names of those who created them, by key. *usage* adds up everything that was listed, if *sessions*
+    are a selection. With *clusters*, which may be empty, the page also shows the usage of each cluster, and what these
+    summaries say of it. *facts* say what was asked, where, and by whom. Raises `ValueError` for a naive *taken*.
     """
     moment = require_aware(taken, "taken").astimezone(UTC)
     failed = {error.workspace_key for error in failures if error.operation != "list_clusters"} - {None}
@@ -76,7 +77,9 @@ def page(
         failures=_failure_section(failures, labels),
         idle_times=_section(histogram(sessions, taken)),
         by_cluster="" if clusters is None else _by_cluster(usage or shown, clusters, labels),
-        by_workspace=_by_workspace(usage or shown, listed, labels, None if selected is None else sessions),
+        by_workspace=_by_workspace(
+            usage or shown, listed, labels, owners or {}, None if selected is None else sessions
+        ),
         sessions=table(f"Sessions ({len(sessions):,})", COLUMNS, rows, "sessions", "Idle for"),
     )
 
@@ -118,11 +121,12 @@ def _by_workspace(
     usage: Mapping[Cluster, Usage],
     listed: Iterable[str],
     labels: Mapping[str, str],
+    owners: Mapping[str, str],
     kept: Iterable[SessionSummary] | None,
 ) -> str:
     workspaces = dict.fromkeys(listed, Usage()) | total_by_workspace(usage)
     shown = None if kept is None else Counter(session.workspace_key for session in kept)
-    return by_workspace(workspaces, labels, shown)
+    return by_workspace(workspaces, labels, owners, shown)
 
 
 def _keys(usage: Iterable[Cluster]) -> Iterator[tuple[str, None]]:

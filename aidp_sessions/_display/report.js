@@ -172,11 +172,11 @@ heads.forEach((head, column) => {
 });
 const linkTo = (cell, facets) => {
   const link = make("a", "", { href: `#${new URLSearchParams(facets)}` });
-  link.append(...cell.childNodes);
-  cell.append(link);
+  link.append(cell.firstChild ?? "");
+  cell.prepend(link);
   link.addEventListener("click", () => form.scrollIntoView());
 };
-for (const { cells } of find("table.workspaces").tBodies[0].rows) linkTo(cells[0], { workspace: cells[0].textContent });
+for (const { cells } of find("table.workspaces").tBodies[0].rows) linkTo(cells[0], { workspace: cells[0].firstChild?.textContent ?? "" });
 for (const { cells } of find("table.clusters")?.tBodies[0].rows ?? [])
   linkTo(cells[0], { workspace: cells[1].textContent, cluster: cells[0].textContent });
 

@@ -88,7 +88,7 @@ class Report:
         failed = f", {len(self.failures)} failed" if self.failures else ""
         return {
             "Selected": self.selection,
-            "Asked": asked + failed,
+            "Asked": asked + failed + self._incompleteness(),
             **self.source,
             "Made by": f"aidp_sessions {__version__}",
         }
@@ -100,9 +100,11 @@ class Report:
         text = f"{kept}{pluralize(total, 'session')} in {pluralize(len(self.seen), 'workspace')}"
         if self.failures:
             text += f"; {pluralize(len(self.failures), 'workspace')} failed"
-        if self.unlisted is not None:
-            text += "; not all workspaces are known"
-        return f"{text}; interrupted" if self.interrupted else text
+        return text + self._incompleteness()
+
+    def _incompleteness(self) -> str:
+        unlisted = "" if self.unlisted is None else "; not all workspaces are known"
+        return f"{unlisted}; interrupted" if self.interrupted else unlisted
 
 
 def error_console() -> Console:

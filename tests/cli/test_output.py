@@ -203,6 +203,7 @@ def test_the_totals_say_how_many_workspaces_failed_and_if_it_was_interrupted() -
     assert report.summary() == (
         "0 sessions in 0 workspaces; 2 workspaces failed; not all workspaces are known; interrupted"
     )
+    assert report.facts()["Asked"] == "2 workspaces, 2 failed; not all workspaces are known; interrupted"
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,9 @@ def report(tmp_path: Path) -> Path:
 
 def written(folder: Path, *sessions: SessionSummary) -> Path:
     path = folder / "report.html"
-    path.write_text(page(sessions, [], title="Kernels", taken=NOW, clusters=CLUSTERS), encoding="utf-8")
+    path.write_text(
+        page(sessions, [], title="Kernels", taken=NOW, owners={"w1": "Ada"}, clusters=CLUSTERS), encoding="utf-8"
+    )
     return path
 
 
