@@ -15,16 +15,15 @@ from ._operations.failures import attach_call, raw_response
 from ._operations.lifecycle import (
     clusters_target,
     create_request,
-    decode_clusters,
     delete_request,
     patch_request,
     session_decoder,
     session_target,
 )
 from ._operations.listings import (
-    decode_workspaces,
     next_page_token,
     or_not_modified,
+    page_decoder,
     sessions_target,
     with_page,
     workspaces_queries,
@@ -32,7 +31,7 @@ from ._operations.listings import (
 from ._operations.messages import Request, clock_skew
 from ._transport.call import Call
 from .errors import AidpError, NotFoundError, ResponseDecodeError
-from .models import WorkspaceRef
+from .models import ClusterSummary, WorkspaceRef, WorkspaceSummary
 from .results import SessionCollection
 
 if TYPE_CHECKING:
@@ -43,11 +42,11 @@ if TYPE_CHECKING:
     from ._operations.messages import RawResponse
     from ._options import CreateOptions
     from ._transport.exchange import Transport
-    from .models import ClusterSummary, Session, SessionSummary, WorkspaceSummary
+    from .models import Session, SessionSummary
     from .policies import Sleep
     from .results import Response
 
-Keyed = TypeVar("Keyed", "WorkspaceSummary", "ClusterSummary")
+Keyed = TypeVar("Keyed", WorkspaceSummary, ClusterSummary)
 
 _NO_FILTERS: Final[Mapping[str, str | None]] = {}
 _WITHOUT_SESSIONS: Final = frozenset({"CREATING", "DELETING", "DELETED", "FAILED"})
@@ -135,14 +134,15 @@ class Api:
     def list_workspaces(self, queries: Iterable[str]) -> AsyncGenerator[WorkspaceSummary]:
         """The workspaces that any of *queries* finds, each once."""
         targets = [f"{self.workspaces_path}?{query}" for query in queries]
-        return Iteration(partial(self._listed, "list_workspaces", None, targets, decode_workspaces))
+        return Iteration(partial(self._listed, "list_workspaces", None, targets, page_decoder(WorkspaceSummary)))
 
     def list_clusters(
         self, workspace: WorkspaceRef, filters: Mapping[str, str | None] = _NO_FILTERS
     ) -> AsyncGenerator[ClusterSummary]:
         """The clusters of a workspace that match *filters*, each once."""
         targets = [clusters_target(self.workspaces_path, workspace.key, filters)]
-        return Iteration(partial(self._listed, "list_clusters", workspace, targets, decode_clusters))
+        decode = page_decoder(ClusterSummary, bare_array=True)
+        return Iteration(partial(self._listed, "list_clusters", workspace, targets, decode))
 
     async def _listed(
         self,

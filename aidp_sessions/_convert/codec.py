@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from .. import _convert
 from ..errors import ResponseDecodeError
 from .wire_format import json_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from ..models import ClusterSummary, Session, SessionSummary, WorkspaceRef, WorkspaceSummary
-    from . import documents, fast, strict
-    from .fast import ErrorBody
+    from ..models import Session, SessionSummary, WorkspaceRef
     from .strict import Model
-else:
-
-    class _LazyModule:
-        """Imports a module when one of its attributes is used."""
-
-        def __init__(self, name: str) -> None:
-            self._name = name
-
-        def __getattr__(self, attribute: str) -> object:
-            value = getattr(import_module(self._name, __package__), attribute)
-            setattr(self, attribute, value)
-            return value
-
-    fast = _LazyModule(".fast")  # imports msgspec
-    strict = _LazyModule(".strict")  # imports cattrs
-    documents = _LazyModule(".documents")  # imports cattrs
 
 T = TypeVar("T")
 
@@ -39,8 +19,7 @@ _MAX_EXCERPT = 200
 
 def load_decoders() -> None:
     """Import the fast and the strict decoder, which otherwise happens when they are first used."""
-    for name in (".fast", ".strict"):
-        import_module(name, __package__)
+    _ = _convert.fast, _convert.strict
 
 
 def decode_collection(
@@ -50,45 +29,34 @@ def decode_collection(
 
     For a part of an answer, *path* is the array's path in the answer and *first* the index of the part's first item.
     """
-    decoded = fast.decode_sessions(body, workspace)
+    decoded = _convert.fast.decode_sessions(body, workspace)
     if decoded is not None:
         return decoded
     items, found_path, extra = envelope(decode_json(body), bare_array=True)
-    return strict.structure_sessions(items, path or found_path, workspace, first=first), extra
+    return _convert.strict.structure_sessions(items, path or found_path, workspace, first=first), extra
 
 
 def decode_usual_sessions(array: bytes, workspace: WorkspaceRef) -> tuple[SessionSummary, ...] | None:
     """The sessions in *array*, or ``None`` if it is not JSON or a session is unusual."""
-    decoded = fast.decode_sessions(array, workspace)
+    decoded = _convert.fast.decode_sessions(array, workspace)
     return decoded and decoded[0]
 
 
-def decode_workspaces(body: bytes) -> tuple[WorkspaceSummary, ...]:
-    """The workspaces in *body*, an object with ``items``."""
-    items, path, _ = envelope(decode_json(body))
-    return strict.structure_workspaces(items, path)
+def decode_items(body: bytes, cls: type[T], *, bare_array: bool = False) -> tuple[T, ...]:
+    """The models *cls* in *body*, an object with ``items``; *bare_array* also accepts a plain array."""
+    items, path, _ = envelope(decode_json(body), bare_array=bare_array)
+    return _convert.strict.structure_items(items, cls, path)
 
 
 def decode_session(body: bytes, workspace: WorkspaceRef) -> Session:
     """The session in *body*, the answer to an operation on one session."""
-    return strict.structure_session(decode_json(body), workspace)
-
-
-def decode_clusters(body: bytes) -> tuple[ClusterSummary, ...]:
-    """The clusters in *body*, an object with ``items`` or, in version 20240831, perhaps a bare array."""
-    items, path, _ = envelope(decode_json(body), bare_array=True)
-    return strict.structure_clusters(items, path)
-
-
-def decode_error(body: bytes) -> ErrorBody | None:
-    """The documented error body, or ``None`` if *body* is anything else, such as a gateway's HTML page."""
-    return fast.decode_error(body)
+    return _convert.strict.structure_session(decode_json(body), workspace)
 
 
 def decode_json(body: bytes) -> object:
     """Parse *body*; raises `ResponseDecodeError` with an excerpt if it is not one JSON document in UTF-8."""
     try:
-        return fast.decode_json(body)
+        return _convert.fast.decode_json(body)
     except ValueError as error:
         raise ResponseDecodeError(f"the body is not JSON: {error}; it begins {excerpt(body)}") from None
 
@@ -124,17 +92,4 @@ def to_wire(model: Model) -> dict[str, object]:
     What the service does not send there is left out too: ``workspace_key``, ``workspace_name``, ``etag`` and
     ``opc_request_id``. Timestamps end in ``Z``.
     """
-    return strict.unstructure(model)
-
-
-def write_document(value: object, header: Mapping[str, object]) -> str:
-    """*header* and the fields of *value*, an instance of an attrs class, as one JSON object."""
-    return documents.write(value, header)
-
-
-def read_document(text: str | bytes, cls: type[T], header: Mapping[str, object], *, ignored: Iterable[str] = ()) -> T:
-    """The instance of *cls* that was written with *header*; fields named in *ignored* are not read.
-
-    Raises `ValueError` with the JSON path of the first value that is missing, unknown or wrong.
-    """
-    return documents.read(text, cls, header, ignored)
+    return _convert.strict.unstructure(model)

@@ -41,10 +41,15 @@ _ERRORS: Final = {
 
 
 def write(value: object, header: Mapping[str, object]) -> str:
+    """*header* and the fields of *value*, an instance of an attrs class, as one JSON object."""
     return json.dumps({**header, **_converter().unstructure(value)}, indent=2)
 
 
-def read(text: str | bytes, cls: type[T], header: Mapping[str, object], ignored: Iterable[str]) -> T:
+def read(text: str | bytes, cls: type[T], header: Mapping[str, object], *, ignored: Iterable[str] = ()) -> T:
+    """The instance of *cls* that was written with *header*; fields named in *ignored* are not read.
+
+    Raises `ValueError` with the JSON path of the first value that is missing, unknown or wrong.
+    """
     try:
         document: object = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -119,6 +119,9 @@ def _register(converter: Converter, cls: type[Model]) -> None:
         if type(value) is not dict:
             raise TypeError(f"expected an object, not {json_name(value)}")
         fields = cast("dict[str, object]", value)
+        if cls is ClusterSummary and "state" not in fields and "lifecycleState" in fields:
+            # The name in version 20240831.
+            fields = {"state" if name == "lifecycleState" else name: fields[name] for name in fields}
         model = build(fields, cls)
         if not known.issuperset(fields):
             _set_on_frozen(model, "extra", {key: fields[key] for key in fields if key not in known})
@@ -139,19 +142,18 @@ def structure_sessions(
 
     Error paths begin with *path*; *first* is the index of the first item in the array of the whole answer.
     """
-    sessions = _structure_all(items, SessionSummary, path, first)
+    sessions = structure_items(items, SessionSummary, path, first)
     for session in sessions:
         _set_workspace(session, workspace)
     return sessions
 
 
-def structure_workspaces(items: Iterable[object], path: str) -> tuple[WorkspaceSummary, ...]:
-    return _structure_all(items, WorkspaceSummary, path)
-
-
 def structure_session(document: object, workspace: WorkspaceRef) -> Session:
     """Convert *document*, the answer to an operation on one session of *workspace*."""
-    session = _structure(document, Session, "$")
+    try:
+        session = _converter(detailed=False).structure(document, Session)
+    except (KeyError, TypeError, ValueError):
+        raise _explain(document, Session, "$") from None
     _set_workspace(session, workspace)
     return session
 
@@ -161,27 +163,7 @@ def _set_workspace(session: SessionSummary, workspace: WorkspaceRef) -> None:
     _set_on_frozen(session, "workspace_name", workspace.name)
 
 
-def structure_clusters(items: Iterable[object], path: str) -> tuple[ClusterSummary, ...]:
-    return _structure_all(map(_with_state, items), ClusterSummary, path)
-
-
-def _with_state(item: object) -> object:
-    """Version 20240831 calls the state of a cluster its ``lifecycleState``."""
-    fields = _fields(item)
-    if "state" in fields or "lifecycleState" not in fields:
-        return item
-    return {"state" if name == "lifecycleState" else name: value for name, value in fields.items()}
-
-
-def _fields(value: object) -> dict[str, object]:
-    return cast("dict[str, object]", value) if type(value) is dict else {}
-
-
-def unstructure(model: Model) -> dict[str, object]:
-    return cast("dict[str, object]", _converter(detailed=False).unstructure(model))
-
-
-def _structure_all(items: Iterable[object], cls: type[T], path: str, first: int = 0) -> tuple[T, ...]:
+def structure_items(items: Iterable[object], cls: type[T], path: str, first: int = 0) -> tuple[T, ...]:
     structure = cast("Callable[[object, type[T]], T]", _converter(detailed=False).get_structure_hook(cls))
     done: list[T] = []
     item: object = None
@@ -193,11 +175,8 @@ def _structure_all(items: Iterable[object], cls: type[T], path: str, first: int 
     return tuple(done)
 
 
-def _structure(document: object, cls: type[T], path: str) -> T:
-    try:
-        return _converter(detailed=False).structure(document, cls)
-    except (KeyError, TypeError, ValueError):
-        raise _explain(document, cls, path) from None
+def unstructure(model: Model) -> dict[str, object]:
+    return cast("dict[str, object]", _converter(detailed=False).unstructure(model))
 
 
 def _explain(value: object, cls: type[object], path: str) -> ResponseDecodeError:

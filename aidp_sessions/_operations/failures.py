@@ -9,7 +9,8 @@ import math
 import re
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from .._convert.codec import decode_error, excerpt
+from .. import _convert
+from .._convert.codec import excerpt
 from ..errors import SERVICE_ERRORS, AidpError, ResponseDecodeError, ServiceError
 from ..results import Response
 from .messages import MAX_CLOCK_SKEW, RawResponse, clock_skew, retry_after
@@ -80,7 +81,7 @@ def attach_call(
 
 
 def _service_error(response: RawResponse, now: float) -> ServiceError:
-    details = decode_error(response.body)
+    details = _convert.fast.decode_error(response.body)
     if 300 <= response.status < 400 and response.status != 304:
         text = _describe_redirect(response.headers.get("location", ""))
     elif details is not None:

@@ -16,13 +16,13 @@ import attrs
 from .._checks import check_string
 from .._convert import codec
 from .encoding import field_value, path_segment, query_string
-from .listings import MAX_PAGE_SIZE, Page, sessions_target
+from .listings import MAX_PAGE_SIZE, sessions_target
 from .messages import Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ..models import ClusterSummary, Session, WorkspaceRef
+    from ..models import Session, WorkspaceRef
     from .messages import RawResponse
 
 _UP_TO_64: Final = r"[!-~]{1,64}"
@@ -86,10 +86,6 @@ def session_decoder(workspace: WorkspaceRef) -> Callable[[RawResponse], Session]
         )
 
     return decode
-
-
-def decode_clusters(response: RawResponse) -> Page[ClusterSummary]:
-    return Page(codec.decode_clusters(response.body), response.headers.get("opc-next-page") or None)
 
 
 def _texts(values: Mapping[str, str | None]) -> Mapping[str, str | None]:

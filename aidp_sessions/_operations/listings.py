@@ -18,7 +18,6 @@ from .encoding import path_segment, query_string
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ..models import WorkspaceSummary
     from .messages import RawResponse
 
 T = TypeVar("T")
@@ -91,8 +90,14 @@ def or_not_modified(decode: Callable[[RawResponse], T]) -> Callable[[RawResponse
     return lambda response: None if response.status == 304 else decode(response)
 
 
-def decode_workspaces(response: RawResponse) -> Page[WorkspaceSummary]:
-    return Page(codec.decode_workspaces(response.body), response.headers.get("opc-next-page") or None)
+def page_decoder(cls: type[T], *, bare_array: bool = False) -> Callable[[RawResponse], Page[T]]:
+    """Decodes pages of *cls*; *bare_array* also accepts a plain array, as version 20240831 sends."""
+
+    def decode(response: RawResponse) -> Page[T]:
+        items = codec.decode_items(response.body, cls, bare_array=bare_array)
+        return Page(items, response.headers.get("opc-next-page") or None)
+
+    return decode
 
 
 def next_page_token(page: str | None, seen: set[str]) -> str | None:

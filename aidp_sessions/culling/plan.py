@@ -12,8 +12,7 @@ from typing import Any, Final
 import attrs
 from attrs.validators import min_len, optional
 
-from .. import _display
-from .._convert.codec import read_document, write_document
+from .. import _convert, _display
 from ..activity import instant, require_aware
 from ..errors import AidpError
 from ..models import AttachedSession, SessionSummary, WorkspaceRef
@@ -129,12 +128,12 @@ class CullPlan:
 
     def to_json(self) -> str:
         """The plan as a JSON document for people to read and for `from_json`."""
-        return write_document(self, {"format": _FORMAT, "version": _VERSION, "refusal": self.refusal})
+        return _convert.documents.write(self, {"format": _FORMAT, "version": _VERSION, "refusal": self.refusal})
 
     @classmethod
     def from_json(cls, text: str | bytes) -> CullPlan:
         """The plan that *text* holds; raises `ValueError` with the JSON path of what is wrong."""
-        return read_document(text, cls, {"format": _FORMAT, "version": _VERSION}, ignored=("refusal",))
+        return _convert.documents.read(text, cls, {"format": _FORMAT, "version": _VERSION}, ignored=("refusal",))
 
     def _repr_html_(self) -> str:
         """Show it as tables in a notebook: the candidates' first hundred sessions, and the failures."""

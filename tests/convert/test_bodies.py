@@ -12,11 +12,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aidp_sessions._convert.codec import decode_collection, decode_error, envelope, excerpt, to_wire
-from aidp_sessions._convert.fast import ErrorBody
-from aidp_sessions._convert.strict import structure_workspaces
+from aidp_sessions._convert.codec import decode_collection, envelope, excerpt, to_wire
+from aidp_sessions._convert.fast import ErrorBody, decode_error
+from aidp_sessions._convert.strict import structure_items
 from aidp_sessions.errors import ResponseDecodeError
-from aidp_sessions.models import KernelSummary, SessionSummary, WorkspaceRef
+from aidp_sessions.models import KernelSummary, SessionSummary, WorkspaceRef, WorkspaceSummary
 
 from ..helpers.decoding import (
     NAMED,
@@ -189,7 +189,7 @@ def test_arbitrary_json_gives_sessions_or_a_decode_error(document: Any) -> None:
 def test_arbitrary_json_gives_workspaces_or_a_decode_error(item: object) -> None:
     """The listing of workspaces is equally strict."""
     try:
-        structure_workspaces([item], "$.items")
+        structure_items([item], WorkspaceSummary, "$.items")
     except ResponseDecodeError as error:
         assert error.path.startswith("$.items[0]")  # noqa: PT017  # the other outcome is asserted as well
 

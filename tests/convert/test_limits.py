@@ -8,11 +8,12 @@ import tracemalloc
 
 import pytest
 
-from aidp_sessions._convert.codec import decode_collection, decode_error, decode_workspaces
+from aidp_sessions._convert.codec import decode_collection, decode_items
+from aidp_sessions._convert.fast import decode_error
 from aidp_sessions._convert.incremental import PIECE, IncrementalDecoder
 from aidp_sessions._convert.limits import MIN_OBJECT_BYTES
 from aidp_sessions.errors import ResponseDecodeError
-from aidp_sessions.models import WorkspaceRef
+from aidp_sessions.models import WorkspaceRef, WorkspaceSummary
 
 from ..helpers.decoding import encode, refusal, sessions_in
 
@@ -58,7 +59,7 @@ def test_pieces_are_refused_as_early_as_the_objects_appear(body: bytes) -> None:
 
 def test_a_listing_of_workspaces_is_bounded_too() -> None:
     with pytest.raises(ResponseDecodeError, match="are too many"):
-        decode_workspaces(repeated(b"{}", b'{"items": [', b"]}"))
+        decode_items(repeated(b"{}", b'{"items": [', b"]}"), WorkspaceSummary)
 
 
 def test_an_error_body_of_any_size_is_read() -> None:

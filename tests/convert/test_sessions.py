@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aidp_sessions._convert.codec import to_wire
-from aidp_sessions._convert.strict import structure_sessions, structure_workspaces
+from aidp_sessions._convert.strict import structure_items, structure_sessions
 from aidp_sessions.errors import ResponseDecodeError
 from aidp_sessions.models import ExecutionState, KernelSummary, SessionSummary, WorkspaceRef, WorkspaceSummary
 
@@ -51,7 +51,7 @@ NOT_TEXT: Final[list[tuple[object, str]]] = [
 
 def workspace_refusal(wire: Wire) -> tuple[str, str]:
     with pytest.raises(ResponseDecodeError) as caught:
-        structure_workspaces([wire], "$.items")
+        structure_items([wire], WorkspaceSummary, "$.items")
     return caught.value.path, caught.value.message
 
 
@@ -138,7 +138,7 @@ def test_decoding_what_was_encoded_gives_equal_models(wire: Wire) -> None:
 @given(wire_workspaces)
 def test_workspaces_survive_encoding_and_decoding(wire: dict[str, Any]) -> None:
     """All sixteen fields of a workspace and the unknown ones."""
-    (workspace,) = structure_workspaces([json.loads(encode(wire))], "$.items")
+    (workspace,) = structure_items([json.loads(encode(wire))], WorkspaceSummary, "$.items")
 
     assert workspace == expected_workspace(wire)
     assert to_wire(workspace) == without_nulls(wire, WORKSPACE_FIELDS)

@@ -14,12 +14,12 @@ from multidict import CIMultiDict
 
 from aidp_sessions import AidpError, ResponseDecodeError, ServiceError, SessionSummary
 from aidp_sessions._convert import incremental as _incremental
+from aidp_sessions._convert.codec import decode_items
 from aidp_sessions._convert.incremental import IncrementalDecoder
 from aidp_sessions._operations.buffering import SessionBuffer
 from aidp_sessions._operations.failures import error_for
-from aidp_sessions._operations.listings import decode_workspaces
 from aidp_sessions._operations.messages import RawResponse
-from aidp_sessions.models import WorkspaceRef
+from aidp_sessions.models import WorkspaceRef, WorkspaceSummary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -147,7 +147,7 @@ def check_decoding(body: bytes, pieces: Sequence[int] = ()) -> str:
     if body.count(b'"items"') < 2:  # the last of two counts, but in pieces the first was returned before
         in_pieces = _outcome(lambda: _piecewise(body, pieces))
         assert in_pieces == whole, f"in pieces: {in_pieces}"
-    _outcome(lambda: decode_workspaces(RawResponse(200, CIMultiDict(), body)))
+    _outcome(lambda: decode_items(body, WorkspaceSummary))
     error = error_for(RawResponse(502, CIMultiDict(), body), now=0.0)
     assert isinstance(error, ServiceError)
     assert error.status == 502

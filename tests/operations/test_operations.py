@@ -19,15 +19,15 @@ from aidp_sessions._operations.encoding import path_segment, query_string, reque
 from aidp_sessions._operations.failures import attach_call, error_for
 from aidp_sessions._operations.listings import (
     Page,
-    decode_workspaces,
     next_page_token,
+    page_decoder,
     sessions_target,
     with_page,
     workspaces_path,
 )
 from aidp_sessions._operations.messages import RawResponse, clock_skew, retry_after
 from aidp_sessions.errors import SERVICE_ERRORS, ResponseDecodeError, ServiceError, UnauthorizedError
-from aidp_sessions.models import SessionSummary, WorkspaceRef
+from aidp_sessions.models import SessionSummary, WorkspaceRef, WorkspaceSummary
 
 from ..helpers.strategies import brief
 
@@ -227,10 +227,12 @@ def test_a_page_of_sessions_has_all_fields_of_the_answer() -> None:
 
 def test_a_page_of_workspaces_is_never_a_bare_array() -> None:
     """No version of the service lists workspaces without an envelope."""
-    assert decode_workspaces(answer(200, b'{"items": []}', opc_next_page="t")) == Page((), "t")
-    assert decode_workspaces(answer(200, b'{"items": []}', opc_next_page="")) == Page((), None)
+    decode = page_decoder(WorkspaceSummary)
+
+    assert decode(answer(200, b'{"items": []}', opc_next_page="t")) == Page((), "t")
+    assert decode(answer(200, b'{"items": []}', opc_next_page="")) == Page((), None)
     with pytest.raises(ResponseDecodeError):
-        decode_workspaces(answer(200, b"[]"))
+        decode(answer(200, b"[]"))
 
 
 def test_a_page_token_is_accepted_once() -> None:
