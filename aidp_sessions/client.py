@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Unpack
 from ._access import CullAccess
 from ._checks import check_count, check_timeout, check_type
 from ._opening import open_session
-from ._operations.encoding import path_segment
-from ._operations.listings import sessions_query, workspaces_queries
+from ._operations.encoding import path_segment, sessions_query
+from ._operations.listings import workspaces_queries
 from ._platform import PlatformClient
 from .culling.apply import apply_plan
 from .culling.gather import gather_plan
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
     from contextlib import AbstractAsyncContextManager
 
-    from ._operations.listings import SortBy, SortOrder
+    from ._operations.encoding import SortBy, SortOrder
     from ._options import OpenOptions
     from .culling.plan import CullOutcome
     from .models import ClusterSummary, Session, WorkspaceSummary

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import quote
 
-from .._checks import check_string
+from .._checks import check_count, check_string
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+SortBy = Literal["timeCreated"]
+SortOrder = Literal["ASC", "DESC"]
+
+MAX_PAGE_SIZE: Final = "1000"
+_ORDERS: Final = {"sort_by": ("timeCreated",), "sort_order": ("ASC", "DESC")}
 _UNRESERVED = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9_.~-]*", re.ASCII)
 _REQUEST_ID = r"[A-Za-z0-9_-]+"
 FIELD_VALUE = r"[!-~](?:[ -~]*[!-~])?"
@@ -56,3 +61,18 @@ def field_value(value: object, name: str) -> str:
 def query_string(parameters: Mapping[str, str | None]) -> str:
     """``name=value`` pairs in the order given, absent ones left out; space is ``%20``, hexadecimal in upper case."""
     return "&".join(f"{name}={percent_encode(value, name)}" for name, value in parameters.items() if value is not None)
+
+
+def sessions_query(
+    filters: Mapping[str, str | None], limit: int | None, sort_by: SortBy | None, sort_order: SortOrder | None
+) -> str:
+    """The query of a listing of sessions. Raises `ValueError` or `TypeError` for what the service would refuse."""
+    if limit is not None:
+        check_count(limit, "limit")
+        if limit > int(MAX_PAGE_SIZE):
+            raise ValueError(f"limit={limit} must be at most {MAX_PAGE_SIZE}")
+    for name, value in (("sort_by", sort_by), ("sort_order", sort_order)):
+        if value is not None and value not in _ORDERS[name]:
+            raise ValueError(f"{name}={value!r} must be {' or '.join(map(repr, _ORDERS[name]))}")
+    size = None if limit is None else str(limit)
+    return query_string({**filters, "limit": size, "sortOrder": sort_order, "sortBy": sort_by})

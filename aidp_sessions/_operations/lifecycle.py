@@ -15,8 +15,8 @@ import attrs
 
 from .._checks import check_string
 from .._convert import codec
-from .encoding import field_value, path_segment, query_string
-from .listings import MAX_PAGE_SIZE, sessions_target
+from .encoding import MAX_PAGE_SIZE, field_value, path_segment, query_string
+from .listings import sessions_target
 from .messages import Request
 
 if TYPE_CHECKING:

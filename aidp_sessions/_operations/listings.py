@@ -7,13 +7,12 @@ the OCI documentation.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, Generic, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 from urllib.parse import quote
 
-from .._checks import check_count
 from .._convert import codec
 from ..errors import ResponseDecodeError
-from .encoding import path_segment, query_string
+from .encoding import MAX_PAGE_SIZE, path_segment, query_string
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,15 +20,11 @@ if TYPE_CHECKING:
     from .messages import RawResponse
 
 T = TypeVar("T")
-SortBy = Literal["timeCreated"]
-SortOrder = Literal["ASC", "DESC"]
 
 _API_VERSION = r"[0-9]{8}"
 MAX_PAGES: Final = 10_000
 """Pages of one listing; a thousand workspaces or sessions each are more than any platform holds."""
 
-MAX_PAGE_SIZE: Final = "1000"
-_ORDERS: Final = {"sort_by": ("timeCreated",), "sort_order": ("ASC", "DESC")}
 _RESOURCE_BEFORE_20260430 = "dataLakes"
 
 
@@ -68,21 +63,6 @@ def with_page(target: str, page: str | None) -> str:
 def sessions_target(workspaces: str, workspace_key: str, query: str) -> str:
     path = f"{workspaces}/{path_segment(workspace_key)}/notebook/api/sessions"
     return f"{path}?{query}" if query else path
-
-
-def sessions_query(
-    filters: Mapping[str, str | None], limit: int | None, sort_by: SortBy | None, sort_order: SortOrder | None
-) -> str:
-    """The query of a listing of sessions. Raises `ValueError` or `TypeError` for what the service would refuse."""
-    if limit is not None:
-        check_count(limit, "limit")
-        if limit > int(MAX_PAGE_SIZE):
-            raise ValueError(f"limit={limit} must be at most {MAX_PAGE_SIZE}")
-    for name, value in (("sort_by", sort_by), ("sort_order", sort_order)):
-        if value is not None and value not in _ORDERS[name]:
-            raise ValueError(f"{name}={value!r} must be {' or '.join(map(repr, _ORDERS[name]))}")
-    size = None if limit is None else str(limit)
-    return query_string({**filters, "limit": size, "sortOrder": sort_order, "sortBy": sort_by})
 
 
 def or_not_modified(decode: Callable[[RawResponse], T]) -> Callable[[RawResponse], T | None]:
