@@ -1,10 +1,10 @@
-"""Entry point of the command ``aidp-sessions``; names the missing extra if click or rich is not installed."""
+"""Entry point of the command ``aidp-sessions``; names the extra if one of its packages is not installed."""
 
 from __future__ import annotations
 
 import sys
 
-_EXTRA = frozenset({"click", "rich"})
+_EXTRA = frozenset({"click", "jmespath", "rich"})
 
 
 def main() -> None:

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, NoReturn, Unpack
 
 import click
 
+from .._convert.codec import to_wire
+from .._convert.records import to_record
 from .._display.page import page
-from .._display.text import format_duration
 from .._version import __version__
 from ..activity import Activity, activity_of, idle_predicate
-from . import formats, queries, report_tables, running, tables, watching
+from . import formats, queries, report_tables, running, tables
 from .completion import completion
 from .cull import cull
-from .live import LineView, LiveView, change_line, show_live
 from .options import (
     CONNECTED,
     CONNECTION_OPTIONS,
-    EVERY,
     GROUP_OPTIONS,
     REPORT_OPTIONS,
     SELECTION_OPTIONS,
+    STATE,
     WORKSPACE_OPTIONS,
     add_options,
     output_format,
@@ -33,16 +33,17 @@ from .options import (
 from .output import Application, file_writer, print_text, writing_to
 from .progress import progress_bar
 from .report import Report, describe_filters, describe_idle, error_console
+from .shaping import Rows, is_shaped, shape_options, shaped_format
 from .statuses import EXIT_STATUSES, Status, failure_status
+from .watching import watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from ..models import SessionSummary, WorkspaceSummary
-    from ..streams.stream import SessionStream
-    from .options import ConnectionOptions, ReportOptions, SelectionOptions
+    from .options import ConnectionOptions, ReportOptions, WorkspacesOptions
 
-_OUTPUT = output_option("table", "jsonl", "json", "csv")
+_SESSION_SHAPE = shape_options(formats.SESSION_COLUMNS)
 _ENVIRONMENT = """
 \b
 Each option but --yes can be set by a variable of the environment:
@@ -71,14 +72,22 @@ def command(context: click.Context, /, **before: object) -> None:
 
 
 @command.command("list")
-@add_options(*SELECTION_OPTIONS, *REPORT_OPTIONS, _OUTPUT, *CONNECTION_OPTIONS)
-def list_(**chosen: Unpack[ReportOptions]) -> None:
-    """Show all sessions."""
-    _run_report(chosen, "", "all sessions", lambda _: True)
+@add_options(STATE, *SELECTION_OPTIONS, *REPORT_OPTIONS, *_SESSION_SHAPE, *CONNECTION_OPTIONS)
+def list_(state: tuple[str, ...], **chosen: Unpack[ReportOptions]) -> None:
+    """Show all sessions, or those in some states."""
+    states = " or ".join(state).replace("_", " ")
+    _run_report(chosen, states, states or "all sessions", lambda session: not state or _is_in_state(session, state))
 
 
 @command.command()
-@add_options(since_option(required=True), CONNECTED, *SELECTION_OPTIONS, *REPORT_OPTIONS, _OUTPUT, *CONNECTION_OPTIONS)
+@add_options(
+    since_option(required=True),
+    CONNECTED,
+    *SELECTION_OPTIONS,
+    *REPORT_OPTIONS,
+    *_SESSION_SHAPE,
+    *CONNECTION_OPTIONS,
+)
 def idle(*, since: datetime | timedelta, connected: bool | None, **chosen: Unpack[ReportOptions]) -> None:
     """Show the sessions whose kernel is idle."""
     selection = describe_idle(since, connected=connected)
@@ -86,69 +95,34 @@ def idle(*, since: datetime | timedelta, connected: bool | None, **chosen: Unpac
 
 
 @command.command()
-@add_options(*SELECTION_OPTIONS, *REPORT_OPTIONS, _OUTPUT, *CONNECTION_OPTIONS)
+@add_options(*SELECTION_OPTIONS, *REPORT_OPTIONS, *_SESSION_SHAPE, *CONNECTION_OPTIONS)
 def busy(**chosen: Unpack[ReportOptions]) -> None:
     """Show the sessions whose kernel is executing."""
     _run_report(chosen, "busy", "busy", lambda session: activity_of(session) is Activity.BUSY)
 
 
 @command.command()
-@add_options(
-    EVERY,
-    since_option(required=False),
-    CONNECTED,
-    *SELECTION_OPTIONS,
-    output_option("table", "jsonl"),
-    *CONNECTION_OPTIONS,
-)
-def watch(
-    *,
-    every: timedelta,
-    since: datetime | timedelta | None,
-    connected: bool | None,
-    **chosen: Unpack[SelectionOptions],
-) -> None:
-    """List the sessions repeatedly, and show what changes.
-
-    Press Ctrl-C to end it; the exit status is then 130. On a terminal it shows the current sessions and the latest
-    changes; otherwise it prints one line per change. With --since, a session appears when its kernel has been idle for
-    that long, and vanishes when the kernel is used.
-    """
-    if since is None and connected is not None:
-        raise click.UsageError("--connected and --not-connected need --since")
-
-    def narrow(stream: SessionStream) -> SessionStream:
-        return stream if since is None else stream.idle_since(since, connected=connected)
-
-    console, as_table = error_console(), output_format(chosen, "table", "jsonl") == "table"
-    follow = partial(watching.watch, chosen, every, narrow)
-    screen = tables.terminal()
-    if as_table and sys.stdout.isatty() and not screen.is_dumb_terminal:
-        work = show_live(follow, LiveView(title=_watch_title(every, since), clock=partial(datetime.now, UTC)), screen)
-    else:
-        as_line = change_line if as_table else formats.json_change
-        work = follow(LineView(lambda change, at: print_text(as_line(change, at)), console))
-    sys.exit(running.run(work, console))
-
-
-@command.command()
-@add_options(*WORKSPACE_OPTIONS, _OUTPUT, *CONNECTION_OPTIONS)
-def workspaces(
-    display_name_contains: str | None, lifecycle_state: str | None, **chosen: Unpack[ConnectionOptions]
-) -> None:
+@add_options(*WORKSPACE_OPTIONS, *shape_options(formats.WORKSPACE_COLUMNS), *CONNECTION_OPTIONS)
+def workspaces(**chosen: Unpack[WorkspacesOptions]) -> None:
     """Show the workspaces of the AI Data Platform."""
-    found: list[WorkspaceSummary] = []
-    listing = queries.list_workspaces(chosen, found.append, name_contains=display_name_contains, state=lifecycle_state)
+    output, found = shaped_format(chosen, chosen["output"]), list["WorkspaceSummary"]()
+    listing = queries.list_workspaces(chosen, found.append)
     status = running.run(listing, error_console())
-    output = output_format(chosen, "table", "jsonl")
     if not found and status:
         sys.exit(status)
+    rows = Rows(
+        items=sorted(found, key=lambda workspace: (workspace.display_name.casefold(), workspace.key)),
+        columns=formats.WORKSPACE_COLUMNS,
+        record=formats.workspace_record,
+        document=to_wire,
+    )
     if output == "table":
+        screen, zone = tables.terminal(), None if chosen["local_time"] else UTC
+        table = rows.table(chosen, screen.width, lambda items: tables.fit_workspaces(items, screen.width, zone))
         with writing_to("standard output"):
-            tables.print_workspaces(found, tables.terminal())
+            tables.print_workspaces(table, len(found), screen)
     else:
-        as_text = {"jsonl": formats.json_lines, "json": formats.json_array, "csv": formats.workspaces_as_csv}
-        print_text(as_text[output](found))
+        rows.print(chosen, output)
     sys.exit(failure_status(others=True) if status == Status.NOTHING_READ else status)
 
 
@@ -162,13 +136,20 @@ def whoami(**chosen: Unpack[ConnectionOptions]) -> None:
 
 command.add_command(completion)
 command.add_command(cull)
+command.add_command(watch)
+
+
+def _is_in_state(session: SessionSummary, states: Collection[str]) -> bool:
+    """Whether one of *states* is what the session does, or the state of its kernel."""
+    kernel = session.kernel
+    return activity_of(session) in states or (kernel is not None and kernel.execution_state in states)
 
 
 def _run_report(
     chosen: ReportOptions, adjective: str, selection: str, keep: Callable[[SessionSummary], bool]
 ) -> NoReturn:
     """List the sessions, print them and exit. After Ctrl-C or an error, print what had been found until then."""
-    console, output, filters = error_console(), output_format(chosen, "table", "jsonl"), describe_filters(chosen)
+    console, output, filters = error_console(), shaped_format(chosen, chosen["output"]), describe_filters(chosen)
     if chosen["clusters"] and (filters or (output != "table" and chosen["html"] is None)):
         raise click.UsageError("--clusters needs all sessions of a workspace, and --output table or --html")
     report = Report(
@@ -177,11 +158,11 @@ def _run_report(
         adjective=adjective,
         is_filtered=bool(filters),
     )
-    streaming = output == "jsonl" and chosen["html"] is None
+    streaming = output == "jsonl" and chosen["html"] is None and not is_shaped(chosen)
 
     def emit(sessions: list[SessionSummary]) -> None:
         if streaming:
-            print_text(formats.json_lines(sessions))
+            print_text(formats.json_lines(sessions, report.now))
         else:
             report.kept.extend(sessions)
 
@@ -196,7 +177,8 @@ def _run_report(
             try:
                 save(partial(_page, report))
             finally:  # neither output depends on the other
-                _print(report, output)
+                if not streaming:
+                    _print(report, chosen, output)
     if status == Status.NOTHING_READ or (report.failures and not status):
         status = failure_status(others=bool(report.seen))
     sys.exit(status)
@@ -217,21 +199,19 @@ def _page(report: Report) -> str:
     )
 
 
-def _print(report: Report, output: str) -> None:
-    if output == "table":
-        with writing_to("standard output"):
-            report_tables.print_report(report, tables.terminal())
-    elif output == "csv":
-        print_text(formats.sessions_as_csv(report.kept, report.now))
-    else:
-        print_text((formats.json_array if output == "json" else formats.json_lines)(report.kept))
-
-
-def _watch_title(every: timedelta, since: datetime | timedelta | None) -> str:
-    if since is None:
-        selected = "All sessions"
-    elif isinstance(since, timedelta):
-        selected = f"Idle for {format_duration(since)}"
-    else:
-        selected = f"Idle since {since:%Y-%m-%d %H:%M %Z}"
-    return f"{selected}, every {format_duration(every)}"
+def _print(report: Report, chosen: ReportOptions, output: str) -> None:
+    rows = Rows(
+        items=tables.longest_idle_first(report.kept, report.now),
+        columns=formats.SESSION_COLUMNS,
+        record=lambda session: to_record(session, report.now),
+        document=lambda session: formats.json_object(session, report.now),
+    )
+    if output != "table":
+        rows.print(chosen, output)
+        return
+    screen = tables.terminal()
+    table = rows.table(chosen, screen.width, lambda items: tables.fit_sessions(items, report.now, screen))
+    omitted = len(rows.items) - len(rows.chosen(chosen))
+    shown = report_tables.Shown(table, omitted, None if chosen["local_time"] else UTC)
+    with writing_to("standard output"):
+        report_tables.print_report(report, screen, shown)

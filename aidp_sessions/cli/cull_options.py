@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 import click
 
-from .options import ProgressOptions, parse_every, parsed_by
+from .options import ProgressOptions
+from .since import parse_every, parsed_by
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta

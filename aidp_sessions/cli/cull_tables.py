@@ -6,7 +6,16 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from .._display.text import pluralize, session_title, strip_control_chars
-from .tables import TOTAL_ROW, LeftTruncated, cell, fit_columns, fit_sessions, most_first, number_table
+from .tables import (
+    TOTAL_ROW,
+    LeftTruncated,
+    cell,
+    fit_columns,
+    fit_sessions,
+    longest_idle_first,
+    most_first,
+    number_table,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +33,7 @@ def print_plan(plan: CullPlan, console: Console) -> None:
     """Print the sessions of the candidates, the longest idle time first; then totals, and why the others are kept."""
     if plan.candidates:
         sessions = [session for candidate in plan.candidates for session in candidate.sessions]
-        console.print(fit_sessions(sessions, plan.taken, console))
+        console.print(fit_sessions(longest_idle_first(sessions, plan.taken), plan.taken, console))
         console.print()
     console.print(_plan_totals(plan, console))
     console.print()

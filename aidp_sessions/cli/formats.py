@@ -21,32 +21,35 @@ if TYPE_CHECKING:
     from ..models import WorkspaceSummary
     from ..results import SessionChange
 
-_SESSION_COLUMNS = tuple(to_record(SessionSummary()))
-_WORKSPACE_COLUMNS = (
+SESSION_COLUMNS = tuple(to_record(SessionSummary()))
+WORKSPACE_COLUMNS = (
     *("key", "display_name", "lifecycle_state", "type", "is_private_network_enabled"),
     *("time_created", "description"),
 )
 _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # spreadsheets accept the full-width ones too
 
 
-def json_object(item: SessionSummary | WorkspaceSummary) -> dict[str, object]:
-    """Return the JSON object of the service; a session gets the key of its workspace as first field."""
-    leading = {"workspaceKey": item.workspace_key} if isinstance(item, SessionSummary) else {}
-    return {**leading, **to_wire(item)}
+def json_object(session: SessionSummary, now: datetime | None = None) -> dict[str, object]:
+    """The JSON of the service, after the key of the workspace and, with *now*, what the session is doing then."""
+    leading: dict[str, object] = {"workspaceKey": session.workspace_key}
+    if now is not None:
+        record = to_record(session, now)
+        leading |= {"activity": record["activity"], "idleSeconds": record["idle_seconds"]}
+    return {**leading, **to_wire(session)}
 
 
-def json_lines(items: Iterable[SessionSummary | WorkspaceSummary]) -> str:
+def json_lines(sessions: Iterable[SessionSummary], now: datetime) -> str:
     """One JSON object per line; ASCII only, so that it is safe for every terminal and locale."""
-    return record_lines(map(json_object, items))
+    return record_lines(json_object(session, now) for session in sessions)
 
 
-def json_array(items: Iterable[SessionSummary | WorkspaceSummary]) -> str:
-    return json.dumps([json_object(item) for item in items], indent=2) + "\n"
+def workspace_record(workspace: WorkspaceSummary) -> dict[str, object]:
+    return {name: getattr(workspace, name) for name in WORKSPACE_COLUMNS}
 
 
 def json_change(change: SessionChange, at: datetime) -> str:
     """One line of JSON: the time, the kind of change, the session, and the previous state of one that changed."""
-    fields = {"time": format_timestamp(at), "kind": change.kind, "session": json_object(change.session)}
+    fields = {"time": format_timestamp(at), "kind": change.kind, "session": json_object(change.session, at)}
     if change.kind == "changed" and change.previous is not None:
         fields["previous"] = json_object(change.previous)
     return json.dumps(fields) + "\n"
@@ -95,21 +98,11 @@ def facts_as_json(facts: Mapping[str, str | None]) -> str:
     return json.dumps(named, indent=2) + "\n"
 
 
-def sessions_as_csv(sessions: Iterable[SessionSummary], now: datetime) -> str:
-    """A header and one line per session: its record at *now*."""
-    return _csv(_SESSION_COLUMNS, (to_record(session, now).values() for session in sessions))
-
-
-def workspaces_as_csv(workspaces: Iterable[WorkspaceSummary]) -> str:
-    """A header and one line per workspace."""
-    rows = ([getattr(workspace, name) for name in _WORKSPACE_COLUMNS] for workspace in workspaces)
-    return _csv(_WORKSPACE_COLUMNS, rows)
-
-
-def _csv(header: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
+def as_csv(header: Sequence[str] | None, rows: Iterable[Iterable[object]]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(header)
+    if header is not None:
+        writer.writerow(header)
     writer.writerows([_cell(value) for value in row] for row in rows)
     return file.getvalue()
 

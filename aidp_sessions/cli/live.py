@@ -15,7 +15,7 @@ from .._convert.wire_format import format_timestamp
 from .._display.text import pluralize, session_state, session_title, strip_control_chars
 from .report import print_failure, print_message
 from .running import background_task
-from .tables import fit_sessions
+from .tables import fit_sessions, longest_idle_first
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -90,7 +90,8 @@ class LiveView:
         yield _one_line((f"{self.title} · {pluralize(len(self._selected), 'session')}", "bold"))
         yield ""
         if self._selected:
-            yield fit_sessions(self._selected.values(), self.clock(), console, max_rows=room)
+            now = self.clock()
+            yield fit_sessions(longest_idle_first(self._selected.values(), now)[:room], now, console)
             if (rest := len(self._selected) - room) > 0:
                 yield _one_line((f"… and {rest} more", "dim"))
             yield ""

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from collections.abc import Callable
-from datetime import datetime, timedelta
 from functools import partial, reduce
-from typing import Any, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
-from ..activity import instant
+from ..activity import Activity
 from ..auth.config import load_profile
 from ..errors import ConfigError
+from ..models import ExecutionState
 from ..principals.factories import SIGNER_FACTORIES
+from .since import parse_every, parsed_by, read_since
+
+if TYPE_CHECKING:
+    from jmespath.parser import ParsedResult
 
 _Command = TypeVar("_Command", bound="Callable[..., None]")
 _Decorator = Callable[[_Command], _Command]
 
 _log = logging.getLogger("aidp_sessions")
-_SPAN = re.compile(r"(?=\d)(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
-_UNITS = ("weeks", "days", "hours", "minutes", "seconds")
 
 
 class ConnectionOptions(TypedDict):
@@ -58,7 +59,26 @@ class ProgressOptions(SelectionOptions):
     progress: bool
 
 
-class ReportOptions(ProgressOptions):
+class ShapeOptions(TypedDict):
+    """The options that shape rows; see `shaping`."""
+
+    sort_by: str | None
+    limit: int | None
+    columns: tuple[str, ...] | None
+    query: ParsedResult | None
+    summary: bool
+    no_header: bool
+    local_time: bool
+
+
+class WorkspacesOptions(ConnectionOptions, ShapeOptions):
+    """The options of the command that lists workspaces."""
+
+    display_name_contains: str | None
+    lifecycle_state: str | None
+
+
+class ReportOptions(ProgressOptions, ShapeOptions):
     """The options of the commands that list the sessions once."""
 
     html: str | None
@@ -67,60 +87,6 @@ class ReportOptions(ProgressOptions):
 
 def output_format(chosen: ConnectionOptions, on_terminal: str, elsewhere: str) -> str:
     return chosen["output"] or (on_terminal if sys.stdout.isatty() else elsewhere)
-
-
-def parse_span(text: str) -> timedelta | None:
-    """Parse a span such as ``2h30m``, ``90m``, ``3d`` or ``1w``; return ``None`` if *text* is not a span.
-
-    ``m`` is minutes; larger units come first. Raises `ValueError` if the span is too long for a `timedelta`.
-    """
-    found = _SPAN.fullmatch(text)
-    if not found:
-        return None
-    try:
-        return timedelta(**{unit: int(digits) for unit, digits in zip(_UNITS, found.groups(), strict=True) if digits})
-    except (OverflowError, ValueError):  # ValueError: more digits than `int` takes
-        raise ValueError(f"{text!r} is too long") from None
-
-
-def parse_since(text: str) -> datetime | timedelta:
-    """Parse a span (see `parse_span`) or an ISO 8601 time with an offset or ``Z``.
-
-    Raises `ValueError` for anything else, and for a span that starts before the year 1.
-    """
-    if (span := parse_span(text)) is not None:
-        try:
-            instant(span)
-        except ValueError:
-            raise ValueError(f"{text!r} is too long: it starts before the year 1") from None
-        return span
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(
-            f"{text!r} is neither a span such as 2h30m, 90m, 3d or 1w nor a time such as 2026-11-23T08:00Z"
-        ) from None
-    if moment.utcoffset() is None:
-        example = moment.isoformat()
-        raise ValueError(f"{text!r} has no time zone; append Z or an offset, e.g. {example}Z or {example}+01:00")
-    return moment
-
-
-def parse_every(text: str) -> timedelta:
-    """Parse a span longer than zero; raises `ValueError` for anything else."""
-    if span := parse_span(text):
-        return span
-    raise ValueError(f"{text!r} is not a period such as 5m, 1h30m or 90s")
-
-
-def parsed_by(parse: Callable[[str], object]) -> Callable[[click.Context, click.Parameter, str | None], object]:
-    def read(_: click.Context, __: click.Parameter, value: str | None) -> object:
-        try:
-            return None if value is None else parse(value)
-        except ValueError as error:
-            raise click.BadParameter(str(error)) from None
-
-    return read
 
 
 def _profiles(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -157,12 +123,20 @@ def since_option(*, required: bool) -> _Decorator[Any]:
     return click.option(
         "--since",
         metavar="WHEN",
-        callback=parsed_by(parse_since),
+        callback=read_since,
         required=required,
-        help="Only kernels idle for at least this long, or since this time: 2h30m, 90m, 3d, 1w, 2026-11-23T08:00Z.",
+        help="Only kernels idle for at least this long (2h30m, 1.5h, 3d, 1w, PT2H), or since this time "
+        "(2026-11-23T08:00Z, 2026-11-23, yesterday).",
     )
 
 
+STATE = click.option(
+    "--state",
+    multiple=True,
+    type=click.Choice(list(dict.fromkeys([*map(str, Activity), *map(str, ExecutionState)]))),
+    metavar="STATE",
+    help=f"Only sessions in this state: {', '.join(Activity)}, or another state of a kernel; may be repeated.",
+)
 CONNECTED = click.option(
     "--connected/--not-connected", default=None, help="Only idle kernels with (or without) open connections."
 )

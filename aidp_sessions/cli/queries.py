@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ..models import SessionSummary, WorkspaceSummary
     from ..streams.stream import SessionStream
     from ..testing.service import LocalService
-    from .options import ConnectionOptions, SelectionOptions
+    from .options import ConnectionOptions, SelectionOptions, WorkspacesOptions
     from .progress import ProgressListener
     from .report import Report
 
@@ -121,17 +121,13 @@ async def _prefetched_keys(
         await listing
 
 
-async def list_workspaces(
-    options: ConnectionOptions,
-    found: Callable[[WorkspaceSummary], None],
-    *,
-    name_contains: str | None,
-    state: str | None,
-) -> None:
-    """Pass every workspace whose name contains *name_contains* and that is in *state* to *found*."""
+async def list_workspaces(options: WorkspacesOptions, found: Callable[[WorkspaceSummary], None]) -> None:
+    """Pass every workspace that *options* select to *found*."""
     async with open_client(options, datetime.now(UTC)) as client:
         with usage_errors():
-            workspaces = client.workspaces(display_name_contains=name_contains, lifecycle_state=state)
+            workspaces = client.workspaces(
+                display_name_contains=options["display_name_contains"], lifecycle_state=options["lifecycle_state"]
+            )
         async for workspace in workspaces:
             found(workspace)
 

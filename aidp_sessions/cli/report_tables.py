@@ -5,13 +5,17 @@ from __future__ import annotations
 from datetime import UTC
 from typing import TYPE_CHECKING
 
+import attrs
+
 from .._display.clusters import cluster_names, cluster_rows
 from .._display.rollup import usage_by_cluster
 from .._display.summary import idle_time_sentences
 from .._display.text import format_duration, strip_control_chars
-from .tables import OTHER_STYLE, cell, fit_columns, fit_sessions, totals
+from .tables import OTHER_STYLE, cell, fit_columns, fit_sessions, longest_idle_first, totals
 
 if TYPE_CHECKING:
+    from datetime import tzinfo
+
     from rich.console import Console
     from rich.table import Table
 
@@ -24,30 +28,56 @@ _DROP_ORDER = ("Stopped by", "Other", "Longest idle", "Busy", "Idle")
 _MIN_WIDTHS = {"Cluster": 8, "Workspace": 6}
 
 
-def print_report(report: Report, console: Console) -> None:
-    """Print the kept sessions, the longest idle time first; then totals, what they mean, and what was asked."""
+@attrs.frozen
+class Shown:
+    """What is shown of the kept sessions.
+
+    Attributes:
+        table: of the sessions; ``None``: no row is shown.
+        omitted: how many rows were left out.
+        zone: the time zone of the times; ``None`` is the local one.
+    """
+
+    table: Table | None
+    omitted: int = 0
+    zone: tzinfo | None = UTC
+
+
+def print_report(report: Report, console: Console, shown: Shown | None = None) -> None:
+    """Print the sessions, by default all that are kept; then totals, what they mean, and what was asked."""
+    if shown is None:
+        kept = longest_idle_first(report.kept, report.now)
+        shown = Shown(fit_sessions(kept, report.now, console) if kept else None)
     if report.kept:
-        console.print(fit_sessions(report.kept, report.now, console))
-        console.print()
+        _print_sessions(shown, console)
         console.print(totals(report, console))
         console.print()
     if (report.adjective == "idle" or report.clusters) and (table := _fit_clusters(report, console)):
         console.print(table)
         console.print()
-    shown = usage_by_cluster(report.kept, report.now)
-    if sentences := idle_time_sentences(shown, {}, cluster_names(report.clusters)):
+    usage = usage_by_cluster(report.kept, report.now)
+    if sentences := idle_time_sentences(usage, {}, cluster_names(report.clusters)):
         console.print("\n".join(map(strip_control_chars, sentences)))
         console.print()
     if report.source:
-        console.print(strip_control_chars(_facts_line(report)), style="dim", soft_wrap=True)
+        console.print(strip_control_chars(_facts_line(report, shown.zone)), style="dim", soft_wrap=True)
     console.print(report.summary(), style="bold", soft_wrap=True)
 
 
-def _facts_line(report: Report) -> str:
+def _print_sessions(shown: Shown, console: Console) -> None:
+    if shown.table is None:
+        return
+    console.print(shown.table)
+    if shown.omitted:
+        console.print(f"… and {shown.omitted} more", style="dim")
+    console.print()
+
+
+def _facts_line(report: Report, zone: tzinfo | None) -> str:
     """When, what, where and by whom it was asked; how many workspaces is in the summary."""
     facts = report.facts()
     del facts["Asked"]
-    return "; ".join((f"{report.now.astimezone(UTC):%Y-%m-%d %H:%M} UTC", *facts.values()))
+    return "; ".join((f"{report.now.astimezone(zone):%Y-%m-%d %H:%M %Z}", *facts.values()))
 
 
 def _fit_clusters(report: Report, console: Console) -> Table | None:

@@ -6,7 +6,7 @@ import errno
 import sys
 from bisect import bisect_right
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import attrs
@@ -16,12 +16,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from .._convert.wire_format import format_timestamp
 from .._display.text import by_idle_time, format_duration, pluralize, session_state, session_title, strip_control_chars
 from ..activity import Activity, activity_of, idle_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from datetime import datetime
+    from datetime import tzinfo
 
     from rich.console import ConsoleOptions, JustifyMethod, RenderResult
 
@@ -49,6 +50,7 @@ TOTAL_ROW = "All workspaces"
 _OTHER = "other"
 _BAR = "Bar"  # this column is shown without a title
 _RIGHT_ALIGNED = frozenset({"Idle for", "Conn.", "Sessions", "Idle", "Busy", "Other", "Longest idle", "Unused for"})
+_IDENTIFIERS = frozenset({"workspace_key", "key", "id", "kernel_id", "cluster_id"})
 _DROP_ORDER = ("Id", "Kernel", "Conn.", _BAR)  # an id is never shortened
 _GAP = 2
 _PREFERRED_WIDTH = 30
@@ -97,24 +99,26 @@ def terminal() -> Console:
     return console
 
 
-def print_workspaces(workspaces: Sequence[WorkspaceSummary], console: Console) -> None:
-    """Print one row per workspace, sorted by name, and their number."""
-    if workspaces:
-        console.print(_fit_workspaces(workspaces, console.width))
+def print_workspaces(table: Table | None, number: int, console: Console) -> None:
+    """Print *table* and the *number* of all workspaces."""
+    if table is not None:
+        console.print(table)
         console.print()
-    console.print(pluralize(len(workspaces), "workspace"), style="bold")
+    console.print(pluralize(number, "workspace"), style="bold")
 
 
-def fit_sessions(
-    sessions: Iterable[SessionSummary], now: datetime, console: Console, *, max_rows: int | None = None
-) -> Table:
-    """At most *max_rows* sessions, the longest idle time first, in columns that fit *console*."""
-    ages = sorted(((idle_for(session, now), session) for session in sessions), key=lambda pair: by_idle_time(*pair))
-    rows = [_cells(session, idle, ascii_only=console.options.ascii_only) for idle, session in ages[:max_rows]]
+def longest_idle_first(sessions: Iterable[SessionSummary], now: datetime) -> list[SessionSummary]:
+    return sorted(sessions, key=lambda session: (*by_idle_time(idle_for(session, now), session), session.id or ""))
+
+
+def fit_sessions(sessions: Iterable[SessionSummary], now: datetime, console: Console) -> Table:
+    """The sessions in columns that fit *console*."""
+    ages = [(idle_for(session, now), session) for session in sessions]
+    rows = [_cells(session, idle, ascii_only=console.options.ascii_only) for idle, session in ages]
     return fit_columns(rows, console.width, _DROP_ORDER, _MIN_WIDTHS)
 
 
-def _fit_workspaces(workspaces: Iterable[WorkspaceSummary], room: int) -> Table:
+def fit_workspaces(workspaces: Iterable[WorkspaceSummary], room: int, zone: tzinfo | None = UTC) -> Table:
     rows = [
         {
             "Key": cell(workspace.key),
@@ -122,11 +126,22 @@ def _fit_workspaces(workspaces: Iterable[WorkspaceSummary], room: int) -> Table:
             "State": cell(workspace.lifecycle_state, _LIFECYCLE_STYLES.get(workspace.lifecycle_state, OTHER_STYLE)),
             "Type": cell(workspace.type),
             "Private network": cell("yes" if workspace.is_private_network_enabled else "no"),
-            "Created": cell(f"{workspace.time_created:%Y-%m-%d}"),
+            "Created": cell(f"{workspace.time_created.astimezone(zone):%Y-%m-%d}"),
         }
-        for workspace in sorted(workspaces, key=lambda each: (each.display_name.casefold(), each.key))
+        for workspace in workspaces
     ]
     return fit_columns(rows, room, ("Created", "Type", "Private network"), {"Name": 12, "Key": 6, "State": 4})
+
+
+def fit_records(columns: Sequence[str], records: Iterable[Mapping[str, object]], room: int) -> Table:
+    """The *columns* of *records*; identifiers are the last to be shortened."""
+    rows = [{name: _record_cell(name, record[name]) for name in columns} for record in records]
+    return fit_columns(rows, room, (), dict.fromkeys(sorted(columns, key=lambda name: name in _IDENTIFIERS), 8))
+
+
+def _record_cell(name: str, value: object) -> Text | LeftTruncated:
+    text = "" if value is None else format_timestamp(value, "seconds") if isinstance(value, datetime) else str(value)
+    return LeftTruncated(strip_control_chars(text)) if name == "path" else cell(text)
 
 
 def facts_as_lines(facts: Mapping[str, str | None]) -> str:

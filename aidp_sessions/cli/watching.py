@@ -1,16 +1,34 @@
-"""The requests of ``watch``: the sessions again and again, and the workspaces that fail meanwhile."""
+"""The command ``watch``: lists the sessions again and again, and tells what changes and which workspaces fail."""
 
 from __future__ import annotations
 
+import sys
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, Unpack
 
 import attrs
+import click
 
+from .._display.text import format_duration
 from ..errors import AidpError
 from ..events import CallEnded
+from . import formats, running, tables
+from .live import LineView, LiveView, change_line, show_live
+from .options import (
+    CONNECTED,
+    CONNECTION_OPTIONS,
+    EVERY,
+    SELECTION_OPTIONS,
+    add_options,
+    output_format,
+    output_option,
+    since_option,
+)
+from .output import print_text
 from .queries import client_options, listed_keys, open_client, open_stream, usage_errors
+from .report import error_console
 from .statuses import Status
 
 if TYPE_CHECKING:
@@ -23,6 +41,55 @@ if TYPE_CHECKING:
     from .options import SelectionOptions
 
 
+@click.command()
+@add_options(
+    EVERY,
+    since_option(required=False),
+    CONNECTED,
+    *SELECTION_OPTIONS,
+    output_option("table", "jsonl"),
+    *CONNECTION_OPTIONS,
+)
+def watch(
+    *,
+    every: timedelta,
+    since: datetime | timedelta | None,
+    connected: bool | None,
+    **chosen: Unpack[SelectionOptions],
+) -> None:
+    """List the sessions repeatedly, and show what changes.
+
+    Press Ctrl-C to end it; the exit status is then 130. On a terminal it shows the current sessions and the latest
+    changes; otherwise it prints one line per change. With --since, a session appears when its kernel has been idle for
+    that long, and vanishes when the kernel is used.
+    """
+    if since is None and connected is not None:
+        raise click.UsageError("--connected and --not-connected need --since")
+
+    def narrow(stream: SessionStream) -> SessionStream:
+        return stream if since is None else stream.idle_since(since, connected=connected)
+
+    console, as_table = error_console(), output_format(chosen, "table", "jsonl") == "table"
+    follow = partial(watch_sessions, chosen, every, narrow)
+    screen = tables.terminal()
+    if as_table and sys.stdout.isatty() and not screen.is_dumb_terminal:
+        work = show_live(follow, LiveView(title=_watch_title(every, since), clock=partial(datetime.now, UTC)), screen)
+    else:
+        as_line = change_line if as_table else formats.json_change
+        work = follow(LineView(lambda change, at: print_text(as_line(change, at)), console))
+    sys.exit(running.run(work, console))
+
+
+def _watch_title(every: timedelta, since: datetime | timedelta | None) -> str:
+    if since is None:
+        selected = "All sessions"
+    elif isinstance(since, timedelta):
+        selected = f"Idle for {format_duration(since)}"
+    else:
+        selected = f"Idle since {since:%Y-%m-%d %H:%M %Z}"
+    return f"{selected}, every {format_duration(every)}"
+
+
 class View(Protocol):
     """Receives the changes and outages of a watch.
 
@@ -33,7 +100,7 @@ class View(Protocol):
     def outage(self, key: str | None, error: AidpError | None) -> None: ...
 
 
-async def watch(
+async def watch_sessions(
     options: SelectionOptions, every: timedelta, narrow: Callable[[SessionStream], SessionStream], view: View
 ) -> int:
     """List the sessions every *every*, and pass changes and outages to *view*.

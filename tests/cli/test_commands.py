@@ -44,7 +44,10 @@ async def test_each_session_is_one_json_line_with_its_workspace_first_and_every_
 
     assert (result.exit_code, result.stderr) == (0, "")
     (line,) = lines(result.stdout)
-    assert line == {"workspaceKey": "analytics", **session}
+    seconds = line.pop("idleSeconds")
+    assert isinstance(seconds, int)
+    assert seconds > 3600
+    assert line == {"workspaceKey": "analytics", "activity": "idle", **session}
     assert next(iter(line)) == "workspaceKey"
 
 
@@ -84,8 +87,9 @@ async def test_json_is_one_array_of_the_same_objects(platform: LocalService) -> 
     as_lines = await invoke("list", "--output", "jsonl")
     as_array = await invoke("list", "--output", "json")
 
-    assert json.loads(as_array.stdout) == lines(as_lines.stdout)
-    assert len(lines(as_lines.stdout)) == 2
+    found = json.loads(as_array.stdout)
+    assert [each["id"] for each in found] == ["a", "b"]
+    assert [list(each) for each in found] == [list(each) for each in lines(as_lines.stdout)]
 
 
 async def test_without_sessions_json_is_an_empty_array_and_jsonl_is_empty(platform: LocalService) -> None:

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aidp_sessions import KernelSummary, SessionChange, SessionSummary, WorkspaceSummary
-from aidp_sessions.cli.formats import json_change, sessions_as_csv, workspaces_as_csv
+from aidp_sessions._convert.records import to_record
+from aidp_sessions.cli.formats import SESSION_COLUMNS, WORKSPACE_COLUMNS, as_csv, json_change, workspace_record
 
 from .test_output import NAMES_THAT_PEOPLE_USE
 
@@ -33,6 +34,10 @@ SESSION = SessionSummary(
 )
 
 
+def sessions_as_csv(sessions: list[SessionSummary], now: datetime) -> str:
+    return as_csv(SESSION_COLUMNS, (to_record(session, now).values() for session in sessions))
+
+
 def test_a_session_is_one_line_of_csv_with_its_activity_and_its_idle_time_in_seconds() -> None:
     assert sessions_as_csv([SESSION, SessionSummary()], NOW) == (
         "workspace_key,workspace_name,id,name,path,type,cluster_id,agent_flow_key,lifecycle_state,"
@@ -48,7 +53,7 @@ def test_a_workspace_is_one_line_of_csv() -> None:
         key="w", display_name="W", type="USER", lifecycle_state="ACTIVE", time_created=NOW, description="+1"
     )
 
-    assert workspaces_as_csv([workspace]) == (
+    assert as_csv(WORKSPACE_COLUMNS, [workspace_record(workspace).values()]) == (
         "key,display_name,lifecycle_state,type,is_private_network_enabled,time_created,description\n"
         "w,W,ACTIVE,USER,,2026-11-23T12:00:00Z,'+1\n"
     )
@@ -80,7 +85,7 @@ def test_a_change_is_one_line_of_json_with_the_previous_session_only_if_it_diffe
     changed = json.loads(json_change(SessionChange(kind="changed", session=idle, previous=busy), NOW))
     vanished = json.loads(json_change(SessionChange(kind="vanished", session=idle, previous=idle), NOW))
 
-    after = {"workspaceKey": "w", "id": "s", "name": "after"}
+    after = {"workspaceKey": "w", "activity": "no_kernel", "idleSeconds": None, "id": "s", "name": "after"}
     assert changed == {
         "time": "2026-11-23T12:00:00Z",
         "kind": "changed",

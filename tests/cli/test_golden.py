@@ -11,11 +11,15 @@ import pytest
 from rich.console import Console
 
 from aidp_sessions import SessionChange
+from aidp_sessions._convert.records import to_record
 from aidp_sessions.activity import idle_predicate
+from aidp_sessions.cli.formats import SESSION_COLUMNS
 from aidp_sessions.cli.live import LiveView
+from aidp_sessions.cli.options import ShapeOptions
 from aidp_sessions.cli.report import Report
-from aidp_sessions.cli.report_tables import print_report
-from aidp_sessions.cli.tables import print_workspaces
+from aidp_sessions.cli.report_tables import Shown, print_report
+from aidp_sessions.cli.shaping import Rows
+from aidp_sessions.cli.tables import fit_sessions, fit_workspaces, print_workspaces
 from aidp_sessions.testing import Fault, LocalService, populate_demo
 
 from ..golden import assert_golden
@@ -79,11 +83,39 @@ async def test_every_session_of_the_demo(demo: SessionsClient, columns: int) -> 
     assert_golden(f"demo-list-{columns}", shown(screen))
 
 
+@pytest.mark.parametrize("columns", [80, 120])
+async def test_chosen_rows_and_columns_of_the_demo(demo: SessionsClient, columns: int) -> None:
+    screen, report = console(columns), await collect_report(demo, lambda session: True)
+    rows = Rows(
+        items=report.kept,
+        columns=SESSION_COLUMNS,
+        record=lambda session: to_record(session, NOW),
+        document=lambda session: {},
+    )
+    names = ("workspace_key", "path", "execution_state", "last_activity", "connections", "id")
+    options = ShapeOptions(
+        sort_by="-idle_seconds",
+        limit=5,
+        columns=names,
+        query=None,
+        summary=False,
+        no_header=False,
+        local_time=False,
+    )
+    table = rows.table(options, columns, lambda items: fit_sessions(items, NOW, screen))
+
+    print_report(report, screen, Shown(table, omitted=len(report.kept) - 5))
+
+    assert_golden(f"demo-columns-{columns}", shown(screen))
+
+
 @pytest.mark.parametrize("columns", [60, 80])
 async def test_the_workspaces_of_the_demo(demo: SessionsClient, columns: int) -> None:
     screen = console(columns)
 
-    print_workspaces([workspace async for workspace in demo.workspaces()], screen)
+    found = [workspace async for workspace in demo.workspaces()]
+    found.sort(key=lambda workspace: workspace.display_name)
+    print_workspaces(fit_workspaces(found, columns), len(found), screen)
 
     assert_golden(f"demo-workspaces-{columns}", shown(screen))
 

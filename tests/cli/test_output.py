@@ -256,7 +256,9 @@ def test_names_cannot_control_the_terminal_or_colour_the_table() -> None:
 def test_json_lines_are_ascii_for_any_locale() -> None:
     odd = SessionSummary(name="深\x1b\u2028", workspace_key="ü")
 
-    assert json_lines([odd]) == '{"workspaceKey": "\\u00fc", "name": "\\u6df1\\u001b\\u2028"}\n'
+    assert json_lines([odd], NOW) == (
+        '{"workspaceKey": "\\u00fc", "activity": "no_kernel", "idleSeconds": null, "name": "\\u6df1\\u001b\\u2028"}\n'
+    )
 
 
 def test_a_failure_is_one_line_of_plain_text_if_stderr_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -142,7 +142,7 @@ async def test_a_closed_pipe_ends_the_command_without_a_message(command: str, ou
     assert await finish(process) == (141, "", "")
 
 
-@pytest.mark.parametrize("package", ["click", "rich"])
+@pytest.mark.parametrize("package", ["click", "jmespath", "rich"])
 async def test_without_its_extra_the_command_says_how_to_install_it(package: str) -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-W", "error", "-c", WITHOUT.format(package)),

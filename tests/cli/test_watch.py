@@ -14,7 +14,7 @@ from rich.console import Console
 from aidp_sessions import AidpError, SessionChange, SessionSummary
 from aidp_sessions.cli.live import LineView, LiveView, change_line
 from aidp_sessions.cli.running import background_task
-from aidp_sessions.cli.watching import watch
+from aidp_sessions.cli.watching import watch_sessions
 from aidp_sessions.testing import Fault, LocalService
 from aidp_sessions.testing.demo import populate_demo, simulate_activity
 
@@ -57,7 +57,7 @@ async def test_a_watch_reports_each_change_once(platform: LocalService) -> None:
     platform.add_workspace("a", [wire("x")])
     told = Told()
 
-    async with background_task(watch(OPTIONS, SOON, lambda stream: stream, told)):
+    async with background_task(watch_sessions(OPTIONS, SOON, lambda stream: stream, told)):
         seen = [await told.queue.get()]
         platform.set_sessions("a", [wire("x", execution_state="busy")])
         seen.append(await told.queue.get())
@@ -96,7 +96,7 @@ async def test_a_duration_counts_back_from_each_round(platform: LocalService) ->
     told = Told()
 
     async with background_task(
-        watch(OPTIONS, SOON, lambda stream: stream.idle_since(timedelta(milliseconds=100)), told)
+        watch_sessions(OPTIONS, SOON, lambda stream: stream.idle_since(timedelta(milliseconds=100)), told)
     ):
         first = await told.queue.get()
 
@@ -108,7 +108,7 @@ async def test_an_outage_and_its_end_are_reported_once_each(platform: LocalServi
     platform.fail("a", Fault(status=403, times=2))
     told = Told()
 
-    async with background_task(watch(OPTIONS, SOON, lambda stream: stream, told)):
+    async with background_task(watch_sessions(OPTIONS, SOON, lambda stream: stream, told)):
         seen = [await told.queue.get() for _ in range(3)]
 
     assert seen == [("silent", "a"), ("answers again", "a"), ("appeared", "x")]
@@ -119,7 +119,7 @@ async def test_a_listed_workspace_with_an_invalid_key_is_an_outage(platform: Loc
     platform.add_workspace("a", [wire("x")])
     told = Told()
 
-    async with background_task(watch(OPTIONS, SOON, lambda stream: stream, told)):
+    async with background_task(watch_sessions(OPTIONS, SOON, lambda stream: stream, told)):
         seen = [await told.queue.get()]
         seen.append(await told.queue.get())
         platform.set_sessions("a", [])
@@ -133,7 +133,7 @@ async def test_a_listing_that_keeps_failing_after_its_first_page_is_reported_onc
     platform.fail(None, Fault(), Fault(), *[Fault(), Fault(status=403)] * 2)  # one request for each kind of network
     told = Told()
 
-    async with background_task(watch(OPTIONS, SOON, lambda stream: stream, told)):
+    async with background_task(watch_sessions(OPTIONS, SOON, lambda stream: stream, told)):
         seen = [await told.queue.get() for _ in range(3)]
 
     assert seen == [("appeared", "x"), ("silent", None), ("answers again", None)]

@@ -42,8 +42,8 @@ async def test_workspaces_are_listed_as_the_service_sends_them_with_those_in_pri
     assert (as_lines.exit_code, as_lines.stderr) == (0, "")
     assert lines(as_lines.stdout) == json.loads(as_array.stdout)
     assert [(line["key"], line["displayName"], line["isPrivateNetworkEnabled"]) for line in lines(as_lines.stdout)] == [
-        ("a", "Ä", False),
         ("b", "b", True),
+        ("a", "Ä", False),
     ]
 
 
@@ -94,7 +94,7 @@ def completions(arguments: list[str], incomplete: str) -> list[str]:
 
 def test_bash_completes_commands_options_and_choices() -> None:
     assert completions([], "") == ["busy", "completion", "cull", "idle", "list", "watch", "whoami", "workspaces"]
-    assert completions(["idle"], "--s") == ["--since"]
+    assert completions(["idle"], "--si") == ["--since"]
     assert completions(["idle", "--output"], "js") == ["jsonl", "json"]
     assert completions(["idle", "--auth"], "i") == ["instance_principal", "instance_obo_user"]
 

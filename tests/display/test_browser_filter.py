@@ -12,8 +12,9 @@ import attrs
 import pytest
 
 from aidp_sessions import ClusterSummary, KernelSummary, SessionSummary
+from aidp_sessions._convert.records import to_record
 from aidp_sessions._display.page import page
-from aidp_sessions.cli.formats import sessions_as_csv
+from aidp_sessions.cli.formats import SESSION_COLUMNS, as_csv
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -251,7 +252,9 @@ async def test_the_download_guards_formulas_as_the_command_does(browser: Browser
 
     downloaded = await download(browser, tmp_path)
 
-    expected = list(csv.DictReader(io.StringIO(sessions_as_csv(found, NOW))))
+    expected = list(
+        csv.DictReader(io.StringIO(as_csv(SESSION_COLUMNS, (to_record(session, NOW).values() for session in found))))
+    )
     assert [line[0] for line in downloaded[1:]] == [line["path"].replace("\t", " ") for line in expected]
 
 

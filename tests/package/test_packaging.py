@@ -42,6 +42,7 @@ IMPORTERS = {
     "cattrs": {"_convert.strict", "_convert.documents"},
     "click": {"cli"},
     "cryptography": {"auth.keys", "auth.certificates", "testing"},
+    "jmespath": {"cli.shaping"},
     "msgspec": {"_convert.fast"},
     "opentelemetry": {"otel"},
     "pytest": {"testing.pytest_plugin"},
@@ -49,7 +50,7 @@ IMPORTERS = {
     "rich": {"cli.report", "cli.tables", "cli.progress", "cli.live"},
     "yarl": {"_transport.exchange", "_transport.fetch"},
 }
-OPTIONAL = {"click", "opentelemetry", "pytest", "pytest_asyncio", "rich", "yarl"}
+OPTIONAL = {"click", "jmespath", "opentelemetry", "pytest", "pytest_asyncio", "rich", "yarl"}
 """Behind an extra, installed by the users of our fixtures, or part of aiohttp."""
 MAY_READ_FILES = {"auth.atomic_file", "auth.config", "auth.files", "_display.page", "cli.output"}
 """The last two read the page's style and script, which are files of the package, and open the null device."""
@@ -196,7 +197,7 @@ def test_every_error_can_be_caught_by_name() -> None:
 
 
 def test_importing_the_package_loads_no_extra_no_sdk_and_no_server() -> None:
-    unwanted = {"click", "rich", "oci", "requests", "opentelemetry", "pytest", "uvloop"}
+    unwanted = {"click", "jmespath", "rich", "oci", "requests", "opentelemetry", "pytest", "uvloop"}
     unwanted |= {"aidp_sessions.testing", "aidp_sessions._display.html"}
 
     assert printed(f"import sys, aidp_sessions; print(sorted({unwanted!r} & sys.modules.keys()))") == "[]\n"
