@@ -11,7 +11,10 @@ const words = new Intl.Collator(undefined, { numeric: true });
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 const clock = new Intl.DateTimeFormat("sv", { dateStyle: "short", timeStyle: "short" });
 const lines = cell => cell.childElementCount ? [...cell.querySelectorAll("span")].map(e => e.textContent) : [cell.textContent];
-const index = entry => { entry.text = entry.cells.flatMap(lines).join("\n").toLowerCase() };
+const index = entry => {
+  const shared = entry.size > 1 ? entry.cells[0].lastChild.textContent : "";
+  entry.text = [...entry.cells.flatMap(lines), shared].join("\n").toLowerCase();
+};
 const rows = [...body.rows].map(row => {
   const cells = [...row.cells], entry = { row, cells, size: lines(cells[0]).length, utc: cells[TIME].textContent };
   for (const name in FACETS) entry[name] = cells[at(FACETS[name])].textContent;
