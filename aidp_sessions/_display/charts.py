@@ -74,17 +74,18 @@ def _owner(name: str | None) -> str:
 
 
 def by_cluster(rows: Sequence[ClusterRow], labels: Mapping[str, str]) -> str:
-    """A table of *rows* in their order; what the service says of the clusters is shown only if it was asked."""
-    known = any(row.summary for row in rows)
+    """A table of *rows* in their order; what the service says of the clusters is shown if it says anything."""
+    known, stopped = any(row.summary for row in rows), any(row.stopped_by for row in rows)
     cells = (
         f'<tr><th scope="row">{text(row.name)}</th><td>{text(labels[row.workspace_key])}</td>'
         f"<td>{row.usage.sessions:,}</td><td>{row.usage.idle:,}</td><td>{row.usage.busy:,}</td>"
         f"<td>{row.usage.other:,}</td>{_duration(row.usage.longest_idle)}<td>{text(row.unused_for)}</td>"
-        + (f"<td>{text(row.state)}</td><td>{text(row.stopped_by)}</td></tr>" if known else "</tr>")
+        + (f"<td>{text(row.state)}</td>" if known else "")
+        + (f"<td>{text(row.stopped_by)}</td></tr>" if stopped else "</tr>")
         for row in rows
     )
     columns = ["Cluster", "Workspace", "Sessions", "Idle", "Busy", "Other", "Longest idle", "Unused for"]
-    columns += ["State", "Stopped by"] if known else []
+    columns += [*(["State"] if known else []), *(["Stopped by"] if stopped else [])]
     return _scrolled(table(f"By cluster ({len(rows):,})", columns, cells, "clusters"), "Sessions by cluster")
 
 

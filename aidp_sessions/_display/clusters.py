@@ -48,7 +48,7 @@ class ClusterRow:
             return format_duration(self.usage.unused_for)
         if self.usage.busy:
             return "in use"
-        return "" if self.usage.sessions else "no sessions"
+        return "not known" if self.usage.sessions else "no sessions"
 
 
 def cluster_names(listed: Mapping[Cluster, ClusterSummary]) -> dict[Cluster, str]:
