@@ -51,6 +51,7 @@ _OTHER = "other"
 _BAR = "Bar"  # this column is shown without a title
 _RIGHT_ALIGNED = frozenset({"Idle for", "Conn.", "Sessions", "Idle", "Busy", "Other", "Longest idle", "Unused for"})
 _IDENTIFIERS = frozenset({"workspace_key", "key", "id", "kernel_id", "cluster_id"})
+_OFTEN_CONSTANT = ("Kernel", "State")
 _DROP_ORDER = ("Id", "Kernel", "Conn.", _BAR)  # an id is never shortened
 _GAP = 2
 _PREFERRED_WIDTH = 30
@@ -115,7 +116,12 @@ def fit_sessions(sessions: Iterable[SessionSummary], now: datetime, console: Con
     """The sessions in columns that fit *console*."""
     ages = [(idle_for(session, now), session) for session in sessions]
     rows = [_cells(session, idle, ascii_only=console.options.ascii_only) for idle, session in ages]
-    return fit_columns(rows, console.width, _DROP_ORDER, _MIN_WIDTHS)
+    return fit_columns(rows, console.width, (*_constant(rows), *_DROP_ORDER), _MIN_WIDTHS)
+
+
+def _constant(rows: Sequence[Cells]) -> list[str]:
+    """The columns that say the same in every row, so that they can go first."""
+    return [title for title in _OFTEN_CONSTANT if len(rows) > 1 and len({row[title].plain for row in rows}) == 1]
 
 
 def fit_workspaces(workspaces: Iterable[WorkspaceSummary], room: int, zone: tzinfo | None = UTC) -> Table:
@@ -168,7 +174,8 @@ def fit_columns(rows: Sequence[Cells], room: int, drop_order: Iterable[str], min
             break
         widths.pop(title, None)
         widths[first] = min(full[first], _PREFERRED_WIDTH)
-    for title, least in min_widths.items():
+    for title in [title for title in min_widths if title in widths]:
+        least = min_widths[title]
         widths[title] = max(min(full[title], widths[title] + room - _total_width(widths)), min(full[title], least))
     table = _plain_table()
     for title, width in widths.items():
@@ -242,11 +249,12 @@ def number_table(names: Mapping[str, Sequence[str]], columns: dict[str, list[int
 
 
 def _collapse_columns(columns: dict[str, list[int]], room: int) -> dict[str, list[int]]:
-    """Merge trailing columns into "other" until the table fits."""
+    """Merge trailing columns into "other" until the table fits; without it if it would repeat another column."""
     while (
         len(columns) > 3
         and _total_width({title: max(len(title), len(str(n[-1]))) for title, n in columns.items()}) > room
     ):
         (_, last), (_, before) = columns.popitem(), columns.popitem()
         columns[_OTHER] = [sum(pair) for pair in zip(before, last, strict=True)]
-    return columns
+    numbers = [values for title, values in columns.items() if title != _OTHER]
+    return {title: values for title, values in columns.items() if title != _OTHER or values not in numbers}

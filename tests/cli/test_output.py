@@ -265,3 +265,18 @@ def test_a_failure_is_one_line_of_plain_text_if_stderr_is_no_terminal(capsys: py
     print_failure(AidpError("<html>\n[bold]" + "x" * 300 + "\x1b[0m"), error_console())
 
     assert capsys.readouterr().err == "failed: <html> [bold]" + "x" * 300 + "\ufffd[0m\n"
+
+
+def test_a_column_that_says_the_same_in_every_row_is_the_first_to_go() -> None:
+    """A single row keeps its state, which nothing else says."""
+    kept = [session("Workspace/a_notebook_with_a_long_name.ipynb", "idle", minutes) for minutes in (300, 90)]
+    wide, narrow, one = (
+        render(Report(now=NOW, kept=rows), width) for rows, width in [(kept, 120), (kept, 70), (kept[:1], 70)]
+    )
+
+    headings = [text.splitlines()[0].split() for text in (wide, narrow, one)]
+    assert [("State" in heading, "Kernel" in heading) for heading in headings] == [
+        (True, True),
+        (False, False),
+        (True, False),
+    ]
