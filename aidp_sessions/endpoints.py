@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import logging
 import re
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 from urllib.parse import urlsplit
 
@@ -17,6 +19,8 @@ from .errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+_log = logging.getLogger("aidp_sessions")
 
 # Patterns, here and elsewhere, are compiled by `re` on first use: most programs never need most of them.
 _OCID: Final = r"(?ai)ocid1\.[a-z0-9]+\.(?P<realm>[a-z0-9]+)\.(?P<region>[a-z0-9-]*)(\.[\w-]*)?\.[\w-]+"
@@ -188,6 +192,8 @@ def base_url(
     found = find_region(name, known)
     if found is None and "-" in name:  # a name without a dash is a short code, from which no host name can be made
         found = next((entry._replace(identifier=name) for entry in known if entry.realm == realm), None)
+        if similar := _similar_region(name, [entry for entry in known if entry.realm == realm]):
+            _log.warning("%r is not a known region; did you mean %r?", name, similar)
     if found is None:
         raise ConfigError(
             f"region {name!r} of realm {realm!r} is not known; describe it in OCI_REGION_METADATA, or pass endpoint="
@@ -198,6 +204,20 @@ def base_url(
 def find_region(name: str, known: Iterable[Region]) -> Region | None:
     """The region in *known* with this name or short code, in lower case."""
     return next((region for region in known if name in (region.identifier, region.key)), None)
+
+
+def _similar_region(name: str, known: Iterable[Region]) -> str | None:
+    """The region whose name *name* seems to misspell. Another number is no misspelling: regions are added."""
+    places = {entry.identifier.rstrip("0123456789"): entry.identifier for entry in known}
+    place = name.rstrip("0123456789")
+    found = [] if place in places else get_close_matches(place, places, n=1, cutoff=0.85)
+    return places[found[0]] if found else None
+
+
+def region_of(url: str) -> str | None:
+    """The region that a URL made by `base_url` leads to; ``None`` for another URL."""
+    found = re.match(r"https://aidp\.([a-z0-9-]+)\.oci\.", url)
+    return found[1] if found else None
 
 
 def check_endpoint(endpoint: str) -> str:

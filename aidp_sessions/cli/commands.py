@@ -26,8 +26,6 @@ from .options import (
     STATE,
     WORKSPACE_OPTIONS,
     add_options,
-    output_format,
-    output_option,
     since_option,
 )
 from .output import Application, file_writer, print_text, writing_to
@@ -36,12 +34,13 @@ from .report import Report, describe_filters, describe_idle, error_console
 from .shaping import Rows, is_shaped, shape_options, shaped_format
 from .statuses import EXIT_STATUSES, Status, failure_status
 from .watching import watch
+from .whoami import whoami
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from ..models import SessionSummary, WorkspaceSummary
-    from .options import ConnectionOptions, ReportOptions, WorkspacesOptions
+    from .options import ReportOptions, WorkspacesOptions
 
 _SESSION_SHAPE = shape_options(formats.SESSION_COLUMNS)
 _ENVIRONMENT = """
@@ -126,17 +125,10 @@ def workspaces(**chosen: Unpack[WorkspacesOptions]) -> None:
     sys.exit(failure_status(others=True) if status == Status.NOTHING_READ else status)
 
 
-@command.command()
-@add_options(output_option("table", "json"), *CONNECTION_OPTIONS)
-def whoami(**chosen: Unpack[ConnectionOptions]) -> None:
-    """Show which credentials and which endpoint are used, and whether the service accepts them."""
-    wording = tables.facts_as_lines if output_format(chosen, "table", "json") == "table" else formats.facts_as_json
-    sys.exit(running.run(queries.whoami(chosen, lambda facts: print_text(wording(facts))), error_console()))
-
-
 command.add_command(completion)
 command.add_command(cull)
 command.add_command(watch)
+command.add_command(whoami)
 
 
 def _is_in_state(session: SessionSummary, states: Collection[str]) -> bool:

@@ -19,7 +19,7 @@ from .audit import Audit
 from .output import print_text, writing_to
 from .progress import progress_bar
 from .queries import client_options, open_client, usage_errors
-from .report import client_facts, print_failure, print_message
+from .report import print_failure, print_message, signer_facts
 from .statuses import Status, failure_status
 from .wording import in_options
 
@@ -124,8 +124,8 @@ class Run:
                         break
 
     def _audit(self, client: SessionsClient) -> Audit:
-        facts = client_facts(client, None)
-        signer = {"type": facts["signer"], **{name: facts[name] for name in ("tenancy", "user", "fingerprint")}}
+        facts = signer_facts(client.signer)
+        signer = {"type": facts.pop("signer"), **facts}
         return Audit(self.chosen["audit"], signer)
 
     def _tell(self, outcome: CullOutcome, bar: ProgressListener | None) -> None:

@@ -93,11 +93,6 @@ def _evidence(kernel: CullCandidate | KeptKernel) -> dict[str, object]:
     }
 
 
-def facts_as_json(facts: Mapping[str, str | None]) -> str:
-    named = {name.replace("'s ", "_").replace(" ", "_"): value for name, value in facts.items()}
-    return json.dumps(named, indent=2) + "\n"
-
-
 def as_csv(header: Sequence[str] | None, rows: Iterable[Iterable[object]]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import time
 from contextlib import aclosing, asynccontextmanager, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Unpack
 
 import attrs
@@ -15,13 +14,12 @@ from click.core import ParameterSource
 
 from .._api import can_hold_sessions, check_listed_key
 from .._display.text import strip_control_chars
-from .._operations.messages import clock_skew
 from ..client import SessionsClient
 from ..errors import AidpError
 from ..policies import Timeout
 from ..streams.keys import ref_of
 from .cluster_listing import clusters_by_workspace
-from .report import client_facts, print_failure, print_message, source_facts
+from .report import print_failure, print_message, source_facts
 from .running import background_task
 from .wording import in_options
 
@@ -130,18 +128,6 @@ async def list_workspaces(options: WorkspacesOptions, found: Callable[[Workspace
             )
         async for workspace in workspaces:
             found(workspace)
-
-
-async def whoami(options: ConnectionOptions, show: Callable[[dict[str, str | None]], None]) -> None:
-    """Send one request and *show* credentials and endpoint, also if the service refuses; then raise its error."""
-    async with open_client(options, datetime.now(UTC)) as client:
-        try:
-            skew = await client.clock_skew()
-        except AidpError as error:
-            seconds = clock_skew(error.headers, time.time())
-            show(client_facts(client, None if seconds is None else timedelta(seconds=seconds)))
-            raise
-        show(client_facts(client, skew))
 
 
 def client_options(options: SelectionOptions, listener: Listener | None) -> Options:

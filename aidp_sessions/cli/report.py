@@ -11,7 +11,6 @@ import attrs
 from rich.console import Console
 from rich.text import Text
 
-from .._convert.wire_format import format_timestamp
 from .._display.rollup import usage_by_cluster
 from .._display.text import format_span, pluralize, strip_control_chars
 from .._version import __version__
@@ -160,18 +159,7 @@ def _describe_signer(signer: Signer) -> str:
     return f"{name} of tenancy {tenancy}" if tenancy else name
 
 
-def client_facts(client: SessionsClient, skew: timedelta | None) -> dict[str, str | None]:
-    """The credentials in use, without secrets, and the endpoint, as texts."""
-    signer = client.signer
-    expires = getattr(signer, "expires_at", None)
-    return {
-        "signer": type(signer).__name__,
-        "tenancy": getattr(signer, "tenancy", None),
-        "user": getattr(signer, "user", None),
-        "fingerprint": getattr(signer, "fingerprint", None),
-        "region": getattr(signer, "region", None) or client.platform_id.split(".")[3] or None,
-        "platform": client.platform_id,
-        "endpoint": client.endpoint,
-        "token expires": expires and format_timestamp(expires, "seconds"),
-        "service's clock": None if skew is None else f"{round(skew.total_seconds()):+d} s from ours",
-    }
+def signer_facts(signer: Signer) -> dict[str, str | None]:
+    """The credentials of *signer*, without secrets."""
+    public = {name: getattr(signer, name, None) for name in ("tenancy", "user", "fingerprint")}
+    return {"signer": type(signer).__name__, **public}

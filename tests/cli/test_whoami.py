@@ -31,13 +31,15 @@ async def test_it_names_the_user_of_the_configuration_and_the_platform(
     result = await invoke("whoami")
 
     facts = json.loads(result.output)
-    assert facts.pop("service_clock") in ("-1 s from ours", "+0 s from ours")
+    assert facts.pop("clock_difference_seconds") in (-1, 0)
     assert facts == {
         "signer": "ApiKeySigner",
         "tenancy": config["tenancy"],
         "user": config["user"],
         "fingerprint": config["fingerprint"],
-        "region": "iad",
+        "profile": "DEFAULT",
+        "config_file": str(tmp_path / "config"),
+        "region": None,
         "platform": service.platform_id,
         "endpoint": service.url,
         "token_expires": None,
@@ -54,7 +56,7 @@ async def test_after_a_401_it_names_the_user_and_the_difference_of_the_clocks(
         service.fail(None, Fault(status=404, times=None))
         result = await invoke("whoami", "--output", "table")
 
-    assert re.search(r"^service's clock  \+3(599|600) s from ours$", result.stdout, re.MULTILINE)
+    assert re.search(r"^clock difference  \+3(599|600) s$", result.stdout, re.MULTILINE)
     assert service.oci_config()["user"] in result.stdout
     warning, failure = result.stderr.splitlines()
     assert re.fullmatch("warning: this machine's clock is -(3599|3600) s off the service's; .+", warning)
@@ -86,3 +88,56 @@ async def test_the_demo_has_a_user() -> None:
 
     assert json.loads(result.output)["signer"] == "ApiKeySigner"
     assert result.exit_code == 0
+
+
+async def test_it_names_the_profile_and_the_file_that_were_chosen(
+    service: LocalService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    point_to(service, monkeypatch, tmp_path)
+    monkeypatch.delenv("OCI_CONFIG_FILE")
+    file = service.write_config(tmp_path, profile="TEAM")
+
+    result = await invoke("whoami", "--profile", "TEAM", "--config-file", str(file))
+
+    facts = json.loads(result.stdout)
+    assert (facts["profile"], facts["config_file"]) == ("TEAM", str(file))
+
+
+@pytest.mark.parametrize(
+    ("options", "region"),
+    [((), "us-ashburn-1"), (("--region", "fra"), "eu-frankfurt-1"), (("--region", "us-nowhere-1"), "us-nowhere-1")],
+)
+async def test_the_region_is_that_of_the_endpoint(
+    service: LocalService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: tuple[str, ...], region: str
+) -> None:
+    point_to(service, monkeypatch, tmp_path)
+    monkeypatch.delenv("AIDP_ENDPOINT")
+
+    result = await invoke("whoami", "--proxy", "http://127.0.0.1:9", *options)
+
+    facts = json.loads(result.stdout)
+    assert result.exit_code == 4
+    assert (facts["region"], facts["endpoint"]) == (region, f"https://aidp.{region}.oci.oraclecloud.com")
+    assert facts["clock_difference_seconds"] is None
+
+
+async def test_it_asks_once(service: LocalService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    point_to(service, monkeypatch, tmp_path)
+    service.fail(None, Fault(status=503, times=None))
+
+    result = await invoke("whoami")
+
+    assert (result.exit_code, service.request_count) == (4, 1)
+
+
+async def test_a_misspelled_region_is_one_line_of_warning_before_the_failure(
+    service: LocalService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    point_to(service, monkeypatch, tmp_path)
+    monkeypatch.delenv("AIDP_ENDPOINT")
+
+    result = await invoke("whoami", "--proxy", "http://127.0.0.1:9", "--region", "us-ashbrn-1")
+
+    warning, failure = result.stderr.splitlines()
+    assert warning == "warning: 'us-ashbrn-1' is not a known region; did you mean 'us-ashburn-1'?"
+    assert failure.startswith("failed: ")

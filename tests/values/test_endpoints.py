@@ -18,6 +18,7 @@ from aidp_sessions.endpoints import (
     check_platform_id,
     check_region,
     parse_region_metadata,
+    region_of,
 )
 from aidp_sessions.errors import ConfigError
 
@@ -308,3 +309,34 @@ def test_each_part_of_region_metadata_is_checked(name: str, value: object) -> No
     assert str(caught.value) == (
         f"OCI_REGION_METADATA: {name} is {value!r}; it must be a string such as those of us-ashburn-1"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "similar"),
+    [
+        ("us-ashbrn-1", "us-ashburn-1"),
+        ("us-ahsburn-1", "us-ashburn-1"),
+        ("eu-frankfrt-1", "eu-frankfurt-1"),
+        ("us-phenix-2", "us-phoenix-1"),
+        ("us-ashburn-9", None),
+        ("ap-kyoto-1", None),
+        ("us-langely-1", None),
+        ("us-ashburn-1", None),
+    ],
+)
+def test_a_region_that_is_not_known_but_like_one_of_its_realm_is_a_warning(
+    caplog: pytest.LogCaptureFixture, name: str, similar: str | None
+) -> None:
+    url = base_url("ocid1.aidataplatform.oc1..a", region=name)
+
+    assert url == f"https://aidp.{name}.oci.oraclecloud.com"
+    expected = [] if similar is None else [f"{name!r} is not a known region; did you mean {similar!r}?"]
+    assert [record.getMessage() for record in caplog.records] == expected
+
+
+def test_the_region_of_a_url_is_that_which_made_it() -> None:
+    assert {region_of(base_url("ocid1.aidataplatform.oc1..a", region=each.key)) for each in REGIONS} == {
+        each.identifier for each in REGIONS
+    }
+    assert region_of("https://aidp.example.com") is None
+    assert region_of("http://127.0.0.1:8080") is None
