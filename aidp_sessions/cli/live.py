@@ -42,6 +42,9 @@ class LineView:
     write: Callable[[SessionChange, datetime], None]
     console: Console
 
+    def listed(self, key: str, at: datetime) -> None:
+        pass
+
     def changed(self, change: SessionChange, at: datetime) -> None:
         self.write(change, at)
 
@@ -54,7 +57,7 @@ class LineView:
 
 @attrs.define(kw_only=True)
 class LiveView:
-    """The current sessions, the latest changes, and the workspaces that fail.
+    """The current sessions, the latest changes after the first round, and the workspaces that fail.
 
     Attributes:
         title: describes what is watched.
@@ -68,6 +71,14 @@ class LiveView:
     )
     _changes: deque[Text] = attrs.field(factory=lambda: deque(maxlen=_MAX_CHANGES), init=False)
     _failing: dict[str | None, AidpError] = attrs.field(factory=dict["str | None", "AidpError"], init=False)
+    _listed: set[str] = attrs.field(factory=set[str], init=False)
+    _is_first_round: bool = attrs.field(default=False, init=False)
+    _asked_at: datetime | None = attrs.field(default=None, init=False)
+
+    def listed(self, key: str, at: datetime) -> None:
+        self._is_first_round = key not in self._listed and (self._is_first_round or not self._listed)
+        self._listed.add(key)
+        self._asked_at = at
 
     def changed(self, change: SessionChange, at: datetime) -> None:
         session = change.session
@@ -76,7 +87,8 @@ class LiveView:
             self._selected.pop(key, None)
         else:
             self._selected[key] = session
-        self._changes.append(_one_line((f"{at.astimezone():%H:%M:%S}  ", "dim")) + _change_text(change))
+        if not self._is_first_round:
+            self._changes.append(_one_line((f"{_local_time(at)}  ", "dim")) + _change_text(change))
 
     def outage(self, key: str | None, error: AidpError | None) -> None:
         if error is not None:
@@ -87,7 +99,8 @@ class LiveView:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         below = [*self._outages(), *self._changes]
         room = max(_MIN_ROWS, console.height - len(below) - _FIXED_LINES)
-        yield _one_line((f"{self.title} · {pluralize(len(self._selected), 'session')}", "bold"))
+        asked = "" if self._asked_at is None else f" · asked at {_local_time(self._asked_at)}"
+        yield _one_line((f"{self.title} · {pluralize(len(self._selected), 'session')}{asked}", "bold"))
         yield ""
         if self._selected:
             now = self.clock()
@@ -120,6 +133,10 @@ async def show_live(watch: Callable[[LiveView], Awaitable[int]], view: LiveView,
 def change_line(change: SessionChange, at: datetime) -> str:
     """``2026-11-23T08:00:00Z  changed   busy → idle  churn  Workspace/uplift.ipynb``."""
     return f"{format_timestamp(at, 'seconds')}  {_change_text(change)}\n"
+
+
+def _local_time(moment: datetime) -> str:
+    return f"{moment.astimezone():%H:%M:%S %Z}"
 
 
 def _change_text(change: SessionChange) -> Text:

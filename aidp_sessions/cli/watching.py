@@ -59,9 +59,9 @@ def watch(
 ) -> None:
     """List the sessions repeatedly, and show what changes.
 
-    Press Ctrl-C to end it; the exit status is then 130. On a terminal it shows the current sessions and the latest
-    changes; otherwise it prints one line per change. With --since, a session appears when its kernel has been idle for
-    that long, and vanishes when the kernel is used.
+    Press Ctrl-C to end it; the exit status is then 130. On a terminal it shows the current sessions, the latest changes
+    after the first listing, and when it last asked; otherwise it prints one line per change. With --since, a session
+    appears when its kernel has been idle for that long, and vanishes when the kernel is used.
     """
     if since is None and connected is not None:
         raise click.UsageError("--connected and --not-connected need --since")
@@ -74,6 +74,8 @@ def watch(
     screen = tables.terminal()
     if as_table and sys.stdout.isatty() and not screen.is_dumb_terminal:
         work = show_live(follow, LiveView(title=_watch_title(every, since), clock=partial(datetime.now, UTC)), screen)
+        if sys.stderr.isatty():
+            console = screen  # which puts messages above the view
     else:
         as_line = change_line if as_table else formats.json_change
         work = follow(LineView(lambda change, at: print_text(as_line(change, at)), console))
@@ -91,11 +93,12 @@ def _watch_title(every: timedelta, since: datetime | timedelta | None) -> str:
 
 
 class View(Protocol):
-    """Receives the changes and outages of a watch.
+    """Receives when a workspace was listed, then its changes; and outages.
 
     *key* is the workspace, or ``None`` for the listing of workspaces; *error* is ``None`` when it has recovered.
     """
 
+    def listed(self, key: str, at: datetime) -> None: ...
     def changed(self, change: SessionChange, at: datetime) -> None: ...
     def outage(self, key: str | None, error: AidpError | None) -> None: ...
 
@@ -133,6 +136,7 @@ class _Outages:
         if not isinstance(event, CallEnded) or event.call.workspace_key is None:
             return
         if event.error is None or isinstance(event.error, AidpError):  # and not cancelled
+            self.view.listed(event.call.workspace_key, datetime.now(UTC))
             self.record(event.call.workspace_key, event.error)
 
     def record(self, key: str | None, error: AidpError | None) -> None:

@@ -39,6 +39,9 @@ class Told:
     def __init__(self) -> None:
         self.queue: asyncio.Queue[tuple[str, str | None]] = asyncio.Queue()
 
+    def listed(self, key: str, at: datetime) -> None:
+        pass
+
     def changed(self, change: SessionChange, at: datetime) -> None:
         self.queue.put_nowait((change.kind, change.session.id))
 
@@ -167,7 +170,7 @@ def test_the_view_holds_the_current_sessions() -> None:
     screen.print(board)
 
     assert isinstance(screen.file, StringIO)
-    shown = re.sub(r"\d\d:00:00", "TIME", screen.file.getvalue())
+    shown = re.sub(r"\d\d:00:00 \S+", "TIME", screen.file.getvalue())
     assert [line.rstrip() for line in shown.splitlines()] == [
         "All · 1 session",
         "",
@@ -180,6 +183,29 @@ def test_the_view_holds_the_current_sessions() -> None:
         "TIME  changed   no kernel  w  after",
         "TIME  vanished  no kernel  w  without an id",
     ]
+
+
+def test_the_view_shows_when_it_last_asked_and_leaves_out_what_the_first_round_found() -> None:
+    board = LiveView(title="All", clock=lambda: NOW)
+    sessions = [SessionSummary(id=name, path=name, workspace_key=key) for name, key in (("1", "a"), ("2", "b"))]
+    for session in sessions:
+        board.listed(session.workspace_key, NOW)
+        board.changed(SessionChange(kind="appeared", session=session), NOW)
+    later = NOW + timedelta(minutes=5)
+    board.listed("b", later)
+    board.changed(SessionChange(kind="vanished", session=sessions[1], previous=sessions[1]), later)
+    board.listed("c", later)
+    board.changed(SessionChange(kind="appeared", session=SessionSummary(path="3", workspace_key="c")), later)
+    screen = Console(file=StringIO(), width=80, height=30)
+
+    screen.print(board)
+
+    assert isinstance(screen.file, StringIO)
+    zone = f"{later.astimezone():%H:%M:%S %Z}"
+    shown = [line.rstrip() for line in screen.file.getvalue().splitlines()]
+    assert shown[0] == f"All · 2 sessions · asked at {zone}"
+    assert shown[-2:] == [f"{zone}  vanished  no kernel  b  2", f"{zone}  appeared  no kernel  c  3"]
+    assert len([line for line in shown if zone in line]) == 3
 
 
 def test_a_line_names_both_states_of_a_changed_kernel_and_cannot_control_the_terminal() -> None:
