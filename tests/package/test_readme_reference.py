@@ -13,11 +13,14 @@ import aidp_sessions
 from aidp_sessions import AidpError, RetryPolicy, SessionsClient, Timeout
 from aidp_sessions._merge import PARKED_PER_SLOT
 from aidp_sessions._operations.messages import MAX_CLOCK_SKEW, THRESHOLD
+from aidp_sessions.cli.commands import command
+from aidp_sessions.cli.statuses import Status
 
 from ..helpers.readme import (
     PACKAGE,
     ROOT,
     anchor,
+    blocks,
     code_of,
     headings,
     links,
@@ -90,6 +93,31 @@ def test_limits_are_stated_as_they_are() -> None:
     assert f"An answer of up to {THRESHOLD // MIB} MiB is yielded completely or not at all" in guarantees
     assert f"a clock that is more than {MAX_CLOCK_SKEW:g} s off" in section("Retries")
     assert f"asks {OPTIONS['max_concurrency'].default} of them at a time" in section("aidp_sessions")
+
+
+def test_the_table_of_commands_names_every_command() -> None:
+    named = {code_of(name).partition(" ")[0] for name, _ in table("The command", "command")}
+
+    assert named | {"completion"} == set(command.commands)
+
+
+def test_the_table_of_exit_statuses_is_complete() -> None:
+    assert [int(status) for status, _ in table("The command", "exit status")] == list(Status)
+
+
+def test_every_option_of_the_command_that_the_readme_names_exists() -> None:
+    """In its section, and in blocks of shell commands and of YAML."""
+    run = [block.code for block in blocks() if block.language in ("sh", "yaml") and "aidp-sessions" in block.code]
+    options = {
+        name
+        for each in (command, *command.commands.values())
+        for parameter in each.params
+        for name in (*parameter.opts, *parameter.secondary_opts)
+    }
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", "\n".join([section("The command"), *run])))
+
+    assert len(named) > 20
+    assert named - options - {"--help"} == set()
 
 
 def test_every_variable_of_the_environment_that_is_read_is_named() -> None:
