@@ -1,4 +1,4 @@
-"""The audit file of ``cull``: who decided what on which evidence, and what came of it; one JSON object per line."""
+"""The audit file: who decided what on which evidence, and what came of it; one JSON object per line."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import attrs
 
 from .formats import record_lines
 from .output import writing_to
+from .report import signer_facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from ..client import SessionsClient
 
 
 @attrs.frozen
@@ -20,6 +23,11 @@ class Audit:
 
     file: TextIO | None
     signer: Mapping[str, str | None]
+
+    @classmethod
+    def of(cls, client: SessionsClient, file: TextIO | None) -> Audit:
+        facts = signer_facts(client.signer)
+        return cls(file, {"type": facts.pop("signer"), **facts})
 
     def append(self, records: Iterable[Mapping[str, object]]) -> None:
         """Append *records*, and return when they are on the disk."""

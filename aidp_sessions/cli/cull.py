@@ -25,8 +25,8 @@ from .options import (
 )
 from .output import file_writer
 from .queries import usage_errors
+from .question import can_ask, confirm
 from .report import error_console
-from .statuses import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,13 +125,10 @@ def _read(file: BinaryIO) -> tuple[CullPlan, int]:
 
 def _must_ask(chosen: CullOptions, plan: CullPlan) -> bool:
     given = chosen["plan_file"] is not None or chosen["no_input"]
-    return not given and bool(plan.candidates) and sys.stdin.isatty() and sys.stderr.isatty()
+    return not given and bool(plan.candidates) and can_ask()
 
 
 def _agreed(plan: CullPlan) -> bool:
     kernels = pluralize(len(plan.candidates), "kernel")
     workspaces = pluralize(len({kernel.workspace_key for kernel in plan.candidates}), "workspace")
-    try:
-        return click.confirm(f"Shut down {kernels} in {workspaces}?", err=True)
-    except click.Abort:
-        sys.exit(Status.INTERRUPTED)
+    return confirm(f"Shut down {kernels} in {workspaces}?")

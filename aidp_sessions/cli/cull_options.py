@@ -42,6 +42,13 @@ def parse_share(text: str) -> float:
     raise ValueError(f"{text!r} is not a percentage such as 30%")
 
 
+NO_INPUT = click.option("--no-input", is_flag=True, help="Ask no question.")
+AUDIT = click.option(
+    "--audit",
+    metavar="FILE",
+    type=click.File("a", encoding="utf-8"),
+    help="With --yes: append each decision and each outcome to FILE as one line of JSON.",
+)
 CULL_OPTIONS = (
     click.option(
         "--connected/--not-connected",
@@ -86,19 +93,14 @@ CULL_OPTIONS = (
     click.option(
         "--yes", is_flag=True, allow_from_autoenv=False, help="Shut the kernels down. On a terminal, ask first."
     ),
-    click.option("--no-input", is_flag=True, help="Ask no question."),
+    NO_INPUT,
     click.option(
         "--save-plan", metavar="FILE", type=click.Path(dir_okay=False), help="Write the plan to FILE, for --plan."
     ),
     click.option(
         "--plan", "plan_file", metavar="FILE", type=click.File("rb"), help="Use this saved plan; list no sessions."
     ),
-    click.option(
-        "--audit",
-        metavar="FILE",
-        type=click.File("a", encoding="utf-8"),
-        help="With --yes: append each decision and each outcome to FILE as one line of JSON.",
-    ),
+    AUDIT,
     click.option(
         "--every",
         metavar="SPAN",

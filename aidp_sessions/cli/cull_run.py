@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,12 +18,12 @@ from .audit import Audit
 from .output import print_text, writing_to
 from .progress import progress_bar
 from .queries import client_options, open_client, usage_errors
-from .report import print_failure, print_message, signer_facts
+from .report import print_failure, print_message
 from .statuses import Status, failure_status
 from .wording import in_options
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Generator
+    from collections.abc import Coroutine
 
     from rich.console import Console
 
@@ -89,7 +88,7 @@ class Run:
 
         async def work(bar: ProgressListener | None) -> None:
             async with open_client(self.chosen, self._started, **client_options(self.chosen, None)) as client:
-                with _event_of_sigterm() as terminated:
+                with running.event_of_sigterm() as terminated:
                     await self._apply(client, plan, outcomes, terminated, bar)
 
         try:
@@ -112,7 +111,7 @@ class Run:
         bar: ProgressListener | None = None,
     ) -> None:
         """Add what became of the candidates to *outcomes*, until *terminated* is set."""
-        audit = self._audit(client)
+        audit = Audit.of(client, self.chosen["audit"])
         audit.append(formats.decision_records(plan))
         with usage_errors():
             async with aclosing(client.cull(plan)) as results:
@@ -122,11 +121,6 @@ class Run:
                     self._tell(outcome, bar)
                     if terminated.is_set():
                         break
-
-    def _audit(self, client: SessionsClient) -> Audit:
-        facts = signer_facts(client.signer)
-        signer = {"type": facts.pop("signer"), **facts}
-        return Audit(self.chosen["audit"], signer)
 
     def _tell(self, outcome: CullOutcome, bar: ProgressListener | None) -> None:
         if outcome.error is not None:
@@ -148,7 +142,7 @@ class Run:
     async def _serve(self, policy: CullPolicy, every: timedelta, waiting: WaitingList) -> int:
         status = 0
         async with open_client(self.chosen, self._started, **client_options(self.chosen, None)) as client:
-            with _event_of_sigterm() as terminated:
+            with running.event_of_sigterm() as terminated:
                 while not terminated.is_set():
                     status = await self._round(client, policy, waiting, terminated)
                     await _unless(terminated, asyncio.sleep(every.total_seconds()))
@@ -217,19 +211,6 @@ def _status_of_plan(plan: CullPlan) -> int:
 
 def _status_of(outcomes: list[CullOutcome]) -> int:
     return Status.INCOMPLETE if any(outcome.result in _BAD_RESULTS for outcome in outcomes) else Status.DONE
-
-
-@contextmanager
-def _event_of_sigterm() -> Generator[asyncio.Event]:
-    """Yield an event that SIGTERM sets, instead of ending the process."""
-    event, loop = asyncio.Event(), asyncio.get_running_loop()
-    with suppress(NotImplementedError, RuntimeError):  # on Windows, and outside the main thread
-        loop.add_signal_handler(signal.SIGTERM, event.set)
-    try:
-        yield event
-    finally:
-        with suppress(NotImplementedError):
-            loop.remove_signal_handler(signal.SIGTERM)
 
 
 async def _unless(event: asyncio.Event, work: Coroutine[object, object, T]) -> T | None:

@@ -43,10 +43,15 @@ class ConnectionOptions(TypedDict):
     timeout: float | None
 
 
-class SelectionOptions(ConnectionOptions):
-    """The options that select sessions."""
+class WorkspacesOptions(ConnectionOptions):
+    """The options of the commands that concern some workspaces, or all."""
 
     workspace: tuple[str, ...]
+
+
+class SelectionOptions(WorkspacesOptions):
+    """The options that select sessions."""
+
     max_concurrency: int | None
     path: str | None
     cluster_id: str | None
@@ -227,13 +232,14 @@ def _connection_options(*, hidden: bool, allow_from_autoenv: bool) -> tuple[_Dec
 GROUP_OPTIONS = _connection_options(hidden=True, allow_from_autoenv=True)
 """Those that may stand before the command; `--help` shows them with each command."""
 CONNECTION_OPTIONS = _connection_options(hidden=False, allow_from_autoenv=False)  # the group's have variables
+WORKSPACE = click.option(
+    "--workspace",
+    metavar="KEY",
+    multiple=True,
+    help="Only this workspace; may be repeated.  [default: all workspaces]",
+)
 SELECTION_OPTIONS = (
-    click.option(
-        "--workspace",
-        metavar="KEY",
-        multiple=True,
-        help="Only this workspace; may be repeated.  [default: all workspaces]",
-    ),
+    WORKSPACE,
     click.option("--path", metavar="PATH", help="Only sessions of this notebook."),
     click.option("--cluster-id", metavar="ID", help="Only sessions attached to this cluster."),
     click.option("--agent-flow-key", metavar="KEY", help="Only sessions of this agent flow."),

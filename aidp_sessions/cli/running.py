@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import AidpError
@@ -13,7 +13,7 @@ from .report import print_failure
 from .statuses import Status
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Coroutine
+    from collections.abc import AsyncGenerator, Awaitable, Coroutine, Generator
 
     from rich.console import Console
 
@@ -44,6 +44,19 @@ async def _cancel_on_sigint(work: Awaitable[int | None]) -> int | None:
         with suppress(NotImplementedError, RuntimeError):  # on Windows, and outside the main thread
             asyncio.get_running_loop().add_signal_handler(signal.SIGINT, task.cancel)
     return await work
+
+
+@contextmanager
+def event_of_sigterm() -> Generator[asyncio.Event]:
+    """Yield an event that SIGTERM sets, instead of ending the process."""
+    event, loop = asyncio.Event(), asyncio.get_running_loop()
+    with suppress(NotImplementedError, RuntimeError):  # on Windows, and outside the main thread
+        loop.add_signal_handler(signal.SIGTERM, event.set)
+    try:
+        yield event
+    finally:
+        with suppress(NotImplementedError):
+            loop.remove_signal_handler(signal.SIGTERM)
 
 
 @asynccontextmanager
