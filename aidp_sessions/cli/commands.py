@@ -17,6 +17,8 @@ from ..activity import Activity, activity_of, idle_predicate
 from . import formats, queries, report_tables, running, tables
 from .completion import completion
 from .cull import cull
+from .delete import delete
+from .get import get
 from .options import (
     CONNECTED,
     CONNECTION_OPTIONS,
@@ -126,6 +128,8 @@ def workspaces(**chosen: Unpack[WorkspacesOptions]) -> None:
 
 
 command.add_command(completion)
+command.add_command(get)
+command.add_command(delete)
 command.add_command(cull)
 command.add_command(watch)
 command.add_command(whoami)

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from .._display.text import pluralize, session_title, strip_control_chars
+from ..activity import idle_for
 from .tables import (
     TOTAL_ROW,
     LeftTruncated,
@@ -15,15 +16,20 @@ from .tables import (
     longest_idle_first,
     most_first,
     number_table,
+    session_cells,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
+    from ..culling.named import NamedKernel, NamedOutcome
     from ..culling.plan import CullCandidate, CullOutcome, CullPlan, KeptKernel
+    from ..models import SessionSummary
     from .tables import Cells
 
 _RESULT_STYLES = {"deleted": "green", "gone": "green", "changed": "yellow"}
@@ -61,7 +67,33 @@ def _kept(plan: CullPlan) -> list[tuple[tuple[str, str], str]]:
     return [(_place(kernel), strip_control_chars(kernel.reason)) for kernel in kernels]
 
 
-def print_outcomes(outcomes: Sequence[CullOutcome], left: int, console: Console) -> None:
+def print_decisions(decisions: Sequence[tuple[NamedKernel, str | None]], now: datetime, console: Console) -> None:
+    """Print the sessions of kernels that were named, what would become of each, and how many would be deleted."""
+    rows: list[Cells] = [
+        {
+            **session_cells(session, idle_for(session, now), ascii_only=console.options.ascii_only),
+            "Decision": _decision(session, kernel, reason),
+        }
+        for kernel, reason in decisions
+        for session in kernel.sessions
+    ]
+    console.print(fit_columns(rows, console.width, ("Bar", "Kernel", "Conn.", "Id"), {"Session": 12, "Workspace": 6}))
+    console.print()
+    permitted = [kernel for kernel, reason in decisions if reason is None]
+    others = sum(len(kernel.others) for kernel in permitted)
+    text = f"{pluralize(sum(len(kernel.names) for kernel in permitted), 'session')} would be deleted"
+    if others:
+        text += f", and {pluralize(others, 'other session')} would end with the same kernels"
+    console.print(text, style="bold", soft_wrap=True)
+
+
+def _decision(session: SessionSummary, kernel: NamedKernel, reason: str | None) -> Text:
+    if reason is not None:
+        return cell(f"kept: {reason}", "yellow")
+    return cell("delete" if session.id in kernel.names else "ends too", "red")
+
+
+def print_outcomes(outcomes: Sequence[CullOutcome | NamedOutcome], left: int, console: Console) -> None:
     """Print one row per outcome, how many had which result, and how many candidates are *left* after an early end."""
     rows: list[Cells] = [
         {

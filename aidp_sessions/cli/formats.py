@@ -17,6 +17,7 @@ from ..models import SessionSummary
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from ..culling.named import NamedKernel, NamedOutcome
     from ..culling.plan import CullCandidate, CullOutcome, CullPlan, KeptKernel
     from ..models import WorkspaceSummary
     from ..results import SessionChange
@@ -68,7 +69,19 @@ def decision_records(plan: CullPlan) -> Iterator[dict[str, object]]:
         yield {**common, "decision": "keep", "reason": kept.reason, **_evidence(kept)}
 
 
-def outcome_record(outcome: CullOutcome) -> dict[str, object]:
+def named_record(kernel: NamedKernel, reason: str | None, now: datetime, platform_id: str) -> dict[str, object]:
+    """Whether the named sessions of *kernel* would be deleted, why they are kept, and on which evidence."""
+    return {
+        "time": format_timestamp(now),
+        "platformId": platform_id,
+        "decision": "delete" if reason is None else "keep",
+        **({} if reason is None else {"reason": reason}),
+        "named": sorted(kernel.names),
+        **_evidence(kernel),
+    }
+
+
+def outcome_record(outcome: CullOutcome | NamedOutcome) -> dict[str, object]:
     """What became of a candidate, and the ids of the requests."""
     return {
         "time": format_timestamp(outcome.at),
@@ -84,7 +97,7 @@ def record_lines(records: Iterable[Mapping[str, object]]) -> str:
     return "".join(json.dumps(record) + "\n" for record in records)
 
 
-def _evidence(kernel: CullCandidate | KeptKernel) -> dict[str, object]:
+def _evidence(kernel: CullCandidate | KeptKernel | NamedKernel) -> dict[str, object]:
     return {
         "workspaceKey": kernel.workspace_key,
         "kernelId": kernel.kernel_id,

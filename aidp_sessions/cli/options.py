@@ -43,13 +43,13 @@ class ConnectionOptions(TypedDict):
     timeout: float | None
 
 
-class WorkspacesOptions(ConnectionOptions):
+class ScopeOptions(ConnectionOptions):
     """The options of the commands that concern some workspaces, or all."""
 
     workspace: tuple[str, ...]
 
 
-class SelectionOptions(WorkspacesOptions):
+class SelectionOptions(ScopeOptions):
     """The options that select sessions."""
 
     max_concurrency: int | None

@@ -12,6 +12,7 @@ import attrs
 import click
 from click.core import ParameterSource
 
+from .._access import CullAccess
 from .._api import can_hold_sessions, check_listed_key
 from .._display.text import strip_control_chars
 from ..client import SessionsClient
@@ -137,6 +138,14 @@ def client_options(options: SelectionOptions, listener: Listener | None) -> Opti
     return chosen
 
 
+class CommandClient(SessionsClient):
+    """A client that also gives the command what culling is given."""
+
+    @property
+    def access(self) -> CullAccess:
+        return CullAccess(self._api)
+
+
 _NOT_WITH_DEMO = ("instance_id", "profile", "config_file", "auth", "region", "endpoint", "proxy", "ca_bundle")
 
 
@@ -152,17 +161,19 @@ def usage_errors() -> Generator[None]:
 @asynccontextmanager
 async def open_client(
     options: ConnectionOptions, now: datetime, **more: Unpack[Options]
-) -> AsyncGenerator[SessionsClient]:
+) -> AsyncGenerator[CommandClient]:
     """Open the client that *options* describe; *more* are further options of its constructor."""
     if options["timeout"] is not None:
         more["timeout"] = attrs.evolve(more.get("timeout", Timeout()), total=options["timeout"])
     if options["demo"]:
-        async with _demo(now) as service, service.client(**more) as client:
-            yield client
+        async with _demo(now) as service:
+            platform, signer = service.platform_id, service.signer
+            async with CommandClient(platform, signer=signer, endpoint=service.url, **more) as client:
+                yield client
         return
     more["proxy"], more["ssl"], more["trust_env"] = options["proxy"], _certificates(options["ca_bundle"]), True
     with usage_errors():
-        client = SessionsClient.from_config(
+        client = CommandClient.from_config(
             options["instance_id"],
             profile=options["profile"],
             config_file=options["config_file"],

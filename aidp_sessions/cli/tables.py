@@ -115,7 +115,7 @@ def longest_idle_first(sessions: Iterable[SessionSummary], now: datetime) -> lis
 def fit_sessions(sessions: Iterable[SessionSummary], now: datetime, console: Console) -> Table:
     """The sessions in columns that fit *console*."""
     ages = [(idle_for(session, now), session) for session in sessions]
-    rows = [_cells(session, idle, ascii_only=console.options.ascii_only) for idle, session in ages]
+    rows = [session_cells(session, idle, ascii_only=console.options.ascii_only) for idle, session in ages]
     return fit_columns(rows, console.width, (*_constant(rows), *_DROP_ORDER), _MIN_WIDTHS)
 
 
@@ -191,7 +191,7 @@ def _total_width(widths: Mapping[str, int]) -> int:
     return sum(widths.values()) + _GAP * len(widths)
 
 
-def _cells(session: SessionSummary, idle: timedelta | None, *, ascii_only: bool) -> Cells:
+def session_cells(session: SessionSummary, idle: timedelta | None, *, ascii_only: bool) -> Cells:
     kernel = session.kernel
     connections = None if kernel is None else kernel.connections
     steps = 0 if idle is None else bisect_right(_STEPS, idle)

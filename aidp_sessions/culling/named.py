@@ -10,8 +10,9 @@ import attrs
 
 from ..activity import Activity, activity_of
 from ..errors import AidpError
+from ..models import WorkspaceRef
 from .deletion import GONE, Deletion, Finding
-from .plan import CullResult, kernels_of
+from .plan import CullResult, kernels_of, latest_activity
 from .policy import KeepReason
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class NamedKernel:
 
     Attributes:
         kernel_id: ``None`` for a session without a kernel, or whose kernel has no id.
-        sessions: all sessions of the kernel, in the order of their ids; deleting one of them ends all of them.
+        sessions: all sessions of the kernel, the named ones first; deleting one of them ends all of them.
         names: the ids that were named.
     """
 
@@ -39,6 +40,10 @@ class NamedKernel:
     kernel_id: str | None
     sessions: tuple[SessionSummary, ...]
     names: frozenset[str]
+
+    @property
+    def workspace(self) -> WorkspaceRef:
+        return WorkspaceRef(self.workspace_key, self.sessions[0].workspace_name)
 
     @property
     def named(self) -> tuple[SessionSummary, ...]:
@@ -51,8 +56,7 @@ class NamedKernel:
     @property
     def last_activity(self) -> datetime | None:
         """In UTC; the latest that any of the sessions reports."""
-        times = (session.kernel.last_activity for session in self.sessions if session.kernel is not None)
-        return max((time for time in times if time is not None), default=None)
+        return latest_activity(self.sessions)
 
 
 @attrs.frozen(kw_only=True)
@@ -74,7 +78,8 @@ def named_kernels(
     for kernel_id, group in kernels_of(sessions, workspace_key):
         found = frozenset(session.id for session in group if session.id is not None and session.id in names)
         if found:
-            yield NamedKernel(workspace_key=workspace_key, kernel_id=kernel_id, sessions=group, names=found)
+            ordered = tuple(sorted(group, key=lambda session: session.id not in names))
+            yield NamedKernel(workspace_key=workspace_key, kernel_id=kernel_id, sessions=ordered, names=found)
 
 
 def reason_to_refuse(kernel: NamedKernel, *, allow_busy: bool, allow_shared: bool) -> KeepReason | None:
@@ -105,17 +110,18 @@ class NamedDeletions:
     async def run(self, kernels: Iterable[NamedKernel]) -> AsyncGenerator[NamedOutcome]:
         """Yield what became of each of *kernels*. Nothing is deleted before the next outcome is asked for."""
         ordered = sorted(kernels, key=lambda kernel: (kernel.workspace_key, kernel.kernel_id or ""))
-        for key, group in groupby(ordered, key=lambda kernel: kernel.workspace_key):
-            listed = await self._list(key)
-            for kernel in group:
+        for _, group in groupby(ordered, key=lambda kernel: kernel.workspace_key):
+            same_workspace = list(group)
+            listed = await self._list(same_workspace[0].workspace)
+            for kernel in same_workspace:
                 sent: list[str] = []
                 result, reason, error = await self._delete(kernel, listed, sent)
                 ids, now = tuple(sent), self.clock()
                 yield NamedOutcome(candidate=kernel, result=result, reason=reason, error=error, request_ids=ids, at=now)
 
-    async def _list(self, workspace_key: str) -> Sequence[SessionSummary] | AidpError:
+    async def _list(self, workspace: WorkspaceRef) -> Sequence[SessionSummary] | AidpError:
         try:
-            return await self.access.list_sessions(workspace_key)
+            return await self.access.list_sessions(workspace)
         except AidpError as error:
             return error
 
