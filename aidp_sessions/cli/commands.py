@@ -15,6 +15,7 @@ from .._display.page import page
 from .._version import __version__
 from ..activity import Activity, activity_of, idle_predicate
 from . import formats, queries, report_tables, running, tables
+from .clusters import clusters
 from .completion import completion
 from .cull import cull
 from .delete import delete
@@ -128,6 +129,7 @@ def workspaces(**chosen: Unpack[WorkspacesOptions]) -> None:
 
 
 command.add_command(completion)
+command.add_command(clusters)
 command.add_command(get)
 command.add_command(delete)
 command.add_command(cull)

@@ -106,7 +106,7 @@ def _evidence(kernel: CullCandidate | KeptKernel | NamedKernel) -> dict[str, obj
     }
 
 
-def as_csv(header: Sequence[str] | None, rows: Iterable[Iterable[object]]) -> str:
+def csv_text(header: Sequence[str] | None, rows: Iterable[Iterable[object]]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     if header is not None:

@@ -49,7 +49,7 @@ class Lookup:
         read = failed = 0
         async with open_client(chosen, self.now) as client:
             self.platform_id = client.platform_id
-            async with aclosing(_list(client, chosen["workspace"])) as outcomes:
+            async with aclosing(list_each(client, chosen["workspace"])) as outcomes:
                 async for outcome in outcomes:
                     if isinstance(outcome, AidpError):
                         failed += 1
@@ -66,8 +66,8 @@ class Lookup:
         return failure_status(others=bool(read)) if failed or missing else Status.DONE
 
 
-async def _list(client: SessionsClient, keys: tuple[str, ...]) -> AsyncGenerator[WorkspaceOutcome | AidpError]:
-    """Every workspace, or the error that took its place."""
+async def list_each(client: SessionsClient, keys: tuple[str, ...]) -> AsyncGenerator[WorkspaceOutcome | AidpError]:
+    """The sessions of each workspace, or the error that took their place. Without *keys*, all workspaces are read."""
     with usage_errors():
         listing = client.sessions(keys or None).by_workspace()
     async with aclosing(listing):

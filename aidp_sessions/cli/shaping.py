@@ -124,7 +124,7 @@ class Rows(Generic[T]):
         if output == "csv":
             columns = options["columns"] or self.columns
             records = ([record[name] for name in columns] for record in self._records(items, options))
-            print_text(formats.as_csv(None if options["no_header"] else columns, records))
+            print_text(formats.csv_text(None if options["no_header"] else columns, records))
         else:
             _print_json([self.document(item) for item in items], options["query"], as_lines=output == "jsonl")
 

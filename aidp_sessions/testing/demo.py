@@ -146,6 +146,7 @@ def _with_streaming(sessions: list[SessionSummary], now: datetime) -> list[dict[
         for session in sessions
         if session.cluster_id == streaming["key"]
     ]
+    streaming["autoTerminationMinutes"] = 240
     return clusters
 
 

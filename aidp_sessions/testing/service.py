@@ -1,7 +1,8 @@
 """`LocalService`: the notebook-session service on loopback, for the tests of applications.
 
 It serves operations of the AI Data Platform REST reference, version 20260430, and the older 20240831 form of the same
-paths: the list of workspaces, the list of sessions, create, get, patch and delete of a session, the list of clusters.
+paths: the list of workspaces, the list of sessions, create, get, patch and delete of a session, the list of clusters,
+and get of a cluster.
 """
 
 from __future__ import annotations
@@ -188,7 +189,8 @@ class LocalService(LoopbackServer):
         """Replace the clusters of workspace *key*, JSON objects in the form of the wire.
 
         Objects without ``attachedSessions`` get the sessions whose ``cluster_id`` is their ``key``: ``ACTIVE`` where
-        the kernel is busy, else ``IDLE``. ``None``, as in the beginning, is one such cluster per ``cluster_id``.
+        the kernel is busy, else ``IDLE``. Lists leave ``autoTerminationMinutes`` out, as those of the service do.
+        ``None``, as in the beginning, is one such cluster per ``cluster_id``.
         """
         self._responder.platform.workspaces[key].clusters = None if clusters is None else tuple(clusters)
 

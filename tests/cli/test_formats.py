@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from aidp_sessions import KernelSummary, SessionChange, SessionSummary, WorkspaceSummary
 from aidp_sessions._convert.records import to_record
-from aidp_sessions.cli.formats import SESSION_COLUMNS, WORKSPACE_COLUMNS, as_csv, json_change, workspace_record
+from aidp_sessions.cli.formats import SESSION_COLUMNS, WORKSPACE_COLUMNS, csv_text, json_change, workspace_record
 
 from .test_output import NAMES_THAT_PEOPLE_USE
 
@@ -35,7 +35,7 @@ SESSION = SessionSummary(
 
 
 def sessions_as_csv(sessions: list[SessionSummary], now: datetime) -> str:
-    return as_csv(SESSION_COLUMNS, (to_record(session, now).values() for session in sessions))
+    return csv_text(SESSION_COLUMNS, (to_record(session, now).values() for session in sessions))
 
 
 def test_a_session_is_one_line_of_csv_with_its_activity_and_its_idle_time_in_seconds() -> None:
@@ -53,7 +53,7 @@ def test_a_workspace_is_one_line_of_csv() -> None:
         key="w", display_name="W", type="USER", lifecycle_state="ACTIVE", time_created=NOW, description="+1"
     )
 
-    assert as_csv(WORKSPACE_COLUMNS, [workspace_record(workspace).values()]) == (
+    assert csv_text(WORKSPACE_COLUMNS, [workspace_record(workspace).values()]) == (
         "key,display_name,lifecycle_state,type,is_private_network_enabled,time_created,description\n"
         "w,W,ACTIVE,USER,,2026-11-23T12:00:00Z,'+1\n"
     )

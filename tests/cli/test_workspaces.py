@@ -94,7 +94,7 @@ def completions(arguments: list[str], incomplete: str) -> list[str]:
 
 def test_bash_completes_commands_options_and_choices() -> None:
     assert completions([], "") == [
-        *("busy", "completion", "cull", "delete", "get", "idle", "list", "watch", "whoami", "workspaces"),
+        *("busy", "clusters", "completion", "cull", "delete", "get", "idle", "list", "watch", "whoami", "workspaces"),
     ]
     assert completions(["idle"], "--si") == ["--since"]
     assert completions(["idle", "--output"], "js") == ["jsonl", "json"]

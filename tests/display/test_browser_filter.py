@@ -14,7 +14,7 @@ import pytest
 from aidp_sessions import ClusterSummary, KernelSummary, SessionSummary
 from aidp_sessions._convert.records import to_record
 from aidp_sessions._display.page import page
-from aidp_sessions.cli.formats import SESSION_COLUMNS, as_csv
+from aidp_sessions.cli.formats import SESSION_COLUMNS, csv_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -255,7 +255,7 @@ async def test_the_download_guards_formulas_as_the_command_does(browser: Browser
     downloaded = await download(browser, tmp_path)
 
     expected = list(
-        csv.DictReader(io.StringIO(as_csv(SESSION_COLUMNS, (to_record(session, NOW).values() for session in found))))
+        csv.DictReader(io.StringIO(csv_text(SESSION_COLUMNS, (to_record(session, NOW).values() for session in found))))
     )
     assert [line[0] for line in downloaded[1:]] == [line["path"].replace("\t", " ") for line in expected]
 

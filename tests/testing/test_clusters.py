@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import pytest
 
+from aidp_sessions import NotFoundError, ServiceError
 from aidp_sessions.testing import Fault, LocalService, make_session
 
 if TYPE_CHECKING:
@@ -125,3 +126,21 @@ async def test_the_list_of_clusters_can_fail_alone(service: LocalService) -> Non
         ("list_sessions", "w", 200),
         ("list_clusters", "w", 403),
     ]
+
+
+async def test_one_cluster_shows_details_that_the_list_leaves_out(service: LocalService) -> None:
+    service.add_workspace("w", [made(cluster_id="a", path="x.ipynb")])
+    service.set_clusters("w", [{**NAMED[0], "autoTerminationMinutes": 60}])
+    path = "workspaces/w/clusters/a"
+    async with service.client() as client:
+        shown = (await client.request("GET", path)).json()
+        older = (await client.with_options(api_version="20240831").request("GET", path)).json()
+        with pytest.raises(NotFoundError):
+            await client.request("GET", "workspaces/w/clusters/b")
+        with pytest.raises(ServiceError, match="405"):
+            await client.request("DELETE", path)
+    (item,) = await listed(service)
+
+    assert shown == {**item, "autoTerminationMinutes": 60}
+    assert older == {("lifecycleState" if name == "state" else name): value for name, value in shown.items()}
+    assert service.requests[0].operation == "get_cluster"

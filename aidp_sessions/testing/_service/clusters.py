@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, cast
 
 from .listing import filtered_and_sorted, one_page
-from .responses import StubResponse, json_response
+from .responses import HttpError, StubResponse, json_response
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -13,13 +13,24 @@ if TYPE_CHECKING:
     from .listing import Query, Wire
 
 _AGENT_FLOW: Final = "agentflow"
+_DETAILS: Final = frozenset({"autoTerminationMinutes"})
+"""Fields of a cluster that are not in its summary."""
 
 
 def list_clusters(clusters: Iterable[Wire], query: Query, page_size: int, *, legacy: bool) -> StubResponse:
     """List clusters as the operation "List clusters" documents it; the older version has another name for ``state``."""
     page, headers = one_page(filtered_and_sorted(clusters, query, "state"), query, page_size)
-    items = [_with_lifecycle_state(cluster) for cluster in page] if legacy else page
+    summaries = [{name: value for name, value in cluster.items() if name not in _DETAILS} for cluster in page]
+    items = [_with_lifecycle_state(cluster) for cluster in summaries] if legacy else summaries
     return json_response({"items": items}, headers)
+
+
+def get_cluster(clusters: Iterable[Wire], key: str, *, legacy: bool) -> StubResponse:
+    """Answer as the operation "Get cluster"; raises `HttpError` (404) without such a cluster."""
+    for cluster in clusters:
+        if cluster.get("key") == key:
+            return json_response(_with_lifecycle_state(cluster) if legacy else cluster)
+    raise HttpError(404)
 
 
 def clusters_of(sessions: Sequence[Wire], time_created: object) -> list[Wire]:

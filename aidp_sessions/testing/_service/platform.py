@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from .clusters import clusters_of, list_clusters, with_attachments
+from .clusters import clusters_of, get_cluster, list_clusters, with_attachments
 from .lifecycle import ChangeLog, Lifecycle
 from .listing import filtered_and_sorted, one_page, sorted_by_creation
 from .responses import StubResponse, json_response
@@ -48,10 +48,13 @@ class Workspace:
             self._responses[page] = _sessions_response(sessions, query, page_size, bare=bare)
         return self._responses[page]
 
-    async def list_clusters(self, query: Query, page_size: int, *, legacy: bool) -> StubResponse:
+    async def show_clusters(self, key: str | None, query: Query, page_size: int, *, legacy: bool) -> StubResponse:
+        """Show the cluster *key*, or list all clusters."""
         sessions = await self.lifecycle.store.list()
         clusters = clusters_of(sessions, self.summary["timeCreated"]) if self.clusters is None else self.clusters
         attached = [with_attachments(cluster, sessions) for cluster in clusters]
+        if key is not None:
+            return get_cluster(attached, key, legacy=legacy)
         return list_clusters(attached, query, page_size, legacy=legacy)
 
 

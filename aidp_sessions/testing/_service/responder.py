@@ -161,8 +161,10 @@ class Responder:
     async def _on_workspace(self, workspace: Workspace, route: Route, record: RecordedRequest) -> StubResponse:
         session_id = route.session_id or ""
         match route.operation:
-            case "list_clusters":
-                return await workspace.list_clusters(route.query, self._page_size, legacy=route.legacy)
+            case "list_clusters" | "get_cluster":
+                return await workspace.show_clusters(
+                    route.cluster_key, route.query, self._page_size, legacy=route.legacy
+                )
             case "create_session":
                 return await workspace.lifecycle.create(route.path, record.headers, record.body)
             case "get_session":
