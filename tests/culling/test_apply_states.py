@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from datetime import timedelta
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
-from hypothesis import HealthCheck, settings
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from aidp_sessions import (
     CullOutcome,
@@ -26,15 +26,17 @@ from aidp_sessions import (
 from aidp_sessions.testing import Fault, LocalService, ManualClock, RecordedRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator, Sequence
 
     from aidp_sessions.testing._service.routes import Operation
+
+    Event = tuple[str, str, int, tuple[Any, ...]]
 
 POLICY: Final = CullPolicy(since=timedelta(hours=2), max_share=None)
 LAYOUT: Final = {"a": {"s0": "k0", "s1": "k0", "s2": "k1", "s3": "k2"}, "b": {"s4": "k3"}}
 KERNELS: Final = {"k0": "a", "k1": "a", "k2": "a", "k3": "b"}
-MAX_REQUESTS: Final = 16
-OPERATIONS: Final = (*["delete_session"] * 4, "get_session", "list_sessions", "list_clusters")
+READS: Final = ("list_clusters", "list_sessions")
+OPERATIONS: Final = (*["delete_session"] * 4, "get_session", *READS)
 LOST: Final = (
     Fault(status=503, takes_effect=True),
     Fault(cut="before_headers", takes_effect=True),
@@ -42,33 +44,42 @@ LOST: Final = (
 )
 REFUSED: Final = (Fault(status=403), Fault(status=429, retry_after=2), Fault(status=409, code="IncorrectState"))
 
-kernels: Final = st.sampled_from(sorted(KERNELS))
-moments: Final = st.integers(0, MAX_REQUESTS)
-early: Final = st.integers(0, MAX_REQUESTS // 2)
+MOMENTS: Final = (*READS, "get_session", "delete_session")
+CHANGES: Final[Sequence[tuple[Any, ...]]] = (
+    *(("wake",), ("use", 1), ("use", 3), ("connect",), ("share",), ("remove",), ("replace_kernel",)),
+    *(("report_on_cluster", "ACTIVE"), ("report_on_cluster", "PENDING")),
+)
+FAILURES: Final[Sequence[tuple[Any, ...]]] = (
+    ("deny",),
+    *product(("lose",), OPERATIONS, LOST),
+    *product(("refuse",), OPERATIONS, REFUSED),
+)
+
+moments: Final = list(product(sorted(KERNELS), MOMENTS, (1, 1, 1, 2)))
+changes: Final = st.sampled_from([(*moment, change) for moment in moments for change in CHANGES])
+failures: Final = st.sampled_from([(*moment, failure) for moment in moments for failure in FAILURES])
 
 
-class Culls(RuleBasedStateMachine):
-    """Rules say what will happen before the n-th request of the next cull; `cull` runs it and judges it."""
+class Cull:
+    """Four kernels in two workspaces, idle at first, and what happens to them while they are culled.
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.runner = asyncio.Runner()
-        self.clock = ManualClock()
-        self.service = LocalService(clock=self.clock.time)
-        self.runner.run(self.service.start())
-        for key in LAYOUT:
-            self.service.add_workspace(key)
-        self.forget()
+    An event happens to a kernel before the n-th request of an operation on it. A listing is an operation on each kernel
+    of its workspace.
+    """
 
-    def forget(self) -> None:
-        self.events = defaultdict[int, "list[Callable[[], None]]"](list)
+    def __init__(self, service: LocalService, clock: ManualClock, events: Sequence[Event]) -> None:
+        self.service = service
+        self.clock = clock
+        self.events = defaultdict[tuple[str, str, int], "list[tuple[Any, ...]]"](list)
+        for kernel, operation, number, action in events:
+            self.events[kernel, operation, number].append(action)
+        self.requests = Counter[tuple[str, str]]()
+        self.seen = dict[str, frozenset[str | None]]()
+        self.reported = dict[str, str]()
+        self.vetoed = set[str]()
         self.touched = set[str]()
         self.removed = set[str]()
         self.has_lost = self.has_refused = self.has_lied = False
-
-    def teardown(self) -> None:
-        self.runner.run(self.service.aclose())
-        self.runner.close()
 
     def sessions_of(self, kernel: str) -> list[SessionSummary]:
         found = self.service.sessions(KERNELS[kernel])
@@ -80,117 +91,86 @@ class Culls(RuleBasedStateMachine):
             assert session.kernel is not None
             self.service.set_kernel(KERNELS[kernel], attrs.evolve(session.kernel, **changes))
 
-    @rule(kernel=kernels, moment=moments)
-    def wake(self, kernel: str, moment: int) -> None:
-        self.events[moment].append(
-            lambda: self.change_kernel(kernel, execution_state="busy", last_activity=self.clock.now)
-        )
+    def wake(self, kernel: str) -> None:
+        self.change_kernel(kernel, execution_state="busy", last_activity=self.clock.now)
 
-    @rule(kernel=kernels, moment=moments, hours=st.sampled_from([1, 3]))
-    def use(self, kernel: str, moment: int, hours: int) -> None:
+    def use(self, kernel: str, hours: int) -> None:
         """Use the kernel for a moment, after which it is idle again."""
-        self.events[moment].append(
-            lambda: self.change_kernel(kernel, last_activity=self.clock.now - timedelta(hours=hours))
-        )
+        self.change_kernel(kernel, last_activity=self.clock.now - timedelta(hours=hours))
 
-    @rule(kernel=kernels, moment=moments)
-    def connect(self, kernel: str, moment: int) -> None:
-        self.events[moment].append(lambda: self.change_kernel(kernel, connections=1))
+    def connect(self, kernel: str) -> None:
+        self.change_kernel(kernel, connections=1)
 
-    @rule(kernel=kernels, moment=moments)
-    def share(self, kernel: str, moment: int) -> None:
-        def act() -> None:
-            self.touched.add(kernel)
-            for session in self.sessions_of(kernel)[:1]:
-                self.service.set_session(KERNELS[kernel], attrs.evolve(session, id=f"more-{kernel}", path="more"))
+    def share(self, kernel: str) -> None:
+        self.touched.add(kernel)
+        for session in self.sessions_of(kernel)[:1]:
+            self.service.set_session(KERNELS[kernel], attrs.evolve(session, id=f"more-{kernel}", path="more"))
 
-        self.events[moment].append(act)
+    def remove(self, kernel: str) -> None:
+        key = KERNELS[kernel]
+        if gone := self.sessions_of(kernel):
+            self.removed.add(kernel)
+            self.service.set_sessions(key, [each for each in self.service.sessions(key) if each not in gone])
 
-    @rule(kernel=kernels, moment=moments)
-    def remove(self, kernel: str, moment: int) -> None:
-        def act() -> None:
-            key = KERNELS[kernel]
-            if gone := self.sessions_of(kernel):
-                self.removed.add(kernel)
-                self.service.set_sessions(key, [each for each in self.service.sessions(key) if each not in gone])
+    def replace_kernel(self, kernel: str) -> None:
+        self.touched.add(kernel)
+        for session in self.sessions_of(kernel):
+            new = attrs.evolve(session.kernel or KernelSummary(name="k"), id=f"new-{kernel}")
+            self.service.set_session(KERNELS[kernel], attrs.evolve(session, kernel=new))
 
-        self.events[moment].append(act)
+    def report_on_cluster(self, kernel: str, state: str) -> None:
+        """Report the state of one of the kernel's sessions, and no other."""
+        self.touched.add(kernel)
+        self.reported[KERNELS[kernel]] = kernel
+        attached = [{"path": session.path, "state": state} for session in self.sessions_of(kernel)[-1:]]
+        self.service.set_clusters(KERNELS[kernel], [{"key": "c", "attachedSessions": attached}])
 
-    @rule(kernel=kernels, moment=moments)
-    def replace_kernel(self, kernel: str, moment: int) -> None:
-        def act() -> None:
-            self.touched.add(kernel)
-            for session in self.sessions_of(kernel):
-                new = attrs.evolve(session.kernel or KernelSummary(name="k"), id=f"new-{kernel}")
-                self.service.set_session(KERNELS[kernel], attrs.evolve(session, kernel=new))
+    def lose(self, kernel: str, operation: Operation, fault: Fault) -> None:
+        self.has_lost = True
+        self.service.fail(KERNELS[kernel], fault, operation=operation)
 
-        self.events[moment].append(act)
+    def refuse(self, kernel: str, operation: Operation, fault: Fault) -> None:
+        self.has_refused = True
+        self.service.fail(KERNELS[kernel], fault, operation=operation)
 
-    @rule(kernel=kernels, moment=moments, state=st.sampled_from(["ACTIVE", "PENDING"]))
-    def report_on_cluster(self, kernel: str, moment: int, state: str) -> None:
-        def act() -> None:
-            self.touched.add(kernel)
-            attached = [{"path": session.path, "state": state} for session in self.sessions_of(kernel)]
-            self.service.set_clusters(KERNELS[kernel], [{"key": "c", "attachedSessions": attached}])
-
-        self.events[moment].append(act)
-
-    @rule(key=st.sampled_from("aab"), moment=early, operation=st.sampled_from(OPERATIONS), fault=st.sampled_from(LOST))
-    def lose(self, key: str, moment: int, operation: Operation, fault: Fault) -> None:
-        def act() -> None:
-            self.has_lost = True
-            self.service.fail(key, fault, operation=operation)
-
-        self.events[moment].append(act)
-
-    @rule(
-        key=st.sampled_from("aab"), moment=early, operation=st.sampled_from(OPERATIONS), fault=st.sampled_from(REFUSED)
-    )
-    def refuse(self, key: str, moment: int, operation: Operation, fault: Fault) -> None:
-        def act() -> None:
-            self.has_refused = True
-            self.service.fail(key, fault, operation=operation)
-
-        self.events[moment].append(act)
-
-    @rule(key=st.sampled_from("ab"), moment=moments)
-    def deny(self, key: str, moment: int) -> None:
+    def deny(self, kernel: str) -> None:
         """Answer 404 for a session that is there."""
+        self.has_lied = True
+        self.service.fail(KERNELS[kernel], Fault(status=404), operation="delete_session")
 
-        def act() -> None:
-            self.has_lied = True
-            self.service.fail(key, Fault(status=404), operation="delete_session")
-
-        self.events[moment].append(act)
-
-    @precondition(lambda self: self.events)
-    @rule()
-    def cull(self) -> None:
+    async def run(self) -> None:
+        self.service.on_request = None
         for key, layout in LAYOUT.items():
             self.service.set_sessions(key, [self.idle(name, kernel) for name, kernel in layout.items()])
             self.service.set_clusters(key, None)
             self.service.heal(key)
-        self.service.on_request = None
-        plan, outcomes = self.runner.run(self.run())
+        async with self.service.client(clock=self.clock, retry=RetryPolicy(attempts=2)) as client:
+            plan = await client.plan_cull(POLICY)
+            assert [candidate.kernel_id for candidate in plan.candidates] == sorted(KERNELS)
+            self.service.reset_counts()
+            self.service.on_request = self.before_request
+            outcomes = [outcome async for outcome in client.cull(plan)]
         self.judge(plan, outcomes)
-        self.forget()
 
     def idle(self, name: str, kernel: str) -> SessionSummary:
         then = self.clock.now - timedelta(days=1)
         summary = KernelSummary(name="k", id=kernel, execution_state="idle", last_activity=then, connections=0)
         return SessionSummary(id=name, name=name, path=f"p-{name}", type="notebook", cluster_id="c", kernel=summary)
 
-    async def run(self) -> tuple[CullPlan, list[CullOutcome]]:
-        async with self.service.client(clock=self.clock, retry=RetryPolicy(attempts=2)) as client:
-            plan = await client.plan_cull(POLICY)
-            assert [candidate.kernel_id for candidate in plan.candidates] == sorted(KERNELS)
-            self.service.reset_counts()
-            self.service.on_request = self.before_request
-            return plan, [outcome async for outcome in client.cull(plan)]
-
-    def before_request(self, _: RecordedRequest) -> None:
-        for act in self.events.pop(self.service.request_count - 1, ()):
-            act()
+    def before_request(self, request: RecordedRequest) -> None:
+        """Let happen what is to happen before *request*, and note what `cull` is about to see."""
+        operation = request.operation or ""
+        layout = LAYOUT.get(request.workspace_key or "", {})
+        concerned = sorted({kernel for name, kernel in layout.items() if request.session_id in (None, name)})
+        for kernel in concerned:
+            self.requests[kernel, operation] += 1
+            for name, *arguments in self.events.pop((kernel, operation, self.requests[kernel, operation]), ()):
+                getattr(self, name)(kernel, *arguments)
+        for kernel in concerned:
+            if operation == "list_sessions" and not self.requests[kernel, "get_session"]:
+                self.seen[kernel] = frozenset(session.id for session in self.sessions_of(kernel))
+            if operation == "list_clusters":
+                (self.vetoed.add if self.reported.get(KERNELS[kernel]) == kernel else self.vetoed.discard)(kernel)
 
     def judge(self, plan: CullPlan, outcomes: list[CullOutcome]) -> None:
         assert tuple(outcome.candidate for outcome in outcomes) == plan.candidates
@@ -200,10 +180,14 @@ class Culls(RuleBasedStateMachine):
 
     def judge_deletions(self, plan: CullPlan) -> None:
         last_activity = {candidate.kernel_id: candidate.last_activity for candidate in plan.candidates}
+        sessions = {each.kernel_id: frozenset(session.id for session in each.sessions) for each in plan.candidates}
         for session in self.service.deleted:  # as the service saw them when it compared the etag
             assert session.kernel is not None
             assert is_idle_since(session, plan.since, connected=False)
-            assert session.kernel.last_activity == last_activity[session.kernel.id or ""]
+            kernel = session.kernel.id or ""
+            assert session.kernel.last_activity == last_activity[kernel]
+            assert self.seen[kernel] == sessions[kernel]
+            assert kernel not in self.vetoed
         requests = [(request.session_id, request.operation) for request in self.service.requests]
         for name in {name for name, operation in requests if operation == "delete_session"}:
             sequence = [operation for session_id, operation in requests if session_id == name]
@@ -237,7 +221,39 @@ class Culls(RuleBasedStateMachine):
                 assert outcome.error is not None
 
 
-TestCulls = Culls.TestCase
-TestCulls.settings = settings(
-    max_examples=20, stateful_step_count=12, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+@pytest.fixture(scope="module")
+def loop() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+@pytest.fixture(scope="module")
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture(scope="module")
+def service(loop: asyncio.Runner, clock: ManualClock) -> Iterator[LocalService]:
+    service = LocalService(clock=clock.time)
+    loop.run(service.start())
+    for key in LAYOUT:
+        service.add_workspace(key)
+    yield service
+    loop.run(service.aclose())
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("change", CHANGES)
+def test_after_any_one_change_only_idle_kernels_are_deleted_and_every_outcome_is_true(
+    loop: asyncio.Runner, service: LocalService, clock: ManualClock, moment: str, change: tuple[Any, ...]
+) -> None:
+    for kernel in KERNELS:
+        loop.run(Cull(service, clock, [(kernel, moment, 1, change)]).run())
+
+
+@settings(max_examples=60)
+@given(changed=st.lists(changes, min_size=1, max_size=4), failed=st.lists(failures, max_size=3))
+def test_after_any_changes_and_failures_only_idle_kernels_are_deleted_and_every_outcome_is_true(
+    loop: asyncio.Runner, service: LocalService, clock: ManualClock, changed: list[Event], failed: list[Event]
+) -> None:
+    loop.run(Cull(service, clock, [*changed, *failed]).run())
