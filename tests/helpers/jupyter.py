@@ -30,9 +30,10 @@ class JupyterProcess:
         self.token = token
         self._http = http
 
-    async def start_session(self, path: str) -> dict[str, Any]:
-        """Start a kernel with a session for *path*, without a connection."""
-        document = {"path": path, "name": path, "type": "notebook", "kernel": {"name": "python3"}}
+    async def start_session(self, path: str, *, kernel_id: str | None = None) -> dict[str, Any]:
+        """Start a session for *path*, without a connection: on the kernel *kernel_id*, or on a new one."""
+        kernel = {"name": "python3"} if kernel_id is None else {"id": kernel_id}
+        document = {"path": path, "name": path, "type": "notebook", "kernel": kernel}
         async with self._http.post(f"{self.url}/api/sessions", json=document) as response:
             response.raise_for_status()
             session: dict[str, Any] = await response.json()
