@@ -53,7 +53,7 @@ def shape_options(known: Sequence[str]) -> tuple[Callable[[Any], Any], ...]:
             "--columns",
             metavar="A,B,C",
             callback=parsed_by(lambda text: tuple(map(column, text.split(",")))),
-            help=f"Show these columns, in a table or CSV: {', '.join(known)}.",
+            help=f"Show these columns, on a terminal as a table, otherwise as CSV: {', '.join(known)}.",
         ),
         click.option(
             "--query",

@@ -129,3 +129,41 @@ async def test_watch_shows_a_live_view_until_ctrl_c_and_keeps_its_last_state(pla
     assert re.search("^a +Workspace/second.ipynb +python3 +busy", last, re.MULTILINE)
     assert "appeared" not in last
     assert re.search("^failed: .*'bad'", last, re.MULTILINE)
+
+
+async def test_a_warning_stands_above_the_live_view(platform: LocalService, tmp_path: Path) -> None:
+    platform.add_workspace("a", [wire("first")])
+    (tmp_path / "oci_api_key.pem").chmod(0o644)
+
+    async with on_terminal("watch", columns=100) as terminal:
+        await terminal.until("All sessions, every 5 min · 1 session ")
+        terminal.process.send_signal(signal.SIGINT)
+        status = await terminal.end()
+
+    assert status == 130
+    assert re.search(r"^warning: .* can be read by others; run: chmod 600", terminal.text, re.MULTILINE)
+    assert "warning" not in terminal.text[terminal.text.rindex("All sessions") :]
+
+
+async def test_attempts_stand_above_the_bar_and_not_between_the_results(platform: LocalService) -> None:
+    platform.add_workspace("a", [wire("first")])
+
+    async with on_terminal("list", "--debug", columns=200) as terminal:
+        status = await terminal.end()
+
+    assert status == 0
+    table = terminal.text[terminal.text.index("Workspace  Session") :]
+    assert len(re.findall("^debug: ", terminal.text, re.MULTILINE)) == 3
+    assert "debug" not in table
+
+
+async def test_columns_are_a_table_on_a_terminal_and_a_query_is_indented_json(platform: LocalService) -> None:
+    platform.add_workspace("a", [wire("first")])
+
+    async with on_terminal("list", "--columns", "id,activity", "--limit", "1", "--no-progress") as terminal:
+        assert await terminal.end() == 0
+    async with on_terminal("list", "--query", "[].{id: id}", "--no-progress") as queried:
+        assert await queried.end() == 0
+
+    assert [line.split() for line in terminal.text.splitlines()[:3:2]] == [["id", "activity"], ["first", "idle"]]
+    assert queried.text == '[\n  {\n    "id": "first"\n  }\n]\n'
