@@ -12,6 +12,7 @@ from .._convert.codec import to_wire
 from .._convert.records import to_record
 from .._convert.wire_format import format_timestamp
 from .._display.text import one_line
+from ..activity import activity_of, idle_for
 from ..models import SessionSummary
 
 if TYPE_CHECKING:
@@ -34,8 +35,9 @@ def json_object(session: SessionSummary, now: datetime | None = None) -> dict[st
     """The JSON of the service, after the key of the workspace and, with *now*, what the session is doing then."""
     leading: dict[str, object] = {"workspaceKey": session.workspace_key}
     if now is not None:
-        record = to_record(session, now)
-        leading |= {"activity": record["activity"], "idleSeconds": record["idle_seconds"]}
+        idle = idle_for(session, now)
+        seconds = None if idle is None else int(idle.total_seconds())
+        leading |= {"activity": activity_of(session).value, "idleSeconds": seconds}
     return {**leading, **to_wire(session)}
 
 

@@ -22,7 +22,7 @@ from ..streams.keys import ref_of
 from .cluster_listing import clusters_by_workspace
 from .report import print_failure, print_message, source_facts
 from .running import background_task
-from .wording import in_options
+from .wording import usage_in_options
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator
@@ -155,7 +155,7 @@ def usage_errors() -> Generator[None]:
     try:
         yield
     except ValueError as error:
-        raise click.UsageError(in_options(strip_control_chars(str(error)))) from None
+        raise click.UsageError(usage_in_options(strip_control_chars(str(error)))) from None
 
 
 @asynccontextmanager

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _WORDS: Final = (
     (r"; pass platform_id, or set AIDP_INSTANCE_ID to its OCID", ""),  # `FIRST_STEPS` says more
-    (r"^platform_id\b", "--instance-id"),
-    (r"^(endpoint|region|auth|proxy|path)\b", r"--\1"),
-    (r"^workspace_key\b=?", "--workspace "),
     (r"\bplatform_id\b", "instance id"),
     (r"\bthe argument auth\b", "--auth"),
     (r"\b(auth|endpoint|region)=(?!\w)", r"--\1"),
     (r"\bmax_kernels=", "--max "),
     (r", or pass an http_session whose connector supports SOCKS", ""),
 )
-
+_ARGUMENTS: Final = (
+    (r"^platform_id\b", "--instance-id"),
+    (r"^workspace_key\b=?", "--workspace "),
+    (r"^(endpoint|region|auth|proxy|path)\b", r"--\1"),
+)
 _OWN_PLATFORM: Final = (
     "set AIDP_INSTANCE_ID (or --instance-id) to the OCID of its AI Data Platform instance; ~/.oci/config needs user, "
     "tenancy, fingerprint, key_file and region, which `oci setup config` writes"
@@ -30,9 +34,18 @@ FIRST_STEPS: Final = {
 
 def in_options(text: str) -> str:
     """Name the options of the command where *text* names arguments of the library."""
-    for pattern, words in _WORDS:
-        text = re.sub(pattern, words, text)
-    return re.sub(r"\bmax_share=([01]\.\d+)", _percentage, text)
+    return re.sub(r"\bmax_share=([01]\.\d+)", _percentage, _replaced(text, _WORDS))
+
+
+def usage_in_options(text: str) -> str:
+    """`in_options` of what is wrong with an argument, which begins with its name."""
+    return in_options(_replaced(text, _ARGUMENTS))
+
+
+def _replaced(text: str, words: Iterable[tuple[str, str]]) -> str:
+    for pattern, replacement in words:
+        text = re.sub(pattern, replacement, text)
+    return text
 
 
 def _percentage(share: re.Match[str]) -> str:

@@ -93,20 +93,6 @@ def test_a_narrow_table_omits_id_kernel_connections_and_bar_in_this_order_but_ke
     ]
 
 
-def test_columns_with_one_value_in_all_rows_are_omitted_first() -> None:
-    kept = [session(f"Workspace/a_notebook_{number}.ipynb", "idle", 5) for number in range(2)]
-    headings = [
-        " ".join(render(Report(now=NOW, kept=kept), width).splitlines()[0].split()) for width in range(110, 40, -1)
-    ]
-
-    assert list(dict.fromkeys(headings)) == [
-        "Workspace Session Kernel State Idle for Conn.",
-        "Workspace Session State Idle for Conn.",
-        "Workspace Session Idle for Conn.",
-        "Workspace Session Idle for",
-    ]
-
-
 def test_ids_and_keys_are_complete_in_80_columns() -> None:
     key = "2f9d7c1e-0b44-4f6e-9a39-6f1f5b1c7f10"
     kept = [session("Workspace/a_notebook_with_a_name.ipynb", "idle", 5, workspace=key)]
