@@ -239,12 +239,10 @@ class Api:
                     raise
 
     async def clock_skew(self) -> timedelta | None:
+        request, time = Request(f"{self.workspaces_path}?limit=1"), self.transport.clock.time
         async with Call(self.transport, "list_workspaces") as call:
-            skew = await call.send(Request(f"{self.workspaces_path}?limit=1"), self._skew)
+            skew = await call.send(request, lambda response: clock_skew(response.headers, time()))
         return None if skew is None else timedelta(seconds=skew)
-
-    def _skew(self, response: RawResponse) -> float | None:
-        return clock_skew(response.headers, self.transport.clock.time())
 
 
 @attrs.frozen(eq=False, repr=False)

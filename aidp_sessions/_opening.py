@@ -85,10 +85,12 @@ def _pauses(seconds: float) -> Iterator[float]:
 
 def _missing(session: Session) -> str:
     """What the session lacks; empty if it can be used. A state that the service does not tell is no obstacle."""
-    missing = (
-        [] if session.lifecycle_state in (None, _ACTIVE) else [f"its lifecycle_state is {session.lifecycle_state}"]
-    )
-    return " and ".join(missing if session.kernel is not None else [*missing, "it has no kernel"])
+    missing: list[str] = []
+    if session.lifecycle_state not in (None, _ACTIVE):
+        missing.append(f"its lifecycle_state is {session.lifecycle_state}")
+    if session.kernel is None:
+        missing.append("it has no kernel")
+    return " and ".join(missing)
 
 
 def _failure(error: AidpError, workspace: WorkspaceRef, session: Session) -> AidpError:

@@ -58,15 +58,9 @@ def prepare(  # noqa: PLR0917  # those of `SessionsClient.request`
         raise ValueError(f"path={path!r} has no {{{min(unused)}}}, but a segment of that name was given")
     prefix, route = ("", "") if path.startswith("/") else platform
     question = "&".join(_pairs(query))
-    data, content_type = _content(method, json, body)
-    sent = {**({"content-type": content_type} if content_type else {}), **_checked(headers)}
-    request = Request(
-        f"{prefix}/{target}?{question}" if question else f"{prefix}/{target}",
-        sent,
-        method=method,
-        body=data,
-        accept_2xx=True,
-    )
+    target = f"{prefix}/{target}?{question}" if question else f"{prefix}/{target}"
+    data, sent = _content(method, json, body)
+    request = Request(target, {**sent, **_checked(headers)}, method=method, body=data, accept_2xx=True)
     return request, f"{route}/{'/'.join(parts)}"
 
 
@@ -96,19 +90,20 @@ def _pairs(query: Query) -> Iterator[str]:
             yield f"{percent_encode(name, 'the name of a query parameter')}={percent_encode(each, name)}"
 
 
-def _content(method: str, json: object, body: bytes | None) -> tuple[bytes, str | None]:
+def _content(method: str, json: object, body: bytes | None) -> tuple[bytes, dict[str, str]]:
+    """The body, and the headers that tell its type."""
     if json is not None and body is not None:
         raise TypeError("give either json or body, not both")
     if method not in BODY_METHODS:
         if json is not None or body is not None:
             raise ValueError(f"{method} has no body that a signature covers; only {', '.join(sorted(BODY_METHODS))} do")
-        return b"", None
+        return b"", {}
     if body is None:
         text = "" if json is None else _json.dumps(json, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        return text.encode(), "application/json"
+        return text.encode(), {"content-type": "application/json"}
     if not isinstance(body, bytes):
         raise TypeError(f"body must be bytes, not {type(body).__name__}; json takes a value to encode")
-    return body, "application/octet-stream"
+    return body, {"content-type": "application/octet-stream"}
 
 
 def common_headers(headers: Mapping[str, str] | None) -> Headers:
