@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar, Unpack, cast
 
@@ -10,8 +10,7 @@ import attrs
 
 from ._merge import Iteration, Progress
 from ._operations.buffering import SessionBuffer
-from ._operations.encoding import path_segment
-from ._operations.failures import attach_call, raw_response
+from ._operations.failures import raw_response
 from ._operations.lifecycle import (
     clusters_target,
     create_request,
@@ -21,6 +20,7 @@ from ._operations.lifecycle import (
     session_target,
 )
 from ._operations.listings import (
+    check_listed_key,
     next_page_token,
     or_not_modified,
     page_decoder,
@@ -30,7 +30,7 @@ from ._operations.listings import (
 )
 from ._operations.messages import Request, clock_skew
 from ._transport.call import Call
-from .errors import AidpError, NotFoundError, ResponseDecodeError
+from .errors import AidpError, NotFoundError, ResponseDecodeError, ServiceError
 from .models import ClusterSummary, WorkspaceRef, WorkspaceSummary
 from .results import SessionCollection
 
@@ -244,6 +244,18 @@ class Api:
             skew = await call.send(request, lambda response: clock_skew(response.headers, time()))
         return None if skew is None else timedelta(seconds=skew)
 
+    async def read_clock(self) -> Callable[[], datetime]:
+        """A function that returns the service's present time, which a refusal to list workspaces tells too."""
+        time = self.transport.clock.time
+        try:
+            skew = await self.clock_skew()
+            offset = None if skew is None else skew.total_seconds()
+        except ServiceError as error:
+            offset = clock_skew(error.headers, time())
+        if offset is None:
+            raise ResponseDecodeError("the service does not tell its time, from which idle times are counted", "date")
+        return lambda: datetime.fromtimestamp(time() + offset, UTC)
+
 
 @attrs.frozen(eq=False, repr=False)
 class WorkspaceReader:
@@ -263,16 +275,6 @@ class WorkspaceReader:
     ) -> Callable[[], tuple[SessionSummary, ...]]:
         check_listed_key(ref)
         return await self.api.stream_sessions(ref, self.query, sleep, emit)
-
-
-def check_listed_key(ref: WorkspaceRef) -> None:
-    """Raise for a key that no URL can contain; those that a caller gives were checked before, with a `ValueError`."""
-    try:
-        path_segment(ref.key)
-    except ValueError as bad_key:
-        error = ResponseDecodeError(f"the service listed a workspace that cannot be asked: {bad_key}")
-        attach_call(error, "list_workspaces", ref, ())
-        raise error from None
 
 
 async def _read_pages(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Unpack
 
-from ._access import CullAccess
 from ._checks import check_count, check_timeout, check_type
 from ._opening import open_session
 from ._operations.encoding import path_segment, sessions_query
 from ._operations.listings import workspaces_queries
 from ._platform import PlatformClient
+from .culling.access import Access
 from .culling.apply import apply_plan
 from .culling.gather import gather_plan
 from .culling.plan import CullPlan
@@ -333,7 +333,7 @@ class SessionsClient(PlatformClient):
         """
         check_type(policy, CullPolicy, "policy")
         listing = self.sessions(workspaces).by_workspace()
-        return await gather_plan(policy, listing, CullAccess(self._api), self.platform_id)
+        return await gather_plan(policy, listing, Access(self._api), self.platform_id)
 
     def cull(self, plan: CullPlan, *, max_age: timedelta = timedelta(hours=1)) -> AsyncGenerator[CullOutcome]:
         """Shut down the kernels that *plan* names and that have not changed since; yields what became of each.
@@ -347,4 +347,4 @@ class SessionsClient(PlatformClient):
         clock, or of another platform. Failures of single workspaces and kernels are outcomes.
         """
         check_type(plan, CullPlan, "plan")
-        return apply_plan(plan, CullAccess(self._api), platform_id=self.platform_id, max_age=max_age)
+        return apply_plan(plan, Access(self._api), platform_id=self.platform_id, max_age=max_age)

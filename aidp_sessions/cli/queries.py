@@ -12,10 +12,11 @@ import attrs
 import click
 from click.core import ParameterSource
 
-from .._access import CullAccess
-from .._api import can_hold_sessions, check_listed_key
+from .._api import can_hold_sessions
 from .._display.text import strip_control_chars
+from .._operations.listings import check_listed_key
 from ..client import SessionsClient
+from ..culling.access import Access
 from ..errors import AidpError
 from ..policies import Timeout
 from ..streams.keys import ref_of
@@ -142,8 +143,8 @@ class CommandClient(SessionsClient):
     """A client that also gives the command what culling is given."""
 
     @property
-    def access(self) -> CullAccess:
-        return CullAccess(self._api)
+    def access(self) -> Access:
+        return Access(self._api)
 
 
 _NOT_WITH_DEMO = ("instance_id", "profile", "config_file", "auth", "region", "endpoint", "proxy", "ca_bundle")

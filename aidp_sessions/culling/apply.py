@@ -51,7 +51,7 @@ async def _apply(
     plan: CullPlan, access: Access, platform_id: str, max_age: timedelta, progress: Progress
 ) -> AsyncGenerator[CullOutcome]:
     check_applicable(plan, platform_id=platform_id, now=plan.taken, max_age=max_age)  # before any request
-    now = await access.read_clock()
+    now = await access.api.read_clock()
     check_applicable(plan, platform_id=platform_id, now=now(), max_age=max_age)
     culling = Culling(plan, access, now)
     ordered = sorted(plan.candidates, key=lambda candidate: (candidate.workspace_key, candidate.kernel_id))

@@ -26,7 +26,7 @@ async def gather_plan(
     policy: CullPolicy, listing: AsyncGenerator[WorkspaceOutcome], access: Access, platform_id: str
 ) -> CullPlan:
     """Apply *policy* to the kernels in *listing*, which is unfiltered and not yet started."""
-    taken = (await access.read_clock())()  # before anything is listed, so that T is not later than it should be
+    taken = (await access.api.read_clock())()  # before anything is listed, so that T is not later than it should be
     outcomes: list[WorkspaceOutcome] = []
     failures: list[AidpError] = []
     async with aclosing(listing):

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aidp_sessions import CullResult, KeepReason, KernelSummary, SessionsClient, SessionSummary
-from aidp_sessions._access import CullAccess
+from aidp_sessions.culling.access import Access
 from aidp_sessions.culling.named import NamedDeletions, NamedKernel, NamedOutcome, named_kernels, reason_to_refuse
 from aidp_sessions.testing import Fault, LocalService, ManualClock, RecordedRequest
 
@@ -93,7 +93,7 @@ def test_a_state_that_is_not_known_to_be_harmless_is_refused(state: str | None, 
 
 async def delete(client: SessionsClient, *kernels: NamedKernel, allow_busy: bool = False) -> list[NamedOutcome]:
     clock = partial(datetime.now, UTC)
-    deletions = NamedDeletions(access=CullAccess(client._api), allow_busy=allow_busy, clock=clock)
+    deletions = NamedDeletions(access=Access(client._api), allow_busy=allow_busy, clock=clock)
     return [outcome async for outcome in deletions.run(kernels)]
 
 

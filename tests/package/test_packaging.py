@@ -28,8 +28,8 @@ MODULES = {
 # A room (a folder, or a file beside the folders) imports only from rooms that stand before it.
 ROOMS = (
     *("_version", "_checks", "_merge", "errors", "models", "activity", "policies", "events", "endpoints"),
-    *("_convert", "_display", "results", "auth", "_operations", "_transport", "streams", "culling"),
-    *("principals", "_options", "_api", "_access", "_opening", "_platform", "client", "otel", "__init__"),
+    *("_convert", "_display", "results", "auth", "_operations", "_transport", "streams"),
+    *("principals", "_options", "_api", "culling", "_opening", "_platform", "client", "otel", "__init__"),
     *("testing", "cli", "__main__"),
 )
 IMPORT_NOTHING_OF_OURS = {
