@@ -39,6 +39,11 @@ class WorkspaceRef(NamedTuple):
     key: str
     name: str = ""
 
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        return self.name or self.key
+
 
 class ExecutionState(StrEnum):
     """The documented kernel states. Any other string is passed through unchanged."""

@@ -10,7 +10,15 @@ from html import escape
 from typing import TYPE_CHECKING, TypeVar
 
 from ..activity import Activity, activity_of, idle_for
-from .text import format_duration, pluralize, session_state, session_title, strip_control_chars, workspace_labels
+from .text import (
+    format_duration,
+    names_in,
+    pluralize,
+    session_state,
+    session_title,
+    strip_control_chars,
+    workspace_labels,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -97,11 +105,6 @@ def failures_table(failures: Sequence[AidpError]) -> str:
     """Build a table for a notebook: the first hundred failures."""
     labels = workspace_labels(names_in(failures))
     return _for_notebook(failure_table(failures, _first(failures, lambda error: failure_row(error, labels))))
-
-
-def names_in(found: Iterable[SessionSummary | AidpError]) -> Iterator[tuple[str | None, str | None]]:
-    """The key and the name of each workspace in *found*, for `workspace_labels`."""
-    return ((each.workspace_key, each.workspace_name) for each in found)
 
 
 def _first(items: Sequence[_T], as_row: Callable[[_T], str]) -> Iterator[str]:

@@ -18,11 +18,11 @@ from ..activity import require_aware
 from .charts import GROUPS, by_cluster, by_workspace, histogram
 from .clusters import cluster_names, cluster_rows
 from .explanations import explain
-from .html import minute, names_in, table, text
+from .html import minute, table, text
 from .rollup import Usage, total, total_by_workspace, usage_by_cluster
 from .rows import COLUMNS, group_by_kernel, kernel_row
 from .summary import idle_time_sentences
-from .text import pluralize, workspace_labels
+from .text import names_in, pluralize, workspace_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -13,6 +13,7 @@ from ..activity import activity_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from ..errors import AidpError
     from ..models import SessionSummary
 
 _MIN_KEY: Final = 8
@@ -78,6 +79,11 @@ def workspace_labels(named: Iterable[tuple[str | None, str | None]]) -> Mapping[
     for key, name in names.items():
         groups[name].append(key)
     return {key: label for name, keys in groups.items() for key, label in _distinct_labels(name, keys)}
+
+
+def names_in(found: Iterable[SessionSummary | AidpError]) -> Iterator[tuple[str | None, str | None]]:
+    """The key and the name of each workspace in *found*, for `workspace_labels`."""
+    return ((each.workspace_key, each.workspace_name) for each in found)
 
 
 def _distinct_labels(name: str, keys: Sequence[str]) -> Iterator[tuple[str, str]]:

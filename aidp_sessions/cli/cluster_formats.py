@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from .._convert.codec import to_wire
-from .._display.text import format_duration, pluralize
+from .._display.text import format_duration, pluralize, workspace_labels
 from .cluster_use import ClusterUse, Use
 from .formats import csv_text, record_lines
 from .tables import cell, fit_columns
@@ -20,7 +20,18 @@ if TYPE_CHECKING:
 
 _STYLES: Final = {Use.IDLE: "yellow", Use.UNATTACHED: "yellow", Use.UNKNOWN: "", Use.BUSY: "green", Use.STOPPED: "dim"}
 _COLUMNS: Final = (
-    *("workspace_key", "key", "display_name", "type", "state", "stopped_by", "stopped_by_name", "use", "idle_seconds"),
+    *(
+        "workspace_key",
+        "workspace_name",
+        "key",
+        "display_name",
+        "type",
+        "state",
+        "stopped_by",
+        "stopped_by_name",
+        "use",
+        "idle_seconds",
+    ),
     *("auto_termination_minutes", "minutes_until_stop", "idle_sessions", "busy_sessions", "other_sessions"),
     *("attached_sessions", "attached_agents"),
 )
@@ -28,9 +39,10 @@ _COLUMNS: Final = (
 
 def print_clusters(found: Sequence[ClusterUse], console: Console) -> None:
     """Print one row per cluster, and how many of those that run are not used."""
+    labels = workspace_labels((use.workspace.key, use.workspace.name) for use in found)
     rows: list[Cells] = [
         {
-            "Workspace": cell(use.workspace_key),
+            "Workspace": cell(labels[use.workspace.key]),
             "Cluster": cell(use.cluster.display_name or use.cluster.key),
             "State": cell(use.cluster.state, _STYLES[use.use]),
             "Use": cell("" if use.use is Use.STOPPED else use.use, _STYLES[use.use]),
@@ -83,7 +95,8 @@ def as_csv(found: Iterable[ClusterUse]) -> str:
 def _record(use: ClusterUse) -> dict[str, object]:
     """The JSON of the service, with ``autoTerminationMinutes`` if it was read, and what it means now."""
     return {
-        "workspaceKey": use.workspace_key,
+        "workspaceKey": use.workspace.key,
+        "workspaceName": use.workspace.name or None,
         **to_wire(use.cluster),
         **({"autoTerminationMinutes": use.auto_stop} if use.has_auto_stop else {}),
         "use": use.use,
@@ -97,7 +110,7 @@ def _row(use: ClusterUse) -> Sequence[object]:
     cluster, usage = use.cluster, use.usage
     never = "never" if use.has_auto_stop else None
     return (
-        *(use.workspace_key, cluster.key, cluster.display_name, cluster.type, cluster.state),
+        *(use.workspace.key, use.workspace.name, cluster.key, cluster.display_name, cluster.type, cluster.state),
         *(cluster.stopped_by, cluster.stopped_by_name, use.use, _idle_seconds(use)),
         *(never if use.auto_stop is None else use.auto_stop, use.stops_in, usage.idle, usage.busy, usage.other),
         *(len(cluster.attached_sessions), cluster.attached_agent_count),

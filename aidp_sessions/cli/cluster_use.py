@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from .._display.rollup import Usage
-    from ..models import ClusterSummary
+    from ..models import ClusterSummary, WorkspaceRef
 
 _NOT_RUNNING: Final = frozenset(
     {"ACCEPTED", "CREATING", "STOPPING", "STOPPED", "FAILED", "DELETING", "DELETED", "INACTIVE"}
@@ -48,7 +48,7 @@ class ClusterUse:
         has_auto_stop: whether that field was read.
     """
 
-    workspace_key: str
+    workspace: WorkspaceRef
     cluster: ClusterSummary
     usage: Usage
     use: Use
@@ -79,10 +79,10 @@ def is_running(cluster: ClusterSummary) -> bool:
     return (cluster.state or "").upper() not in _NOT_RUNNING
 
 
-def use_of(workspace_key: str, cluster: ClusterSummary, usage: Usage, now: datetime) -> ClusterUse:
+def use_of(workspace: WorkspaceRef, cluster: ClusterSummary, usage: Usage, now: datetime) -> ClusterUse:
     """Judge *cluster* by *usage*, that of its sessions, and by what it reports itself."""
     use, unused_for = _judge(cluster, usage, now)
-    return ClusterUse(workspace_key=workspace_key, cluster=cluster, usage=usage, use=use, unused_for=unused_for)
+    return ClusterUse(workspace=workspace, cluster=cluster, usage=usage, use=use, unused_for=unused_for)
 
 
 def _judge(cluster: ClusterSummary, usage: Usage, now: datetime) -> tuple[Use, timedelta | None]:
@@ -109,6 +109,12 @@ def _time_since(text: str, now: datetime) -> timedelta | None:
         return None
 
 
-def least_needed_first(use: ClusterUse) -> tuple[int, timedelta, str, str]:
+def least_needed_first(use: ClusterUse) -> tuple[int, timedelta, str, str, str]:
     """A sort key: the longest idle first, then those to which nothing is attached; last those that do not run."""
-    return list(Use).index(use.use), -(use.unused_for or timedelta(0)), use.workspace_key, use.cluster.key
+    return (
+        list(Use).index(use.use),
+        -(use.unused_for or timedelta(0)),
+        use.workspace.label.casefold(),
+        use.workspace.key,
+        use.cluster.key,
+    )

@@ -13,6 +13,7 @@ import click
 from .._display.rollup import Usage, usage_by_cluster
 from .._merge import merge
 from ..errors import AidpError, ResponseDecodeError
+from ..models import WorkspaceRef
 from . import cluster_formats, running, tables
 from .cluster_use import ClusterUse, Use, auto_stop_of, least_needed_first, use_of
 from .lookup import list_each
@@ -95,11 +96,12 @@ class _Reader:
         if isinstance(outcome, AidpError):
             await slot.emit(outcome)
             return
-        key, usage = outcome.workspace_key, usage_by_cluster(outcome.sessions, self.now)
+        workspace = WorkspaceRef(outcome.workspace_key, outcome.workspace_name)
+        usage = usage_by_cluster(outcome.sessions, self.now)
         found: list[ClusterUse] = []
         try:
-            async for cluster in self.client.clusters(key):
-                use = use_of(key, cluster, usage.get((key, cluster.key), Usage()), self.now)
+            async for cluster in self.client.clusters(workspace.key):
+                use = use_of(workspace, cluster, usage.get((workspace.key, cluster.key), Usage()), self.now)
                 found.append(use if use.use is Use.STOPPED else await self._with_auto_stop(use, slot))
         except AidpError as error:
             await slot.emit(error)
@@ -108,12 +110,12 @@ class _Reader:
 
     async def _with_auto_stop(self, use: ClusterUse, slot: Slot[list[ClusterUse] | AidpError]) -> ClusterUse:
         """Read ``autoTerminationMinutes``, which the list of clusters does not have ("Get cluster")."""
-        segments = {"workspaceKey": use.workspace_key, "clusterKey": use.cluster.key}
+        segments = {"workspaceKey": use.workspace.key, "clusterKey": use.cluster.key}
         try:
             response = await self.client.request("GET", "workspaces/{workspaceKey}/clusters/{clusterKey}", segments)
             return attrs.evolve(use, auto_stop=auto_stop_of(response.json()), has_auto_stop=True)
         except ValueError as error:
-            text = f"cluster {use.cluster.key!r} of workspace {use.workspace_key!r} cannot be read: {error}"
+            text = f"cluster {use.cluster.key!r} of workspace {use.workspace.label!r} cannot be read: {error}"
             await slot.emit(ResponseDecodeError(text))
         except AidpError as error:
             await slot.emit(error)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NoReturn, Unpack
 import click
 
 from .._convert.codec import to_wire
-from .._convert.records import to_record
 from .._display.page import page
 from .._version import __version__
 from ..activity import Activity, activity_of, idle_predicate
@@ -165,7 +164,7 @@ def _run_report(
             report.kept.extend(sessions)
 
     with file_writer(chosen["html"], "--html") as save:
-        with progress_bar(chosen, output, console, len(set(chosen["workspace"])) or None) as bar:
+        with progress_bar(chosen, output, console) as bar:
             work = queries.collect_report(
                 chosen, report, keep, emit, console=console, bar=bar, clusters=chosen["clusters"]
             )
@@ -190,7 +189,8 @@ def _page(report: Report) -> str:
         failures,
         title=title,
         taken=report.now,
-        workspaces=dict.fromkeys(report.seen, ""),
+        workspaces=report.names,
+        owners=report.owners,
         usage=report.usage,
         clusters=None if report.is_filtered else report.clusters,
         facts=report.facts(),
@@ -201,7 +201,7 @@ def _print(report: Report, chosen: ReportOptions, output: str) -> None:
     rows = Rows(
         items=tables.longest_idle_first(report.kept, report.now),
         columns=formats.SESSION_COLUMNS,
-        record=lambda session: to_record(session, report.now),
+        record=lambda session: formats.session_record(session, report.now, report.owners),
         document=lambda session: formats.json_object(session, report.now),
     )
     if output != "table":

@@ -19,6 +19,7 @@ from .output import print_text, writing_to
 from .progress import progress_bar
 from .queries import client_options, open_client, usage_errors
 from .report import print_failure, print_message
+from .selection import select_workspaces
 from .statuses import Status, failure_status
 from .wording import in_options
 
@@ -59,14 +60,15 @@ class Run:
             async with open_client(self.chosen, self._started, **options) as client:
                 plans.append(await self._plan(client, policy))
 
-        with progress_bar(self.chosen, self.output, self.console, len(set(self.chosen["workspace"])) or None) as bar:
+        with progress_bar(self.chosen, self.output, self.console) as bar:
             status = running.run(work(bar), self.console)
         plan = plans[0] if plans else None
         return plan, _status_of_plan(plan) if plan else status
 
     async def _plan(self, client: SessionsClient, policy: CullPolicy) -> CullPlan:
+        workspaces = await select_workspaces(client, self.chosen["workspace"])
         with usage_errors():
-            plan = await client.plan_cull(policy, self.chosen["workspace"] or None)
+            plan = await client.plan_cull(policy, workspaces)
         for error in plan.failures:
             print_failure(error, self.console)
         return plan

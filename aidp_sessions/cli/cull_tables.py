@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from .._display.text import pluralize, session_title, strip_control_chars
-from ..activity import idle_for
+from .._display.text import names_in, pluralize, session_title, strip_control_chars, workspace_labels
 from .tables import (
     TOTAL_ROW,
     LeftTruncated,
@@ -20,7 +19,7 @@ from .tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from rich.console import Console
@@ -69,14 +68,11 @@ def _kept(plan: CullPlan) -> list[tuple[tuple[str, str], str]]:
 
 def print_decisions(decisions: Sequence[tuple[NamedKernel, str | None]], now: datetime, console: Console) -> None:
     """Print the sessions of kernels that were named, what would become of each, and how many would be deleted."""
-    rows: list[Cells] = [
-        {
-            **session_cells(session, idle_for(session, now), ascii_only=console.options.ascii_only),
-            "Decision": _decision(session, kernel, reason),
-        }
-        for kernel, reason in decisions
-        for session in kernel.sessions
+    judged = [
+        (session, _decision(session, kernel, reason)) for kernel, reason in decisions for session in kernel.sessions
     ]
+    cells = session_cells([session for session, _ in judged], now, console)
+    rows: list[Cells] = [{**each, "Decision": decision} for each, (_, decision) in zip(cells, judged, strict=True)]
     console.print(fit_columns(rows, console.width, ("Bar", "Kernel", "Conn.", "Id"), {"Session": 12, "Workspace": 6}))
     console.print()
     permitted = [kernel for kernel, reason in decisions if reason is None]
@@ -95,9 +91,10 @@ def _decision(session: SessionSummary, kernel: NamedKernel, reason: str | None) 
 
 def print_outcomes(outcomes: Sequence[CullOutcome | NamedOutcome], left: int, console: Console) -> None:
     """Print one row per outcome, how many had which result, and how many candidates are *left* after an early end."""
+    labels = _labels([outcome.candidate for outcome in outcomes])
     rows: list[Cells] = [
         {
-            "Workspace": cell(outcome.candidate.workspace_key),
+            "Workspace": cell(labels[outcome.candidate.workspace_key]),
             "Session": LeftTruncated(strip_control_chars(session_title(outcome.candidate.sessions[0]))),
             "Result": cell(outcome.result, _RESULT_STYLES.get(outcome.result, "red")),
             "Reason": cell(outcome.reason),
@@ -126,11 +123,18 @@ def _plan_totals(plan: CullPlan, console: Console) -> Table:
         "Kept": [*(sum(kept[place, reason] for reason in reasons) for place in places), reasons.total()],
         **{reason: [*(kept[place, reason] for place in places), reasons[reason]] for reason in most_first(reasons)},
     }
-    names = [*places, (TOTAL_ROW, "")]
+    labels = _labels([*plan.candidates, *plan.kept])
+    names = [*((labels[workspace], cluster) for workspace, cluster in places), (TOTAL_ROW, "")]
     titles = {"Workspace": [workspace for workspace, _ in names], "Cluster": [cluster for _, cluster in names]}
     table = number_table(titles, columns, console.width)
     table.rows[-1].style = "bold"
     return table
+
+
+def _labels(kernels: Sequence[CullCandidate | KeptKernel | NamedKernel]) -> Mapping[str, str]:
+    """What the workspaces of *kernels* are called, by key."""
+    keys = ((kernel.workspace_key, None) for kernel in kernels)
+    return workspace_labels([*keys, *names_in(session for kernel in kernels for session in kernel.sessions)])
 
 
 def _place(kernel: CullCandidate | KeptKernel) -> tuple[str, str]:

@@ -23,17 +23,20 @@ if TYPE_CHECKING:
     from ..models import WorkspaceSummary
     from ..results import SessionChange
 
-SESSION_COLUMNS = tuple(to_record(SessionSummary()))
+SESSION_COLUMNS = (*to_record(SessionSummary()), "workspace_created_by")
 WORKSPACE_COLUMNS = (
     *("key", "display_name", "lifecycle_state", "type", "is_private_network_enabled"),
-    *("time_created", "description"),
+    *("time_created", "description", "created_by_name"),
 )
 _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # spreadsheets accept the full-width ones too
 
 
 def json_object(session: SessionSummary, now: datetime | None = None) -> dict[str, object]:
-    """The JSON of the service, after the key of the workspace and, with *now*, what the session is doing then."""
-    leading: dict[str, object] = {"workspaceKey": session.workspace_key}
+    """The JSON of the service, after the workspace and, with *now*, what the session is doing then."""
+    leading: dict[str, object] = {
+        "workspaceKey": session.workspace_key,
+        "workspaceName": session.workspace_name or None,
+    }
     if now is not None:
         idle = idle_for(session, now)
         seconds = None if idle is None else int(idle.total_seconds())
@@ -44,6 +47,11 @@ def json_object(session: SessionSummary, now: datetime | None = None) -> dict[st
 def json_lines(sessions: Iterable[SessionSummary], now: datetime) -> str:
     """One JSON object per line; ASCII only, so that it is safe for every terminal and locale."""
     return record_lines(json_object(session, now) for session in sessions)
+
+
+def session_record(session: SessionSummary, now: datetime, owners: Mapping[str, str]) -> dict[str, object]:
+    """The columns of a session; *owners* says who created the workspaces, by key."""
+    return {**to_record(session, now), "workspace_created_by": owners.get(session.workspace_key)}
 
 
 def workspace_record(workspace: WorkspaceSummary) -> dict[str, object]:
@@ -102,6 +110,7 @@ def record_lines(records: Iterable[Mapping[str, object]]) -> str:
 def _evidence(kernel: CullCandidate | KeptKernel | NamedKernel) -> dict[str, object]:
     return {
         "workspaceKey": kernel.workspace_key,
+        "workspaceName": next((each.workspace_name for each in kernel.sessions if each.workspace_name), None),
         "kernelId": kernel.kernel_id,
         "lastActivity": None if kernel.last_activity is None else format_timestamp(kernel.last_activity),
         "sessions": [json_object(session) for session in kernel.sessions],

@@ -55,7 +55,7 @@ def _facts(session: SessionSummary, sharing: Iterable[SessionSummary], now: date
     others = [f"{session_title(other)} ({other.id})" for other in sharing if other is not session]
     return {
         "session": session.id,
-        "workspace": session.workspace_key,
+        "workspace": _workspace_of(session),
         "name": session.name,
         "path": session.path,
         "type": session.type,
@@ -69,6 +69,11 @@ def _facts(session: SessionSummary, sharing: Iterable[SessionSummary], now: date
         "connections": None if connections is None else str(connections),
         "same kernel": ", ".join(others) or None,
     }
+
+
+def _workspace_of(session: SessionSummary) -> str:
+    name, key = session.workspace_name, session.workspace_key
+    return f"{name} ({key})" if name not in ("", key) else key
 
 
 def _record(session: SessionSummary, sharing: Iterable[SessionSummary], now: datetime) -> dict[str, object]:

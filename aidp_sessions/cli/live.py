@@ -131,7 +131,7 @@ async def show_live(watch: Callable[[LiveView], Awaitable[int]], view: LiveView,
 
 
 def change_line(change: SessionChange, at: datetime) -> str:
-    """``2026-11-23T08:00:00Z  changed   busy → idle  churn  Workspace/uplift.ipynb``."""
+    """``2026-11-23T08:00:00Z  changed   busy → idle  Churn  Workspace/uplift.ipynb``."""
     return f"{format_timestamp(at, 'seconds')}  {_change_text(change)}\n"
 
 
@@ -143,7 +143,8 @@ def _change_text(change: SessionChange) -> Text:
     session, state = change.session, session_state(change.session)
     if change.kind == "changed" and change.previous is not None and session_state(change.previous) != state:
         state = f"{session_state(change.previous)} → {state}"
-    words = (strip_control_chars(word) for word in (state, session.workspace_key, session_title(session)))
+    workspace = session.workspace_name or session.workspace_key
+    words = (strip_control_chars(word) for word in (state, workspace, session_title(session)))
     return _one_line((f"{change.kind:<8}", _KIND_STYLES[change.kind]), *(f"  {word}" for word in words))
 
 

@@ -13,6 +13,7 @@ from ..errors import AidpError
 from .options import ScopeOptions
 from .queries import open_client, usage_errors
 from .report import print_failure, print_message
+from .selection import select_workspaces
 from .statuses import Status, failure_status
 
 if TYPE_CHECKING:
@@ -66,10 +67,11 @@ class Lookup:
         return failure_status(others=bool(read)) if failed or missing else Status.DONE
 
 
-async def list_each(client: SessionsClient, keys: tuple[str, ...]) -> AsyncGenerator[WorkspaceOutcome | AidpError]:
-    """The sessions of each workspace, or the error that took their place. Without *keys*, all workspaces are read."""
+async def list_each(client: SessionsClient, named: tuple[str, ...]) -> AsyncGenerator[WorkspaceOutcome | AidpError]:
+    """The sessions of each workspace that is *named*, by default of all, or the error that took their place."""
+    workspaces = await select_workspaces(client, named)
     with usage_errors():
-        listing = client.sessions(keys or None).by_workspace()
+        listing = client.sessions(workspaces).by_workspace()
     async with aclosing(listing):
         try:
             async for outcome in listing:

@@ -234,9 +234,10 @@ GROUP_OPTIONS = _connection_options(hidden=True, allow_from_autoenv=True)
 CONNECTION_OPTIONS = _connection_options(hidden=False, allow_from_autoenv=False)  # the group's have variables
 WORKSPACE = click.option(
     "--workspace",
-    metavar="KEY",
+    metavar="WORKSPACE",
     multiple=True,
-    help="Only this workspace; may be repeated.  [default: all workspaces]",
+    help="Only this workspace: its name, its key, or a pattern such as 'prod-*' for both; may be repeated.  "
+    "[default: all workspaces]",
 )
 SELECTION_OPTIONS = (
     WORKSPACE,

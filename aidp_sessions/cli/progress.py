@@ -73,7 +73,7 @@ def _status_parts(task: Task) -> Iterator[Text]:
 
 @contextmanager
 def progress_bar(
-    chosen: ProgressOptions, output: str, console: Console, expected: int | None, noun: str = "workspaces"
+    chosen: ProgressOptions, output: str, console: Console, expected: int | None = None, noun: str = "workspaces"
 ) -> Generator[ProgressListener | None]:
     """Show a progress bar on *console* until the block ends; other output on *console* appears above it.
 

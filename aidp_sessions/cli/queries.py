@@ -18,21 +18,24 @@ from .._operations.listings import check_listed_key
 from ..client import SessionsClient
 from ..culling.access import Access
 from ..errors import AidpError
+from ..models import WorkspaceSummary
 from ..policies import Timeout
 from ..streams.keys import ref_of
 from .cluster_listing import clusters_by_workspace
 from .report import print_failure, print_message, source_facts
 from .running import background_task
+from .selection import select_workspaces
 from .wording import usage_in_options
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator
+    from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable
 
     from rich.console import Console
 
     from .._options import Options
     from ..events import Listener
-    from ..models import SessionSummary, WorkspaceSummary
+    from ..models import SessionSummary
+    from ..streams.keys import WorkspaceLike
     from ..streams.stream import SessionStream
     from ..testing.service import LocalService
     from .options import ConnectionOptions, SelectionOptions, WorkspacesOptions
@@ -62,8 +65,13 @@ async def collect_report(
     more = client_options(options, None if bar is None else bar.on_event)
     async with open_client(options, report.now, **more) as client:
         report.source = source_facts(client)
-        keys = None if options["workspace"] else _prefetched_keys(client, fail, None if bar is None else bar.set_total)
-        async with aclosing(open_stream(client, options, keys).by_workspace()) as outcomes:
+        set_total = (lambda _: None) if bar is None else bar.set_total
+        named = await select_workspaces(client, options["workspace"])
+        if named is not None:
+            set_total(len(named))
+            report.workspaces |= {each.key: each for each in named if isinstance(each, WorkspaceSummary)}
+        workspaces = named or _prefetched(client, report.workspaces, fail, set_total)
+        async with aclosing(open_stream(client, options, workspaces).by_workspace()) as outcomes:
             try:
                 async for outcome in outcomes:
                     if outcome.error is not None:
@@ -85,8 +93,10 @@ async def _collect_clusters(client: SessionsClient, report: Report, console: Con
                 print_message(console, "clusters not listed", "yellow", str(found))
 
 
-async def listed_keys(client: SessionsClient, fail: Callable[[AidpError], None]) -> AsyncGenerator[str]:
-    """The keys of the workspaces that can hold sessions; *fail* gets an error for each key that no URL can contain."""
+async def listed_workspaces(
+    client: SessionsClient, fail: Callable[[AidpError], None]
+) -> AsyncGenerator[WorkspaceSummary]:
+    """The workspaces that can hold sessions; *fail* gets an error for each whose key no URL can contain."""
     async for workspace in client.workspaces():
         if not can_hold_sessions(workspace):
             continue
@@ -95,29 +105,30 @@ async def listed_keys(client: SessionsClient, fail: Callable[[AidpError], None])
         except AidpError as error:
             fail(error)
         else:
-            yield workspace.key
+            yield workspace
 
 
-async def _prefetched_keys(
-    client: SessionsClient, fail: Callable[[AidpError], None], set_total: Callable[[int], None] | None
-) -> AsyncGenerator[str]:
-    """`listed_keys`, listed in the background, so that their number is known early."""
-    keys: asyncio.Queue[str | None] = asyncio.Queue()
+async def _prefetched(
+    client: SessionsClient,
+    found: dict[str, WorkspaceSummary],
+    fail: Callable[[AidpError], None],
+    set_total: Callable[[int], None],
+) -> AsyncGenerator[WorkspaceSummary]:
+    """`listed_workspaces`, listed in the background, so that their number is known early; *found* has them by key."""
+    queue: asyncio.Queue[WorkspaceSummary | None] = asyncio.Queue()
 
     async def list_all() -> None:
-        found = 0
         try:
-            async for key in listed_keys(client, fail):
-                found += 1
-                keys.put_nowait(key)
-            if set_total is not None:
-                set_total(found)
+            async for workspace in listed_workspaces(client, fail):
+                found[workspace.key] = workspace
+                queue.put_nowait(workspace)
+            set_total(len(found))
         finally:
-            keys.put_nowait(None)
+            queue.put_nowait(None)
 
     async with background_task(list_all()) as listing:
-        while (key := await keys.get()) is not None:
-            yield key
+        while (workspace := await queue.get()) is not None:
+            yield workspace
         await listing
 
 
@@ -206,24 +217,27 @@ def _on_command_line(name: str) -> bool:
 
 @asynccontextmanager
 async def _demo(now: datetime) -> AsyncGenerator[LocalService]:
-    from ..testing import LocalService, demo  # noqa: PLC0415  # only --demo needs a server
+    from ..testing import Fault, LocalService, demo  # noqa: PLC0415  # only --demo needs a server
 
     for name in _NOT_WITH_DEMO:
         if _on_command_line(name):
             raise click.UsageError(f"--demo cannot be combined with --{name.replace('_', '-')}")
     async with LocalService() as service:
         held = demo.populate_demo(service, now=now)
+        service.fail(demo.demo_key(demo.BEING_DELETED), Fault(status=404, times=None))  # to show a failure
         async with background_task(demo.simulate_activity(service, held)):
             yield service
 
 
 def open_stream(
-    client: SessionsClient, options: SelectionOptions, keys: AsyncIterable[str] | None = None
+    client: SessionsClient,
+    options: SelectionOptions,
+    workspaces: Iterable[WorkspaceLike] | AsyncIterable[WorkspaceLike],
 ) -> SessionStream:
-    """The sessions that *options* select; *keys* are the workspaces, if the options name none."""
+    """The sessions in *workspaces* that *options* select."""
     with usage_errors():
         return client.sessions(
-            keys or options["workspace"] or None,
+            workspaces,
             path=options["path"],
             cluster_id=options["cluster_id"],
             agent_flow_key=options["agent_flow_key"],

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from .._display.rollup import usage_by_cluster
-from .._display.text import format_span, pluralize, strip_control_chars
+from .._display.text import format_span, names_in, pluralize, strip_control_chars, workspace_labels
 from .._version import __version__
 from ..activity import Activity, activity_of
 from ..errors import AidpError, ServiceError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .._display.rollup import Cluster, Usage
     from ..auth.signing import Signer
     from ..client import SessionsClient
-    from ..models import ClusterSummary, SessionSummary
+    from ..models import ClusterSummary, SessionSummary, WorkspaceSummary
     from ..results import WorkspaceOutcome
     from .options import SelectionOptions
 
@@ -41,6 +41,7 @@ class Report:
         adjective: what the kept sessions have in common, e.g. ``"idle"``; empty if all sessions are kept.
         kept: the sessions to show.
         source: the platform, the endpoint and the signer.
+        workspaces: the workspaces that are asked, by key, as far as their listing is permitted.
         seen: for each workspace that was listed, the number of its sessions by activity, kept or not.
         usage: the same sessions, added up by cluster.
         clusters: what the service says of the clusters, if it was asked.
@@ -56,6 +57,7 @@ class Report:
     adjective: str = ""
     source: Mapping[str, str] = attrs.field(factory=dict[str, str])
     kept: list[SessionSummary] = attrs.field(factory=list["SessionSummary"])
+    workspaces: dict[str, WorkspaceSummary] = attrs.field(factory=dict[str, "WorkspaceSummary"])
     seen: dict[str, Counter[Activity]] = attrs.field(factory=dict[str, Counter[Activity]])
     usage: dict[Cluster, Usage] = attrs.field(factory=dict["Cluster", "Usage"])
     clusters: dict[Cluster, ClusterSummary] = attrs.field(factory=dict["Cluster", "ClusterSummary"])
@@ -80,6 +82,21 @@ class Report:
             self.unlisted_clusters.append(found)
         else:
             self.clusters |= {(workspace, cluster.key): cluster for cluster in found}
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The names of the workspaces that were listed, by key; empty where they are not known."""
+        return {key: self.workspaces[key].display_name if key in self.workspaces else "" for key in self.seen}
+
+    @property
+    def owners(self) -> dict[str, str]:
+        """Who created the workspaces, by key, where it is known."""
+        return {key: each.created_by_name for key, each in self.workspaces.items() if each.created_by_name}
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """What the workspaces are called, by key."""
+        return workspace_labels([*self.names.items(), *names_in(self.kept), *names_in(self.failures)])
 
     def facts(self) -> dict[str, str]:
         """What was asked, where, and by whom."""

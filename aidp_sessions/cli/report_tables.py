@@ -14,6 +14,7 @@ from .._display.text import format_duration, strip_control_chars
 from .tables import OTHER_STYLE, cell, fit_columns, fit_sessions, longest_idle_first, totals
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import tzinfo
 
     from rich.console import Console
@@ -56,7 +57,7 @@ def print_report(report: Report, console: Console, shown: Shown | None = None) -
         console.print(table)
         console.print()
     usage = usage_by_cluster(report.kept, report.now)
-    if sentences := idle_time_sentences(usage, {}, cluster_names(report.clusters)):
+    if sentences := idle_time_sentences(usage, report.labels, cluster_names(report.clusters)):
         console.print("\n".join(map(strip_control_chars, sentences)))
         console.print()
     if report.source:
@@ -85,18 +86,19 @@ def _fit_clusters(report: Report, console: Console) -> Table | None:
     if report.is_filtered:
         return None
     kept = {(session.workspace_key, session.cluster_id or None) for session in report.kept}
+    labels = report.labels
     rows = [
-        _cells(row)
+        _cells(row, labels)
         for row in cluster_rows(report.usage, report.clusters)
         if (row.workspace_key, row.cluster_id) in kept or (row.state == "ACTIVE" and not row.usage.sessions)
     ]
     return fit_columns(rows, console.width, _DROP_ORDER, _MIN_WIDTHS) if rows else None
 
 
-def _cells(row: ClusterRow) -> Cells:
+def _cells(row: ClusterRow, labels: Mapping[str, str]) -> Cells:
     usage = row.usage
     return {
-        "Workspace": cell(row.workspace_key),
+        "Workspace": cell(labels.get(row.workspace_key, row.workspace_key)),
         "Cluster": cell(row.name, "" if row.cluster_id else OTHER_STYLE),
         "Sessions": cell(_number(usage.sessions)),
         "Idle": cell(_number(usage.idle)),

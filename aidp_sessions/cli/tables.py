@@ -17,7 +17,16 @@ from rich.table import Table
 from rich.text import Text
 
 from .._convert.wire_format import format_timestamp
-from .._display.text import by_idle_time, format_duration, pluralize, session_state, session_title, strip_control_chars
+from .._display.text import (
+    by_idle_time,
+    format_duration,
+    names_in,
+    pluralize,
+    session_state,
+    session_title,
+    strip_control_chars,
+    workspace_labels,
+)
 from ..activity import Activity, activity_of, idle_for
 
 if TYPE_CHECKING:
@@ -50,7 +59,7 @@ TOTAL_ROW = "All workspaces"
 _OTHER = "other"
 _BAR = "Bar"  # this column is shown without a title
 _RIGHT_ALIGNED = frozenset({"Idle for", "Conn.", "Sessions", "Idle", "Busy", "Other", "Longest idle", "Unused for"})
-_IDENTIFIERS = frozenset({"workspace_key", "key", "id", "kernel_id", "cluster_id"})
+_IDENTIFIERS = frozenset({"workspace_key", "workspace_name", "key", "id", "kernel_id", "cluster_id"})
 _OFTEN_CONSTANT = ("Kernel", "State", "Conn.")
 _DROP_ORDER = ("Id", "Kernel", "Conn.", _BAR)  # an id is never shortened
 _GAP = 2
@@ -114,8 +123,7 @@ def longest_idle_first(sessions: Iterable[SessionSummary], now: datetime) -> lis
 
 def fit_sessions(sessions: Iterable[SessionSummary], now: datetime, console: Console) -> Table:
     """The sessions in columns that fit *console*."""
-    ages = [(idle_for(session, now), session) for session in sessions]
-    rows = [session_cells(session, idle, ascii_only=console.options.ascii_only) for idle, session in ages]
+    rows = session_cells(list(sessions), now, console)
     return fit_columns(rows, console.width, (*_constant(rows), *_DROP_ORDER), _MIN_WIDTHS)
 
 
@@ -133,10 +141,12 @@ def fit_workspaces(workspaces: Iterable[WorkspaceSummary], room: int, zone: tzin
             "Type": cell(workspace.type),
             "Private network": cell("yes" if workspace.is_private_network_enabled else "no"),
             "Created": cell(f"{workspace.time_created.astimezone(zone):%Y-%m-%d}"),
+            "Created by": cell(workspace.created_by_name),
         }
         for workspace in workspaces
     ]
-    return fit_columns(rows, room, ("Created", "Type", "Private network"), {"Name": 12, "Key": 6, "State": 4})
+    drop_order = ("Created", "Type", "Private network", "Created by")
+    return fit_columns(rows, room, drop_order, {"Name": 12, "Key": 6, "State": 4})
 
 
 def fit_records(columns: Sequence[str], records: Iterable[Mapping[str, object]], room: int) -> Table:
@@ -191,12 +201,18 @@ def _total_width(widths: Mapping[str, int]) -> int:
     return sum(widths.values()) + _GAP * len(widths)
 
 
-def session_cells(session: SessionSummary, idle: timedelta | None, *, ascii_only: bool) -> Cells:
+def session_cells(sessions: Sequence[SessionSummary], now: datetime, console: Console) -> list[Cells]:
+    """The cells of each session, by the titles of their columns."""
+    labels, ascii_only = workspace_labels(names_in(sessions)), console.options.ascii_only
+    return [_cells(session, idle_for(session, now), labels, ascii_only=ascii_only) for session in sessions]
+
+
+def _cells(session: SessionSummary, idle: timedelta | None, labels: Mapping[str, str], *, ascii_only: bool) -> Cells:
     kernel = session.kernel
     connections = None if kernel is None else kernel.connections
     steps = 0 if idle is None else bisect_right(_STEPS, idle)
     return {
-        "Workspace": cell(session.workspace_key),
+        "Workspace": cell(labels[session.workspace_key]),
         "Session": LeftTruncated(strip_control_chars(session_title(session))),
         "Kernel": cell(None if kernel is None else kernel.name),
         "State": cell(session_state(session), STYLES.get(activity_of(session), OTHER_STYLE)),
@@ -221,7 +237,8 @@ def totals(report: Report, console: Console) -> Table:
     columns = {"Shown": [number for _, number, _ in rows]} if report.adjective else {}
     columns["Sessions"] = [seen.total() for _, _, seen in rows]
     columns |= {state: [seen[state] for _, _, seen in rows] for state in Activity if everything[state]}
-    table = number_table({"Workspace": [key for key, _, _ in rows]}, columns, console.width)
+    labels = report.labels
+    table = number_table({"Workspace": [labels.get(key, key) for key, _, _ in rows]}, columns, console.width)
     if len(rows) > len(kept):
         table.rows[-1].style = "bold"
     return table

@@ -27,8 +27,9 @@ from .options import (
     since_option,
 )
 from .output import print_text
-from .queries import client_options, listed_keys, open_client, open_stream, usage_errors
+from .queries import client_options, listed_workspaces, open_client, open_stream, usage_errors
 from .report import error_console
+from .selection import select_workspaces
 from .statuses import Status
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from ..client import SessionsClient
     from ..events import Event
+    from ..models import WorkspaceSummary
     from ..results import SessionChange
     from ..streams.stream import SessionStream
     from .options import SelectionOptions
@@ -112,9 +114,9 @@ async def watch_sessions(
     """
     outages = _Outages(view)
     async with open_client(options, datetime.now(UTC), **client_options(options, outages.on_event)) as client:
-        keys = None if options["workspace"] else _Discovery(client, outages)
+        workspaces = await select_workspaces(client, options["workspace"]) or _Discovery(client, outages)
         with usage_errors():
-            changes = narrow(open_stream(client, options, keys)).watch(every)
+            changes = narrow(open_stream(client, options, workspaces)).watch(every)
         async with aclosing(changes):
             try:
                 async for change in changes:
@@ -150,15 +152,17 @@ class _Outages:
 
 @attrs.frozen
 class _Discovery:
-    """The keys of all workspaces. The listing is one outage or none, although it takes several calls."""
+    """All workspaces. The listing is one outage or none, although it takes several calls."""
 
     client: SessionsClient
     outages: _Outages
 
-    async def __aiter__(self) -> AsyncGenerator[str]:
+    async def __aiter__(self) -> AsyncGenerator[WorkspaceSummary]:
         try:
-            async for key in listed_keys(self.client, lambda error: self.outages.record(error.workspace_key, error)):
-                yield key
+            async for workspace in listed_workspaces(
+                self.client, lambda error: self.outages.record(error.workspace_key, error)
+            ):
+                yield workspace
         except AidpError as error:
             self.outages.record(None, error)
             raise

@@ -22,26 +22,28 @@ if TYPE_CHECKING:
     from .service import LocalService
 
 _SEED: Final = 20260430
-_PRIVATE: Final = "claims-private"
-_BEING_DELETED: Final = "hackathon-2025"
-_STREAMING: Final = "fraud-detection"
+_DEFAULT: Final = "Default"
+_PRIVATE: Final = "Claims (private network)"
+BEING_DELETED: Final = "Hackathon 2025"
+_STREAMING: Final = "Fraud detection"
 
-# Key, display name, number of sessions, topics of its notebooks.
+# Display name, number of sessions, topics of its notebooks.
 _WORKSPACES: Final = (
-    ("default", "Default", 18, ("scratch", "tutorials", "quick_look")),
-    ("fraud-detection", "Fraud detection", 41, ("transactions", "graph_features", "alerts", "labelling")),
-    ("demand-forecast", "Demand forecast", 33, ("stores", "promotions", "weather", "backtest")),
-    ("churn", "Customer churn", 27, ("cohorts", "features", "uplift")),
-    ("pricing", "Pricing", 22, ("elasticity", "competitors", "simulation")),
-    ("data-quality", "Data quality", 16, ("profiling", "rules", "anomalies")),
-    ("supply-chain", "Supply chain", 29, ("lead_times", "inventory", "routes")),
-    ("marketing-mix", "Marketing mix", 19, ("channels", "attribution", "reports")),
-    ("genai-assistants", "GenAI assistants", 24, ("retrieval", "evaluation", "prompts", "agents")),
-    ("finance-close", "Finance close", 12, ("ledger", "reconciliation")),
-    (_PRIVATE, "Claims (private network)", 14, ("triage", "documents", "reserves")),
-    ("legacy-migration", "Legacy migration", 0, ()),
-    (_BEING_DELETED, "Hackathon 2025", 0, ()),
+    (_DEFAULT, 18, ("scratch", "tutorials", "quick_look")),
+    (_STREAMING, 41, ("transactions", "graph_features", "alerts", "labelling")),
+    ("Demand forecast", 33, ("stores", "promotions", "weather", "backtest")),
+    ("Customer churn", 27, ("cohorts", "features", "uplift")),
+    ("Pricing", 22, ("elasticity", "competitors", "simulation")),
+    ("Data quality", 16, ("profiling", "rules", "anomalies")),
+    ("Supply chain", 29, ("lead_times", "inventory", "routes")),
+    ("Marketing mix", 19, ("channels", "attribution", "reports")),
+    ("GenAI assistants", 24, ("retrieval", "evaluation", "prompts", "agents")),
+    ("Finance close", 12, ("ledger", "reconciliation")),
+    (_PRIVATE, 14, ("triage", "documents", "reserves")),
+    ("Legacy migration", 0, ()),
+    (BEING_DELETED, 0, ()),
 )
+_CREATORS: Final = ("Ada Osei", "Jun Park", "Lena Vogel", "Mateo Silva")
 _STEPS: Final = ("ingest", "explore", "train", "evaluate", "dashboard", "cleanup")
 
 # States and their weights; "" is a session without a kernel, whose cluster is warming up.
@@ -65,26 +67,35 @@ _BETWEEN_CHANGES: Final = (1.0, 3.0)
 def populate_demo(service: LocalService, *, now: datetime) -> dict[str, list[SessionSummary]]:
     """Add a dozen workspaces and some 250 sessions whose activity lies before *now*, which must be aware.
 
-    The same *now* gives the same platform. One workspace has a private network, and one is being deleted. All of them
-    answer; `LocalService.fail` makes one fail. In ``fraud-detection``, one cluster calls idle sessions active, as if
-    they ran a streaming query, and another cluster is stopped. Returns the sessions of each workspace by its key.
+    The same *now* gives the same platform; the keys of the workspaces are UUIDs, see `demo_key`. One workspace has a
+    private network, and one is being deleted. All of them answer; `LocalService.fail` makes one fail. In "Fraud
+    detection", one cluster calls idle sessions active, as if they ran a streaming query, and another cluster is
+    stopped. Returns the sessions of each workspace by its key.
     """
     random = Random(_SEED)  # noqa: S311  # reproducible on purpose
     held: dict[str, list[SessionSummary]] = {}
-    for number, (key, display_name, count, topics) in enumerate(_WORKSPACES):
+    for number, (display_name, count, topics) in enumerate(_WORKSPACES):
+        key = demo_key(display_name)
         held[key] = _sessions(random, count, topics, now)
         service.add_workspace(
             key,
             held[key],
             display_name=display_name,
-            type="DEFAULT" if key == "default" else "USER",
-            lifecycle_state="DELETING" if key == _BEING_DELETED else "ACTIVE",
-            is_private_network_enabled=key == _PRIVATE,
+            type="DEFAULT" if display_name == _DEFAULT else "USER",
+            lifecycle_state="DELETING" if display_name == BEING_DELETED else "ACTIVE",
+            is_private_network_enabled=display_name == _PRIVATE,
+            created_by_name=_CREATORS[number % len(_CREATORS)],
             time_created=now - timedelta(days=400 - 21 * number, minutes=random.randrange(1440)),
         )
         service.set_clusters(key, _clusters(held[key], now))
-    service.set_clusters(_STREAMING, [*_with_streaming(held[_STREAMING], now), _stopped(now)])
+    streaming = demo_key(_STREAMING)
+    service.set_clusters(streaming, [*_with_streaming(held[streaming], now), _stopped(now)])
     return held
+
+
+def demo_key(display_name: str) -> str:
+    """The key of the demo's workspace with this name."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, display_name))
 
 
 async def simulate_activity(service: LocalService, keys: Iterable[str], *, sleep: Sleep = asyncio.sleep) -> None:

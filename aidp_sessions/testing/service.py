@@ -140,6 +140,7 @@ class LocalService(LoopbackServer):
         lifecycle_state: str = "ACTIVE",
         is_private_network_enabled: bool = False,
         time_created: datetime | None = None,
+        created_by_name: str | None = None,
     ) -> None:
         """Add a workspace with *sessions*, which may also be JSON objects in the form of the wire.
 
@@ -153,6 +154,7 @@ class LocalService(LoopbackServer):
             "lifecycleState": lifecycle_state,
             "timeCreated": timestamp(time_created or datetime.fromtimestamp(self._responder.clock(), UTC)),
             "isPrivateNetworkEnabled": is_private_network_enabled,
+            **({} if created_by_name is None else {"createdByName": created_by_name}),
         }
         store = MemorySessions(sessions, self._responder.clock, self._kernel_delay)
         self._responder.platform.add(key, summary, store)

@@ -161,7 +161,7 @@ async def test_a_report_may_go_into_the_pipe_of_standard_output() -> None:
 
     assert status == 0
     assert stdout.startswith("<!DOCTYPE html>")
-    assert stdout.splitlines()[-1].startswith("analytics,,a,")
+    assert stdout.splitlines()[-1].startswith("analytics,analytics,a,")
 
 
 async def test_ctrl_c_after_the_requests_is_status_130(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from aidp_sessions import AttachedSession, ClusterSummary, ResponseDecodeError
 from aidp_sessions._display.rollup import Usage
 from aidp_sessions.cli.cluster_use import ClusterUse, Use, auto_stop_of, least_needed_first, use_of
+from aidp_sessions.models import WorkspaceRef
 from aidp_sessions.testing import Fault, LocalService
 
 from ..helpers.cli_runner import LONG_AGO, forget_settings, invoke, lines, point_to, wire
@@ -32,7 +33,7 @@ def attached(state: str | None = "IDLE", last_command_run: str | None = None) ->
 
 
 def judged(usage: Usage = Usage(), **cluster: Any) -> tuple[Use, timedelta | None]:  # noqa: B008  # frozen
-    use = use_of("w", ClusterSummary(**{"key": "c", "state": "ACTIVE", **cluster}), usage, NOW)
+    use = use_of(WorkspaceRef("w"), ClusterSummary(**{"key": "c", "state": "ACTIVE", **cluster}), usage, NOW)
     return use.use, use.unused_for
 
 
@@ -83,7 +84,7 @@ def test_a_cluster_runs_unless_its_state_says_otherwise(state: str | None, runs:
 
 clusters: Final = st.builds(
     ClusterUse,
-    workspace_key=st.sampled_from("vw"),
+    workspace=st.builds(WorkspaceRef, st.sampled_from("vw")),
     cluster=st.builds(ClusterSummary, key=st.sampled_from("abc")),
     usage=st.just(Usage()),
     use=st.sampled_from(Use),

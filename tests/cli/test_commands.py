@@ -38,7 +38,7 @@ async def test_each_session_is_one_json_line_with_its_workspace_first_and_every_
     platform: LocalService,
 ) -> None:
     session = {**wire("a"), "notYetDocumented": {"deep": [1, None]}}
-    platform.add_workspace("analytics", [session])
+    platform.add_workspace("analytics", [session], display_name="Analytics")
 
     result = await invoke("list")
 
@@ -47,7 +47,7 @@ async def test_each_session_is_one_json_line_with_its_workspace_first_and_every_
     seconds = line.pop("idleSeconds")
     assert isinstance(seconds, int)
     assert seconds > 3600
-    assert line == {"workspaceKey": "analytics", "activity": "idle", **session}
+    assert line == {"workspaceKey": "analytics", "workspaceName": "Analytics", "activity": "idle", **session}
     assert next(iter(line)) == "workspaceKey"
 
 
@@ -106,7 +106,7 @@ async def test_only_the_named_workspaces_are_asked(platform: LocalService) -> No
     result = await invoke("list", "--workspace", "a", "--workspace", "c")
 
     assert {str(line["workspaceKey"]) for line in lines(result.stdout)} == {"a", "c"}
-    assert {request.workspace_key for request in platform.requests} == {"a", "c"}
+    assert {request.workspace_key for request in platform.requests} == {None, "a", "c"}
 
 
 async def test_filters_are_sent_to_the_service(platform: LocalService) -> None:
@@ -114,7 +114,7 @@ async def test_filters_are_sent_to_the_service(platform: LocalService) -> None:
 
     await invoke("list", "--workspace", "analytics", "--path", "a b", "--cluster-id", "c/1", "--agent-flow-key", "ü")
 
-    (request,) = platform.requests
+    request = platform.requests[-1]
     assert set(request.target.partition("?")[2].split("&")) == {"path=a%20b", "cluster_id=c%2F1", "agentFlowKey=%C3%BC"}
 
 

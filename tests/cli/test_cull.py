@@ -323,7 +323,7 @@ async def test_the_audit_names_decisions_and_outcomes_the_signer_and_the_request
     assert (keep["kernelId"], keep["decision"], keep["reason"]) == ("kernel-b", "keep", "busy")
     assert (outcome["kernelId"], outcome["result"], outcome["error"]) == ("kernel-a", "deleted", None)
     assert outcome["requestIds"]
-    assert cull["sessions"] == [{"workspaceKey": "one", **session("a")}]
+    assert cull["sessions"] == [{"workspaceKey": "one", "workspaceName": "one", **session("a")}]
     signer = {
         "type": "ApiKeySigner",
         **{name: platform.oci_config()[name] for name in ("tenancy", "user", "fingerprint")},

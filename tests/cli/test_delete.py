@@ -219,7 +219,7 @@ async def test_the_audit_has_decisions_and_outcomes_with_signer_platform_and_req
     assert result.exit_code == 1
     assert [(line["decision"], line["named"]) for line in (busy, idle)] == [("keep", ["busy"]), ("delete", ["idle"])]
     assert idle["platformId"] == platform.platform_id
-    assert idle["sessions"] == [{"workspaceKey": "one", **session("idle")}]
+    assert idle["sessions"] == [{"workspaceKey": "one", "workspaceName": "one", **session("idle")}]
     assert (outcome["result"], outcome["error"], outcome["signer"]) == ("deleted", None, signer)
     assert outcome["requestIds"] == [
         request.headers["opc-request-id"] for request in platform.requests if request.session_id == "idle"

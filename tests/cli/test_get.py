@@ -20,7 +20,8 @@ def platform(service: LocalService, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     """One kernel with two sessions, one that is busy, and a session without a kernel in another workspace."""
     forget_settings(monkeypatch, tmp_path)
     point_to(service, monkeypatch, tmp_path)
-    service.add_workspace("one", [wire("a", id="k"), wire("b", id="k"), wire("c", id="l", execution_state="busy")])
+    sessions = [wire("a", id="k"), wire("b", id="k"), wire("c", id="l", execution_state="busy")]
+    service.add_workspace("one", sessions, display_name="One")
     service.add_workspace("two", [{"id": "d", "name": "D"}])
     return service
 
@@ -34,15 +35,22 @@ async def test_it_shows_the_service_s_json_what_it_means_and_who_shares_the_kern
     assert (as_lines.exit_code, as_lines.stderr) == (0, "")
     assert a == {
         "workspaceKey": "one",
+        "workspaceName": "One",
         **wire("a", id="k"),
         "activity": "idle",
-        "sameKernel": [{"workspaceKey": "one", **wire("b", id="k")}],
+        "sameKernel": [{"workspaceKey": "one", "workspaceName": "One", **wire("b", id="k")}],
     }
     assert isinstance(seconds, int)
     assert (c["id"], c["activity"], c["idleSeconds"], c["sameKernel"]) == ("c", "busy", None, [])
     assert d == {
-        "workspaceKey": "two", "id": "d", "name": "D", "activity": "no_kernel", "idleSeconds": None, "sameKernel": []
-    }  # fmt: skip
+        "workspaceKey": "two",
+        "workspaceName": "two",
+        "id": "d",
+        "name": "D",
+        "activity": "no_kernel",
+        "idleSeconds": None,
+        "sameKernel": [],
+    }
     assert [each["id"] for each in json.loads(as_array.stdout)] == ["a", "c", "d"]
     assert {request.method for request in platform.requests} == {"GET"}
 
@@ -57,7 +65,7 @@ async def test_a_table_is_one_block_of_lines_per_session(platform: LocalService)
     assert facts.pop("idle for").strip().endswith(" h")
     assert {name: value.strip() for name, value in facts.items()} == {
         "session": "a",
-        "workspace": "one",
+        "workspace": "One (one)",
         "path": "Workspace/a.ipynb",
         "type": "notebook",
         "kernel": "k (python3)",
@@ -81,7 +89,7 @@ async def test_only_the_named_workspaces_are_asked(platform: LocalService) -> No
     result = await invoke("get", "d", "--workspace", "one")
 
     assert result.exit_code == 1
-    assert [request.workspace_key for request in platform.requests] == ["one"]
+    assert {request.workspace_key for request in platform.requests} == {None, "one"}
 
 
 async def test_a_workspace_that_cannot_be_read_makes_the_status_1(platform: LocalService) -> None:

@@ -21,6 +21,7 @@ from aidp_sessions.cli.report_tables import Shown, print_report
 from aidp_sessions.cli.shaping import Rows
 from aidp_sessions.cli.tables import fit_sessions, fit_workspaces, print_workspaces
 from aidp_sessions.testing import Fault, LocalService, populate_demo
+from aidp_sessions.testing.demo import demo_key
 
 from ..golden import assert_golden
 
@@ -45,7 +46,7 @@ def _utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 async def demo() -> AsyncIterator[SessionsClient]:
     async with LocalService() as service, service.client() as client:
         populate_demo(service, now=NOW)
-        service.fail("legacy-migration", Fault(status=404))
+        service.fail(demo_key("Legacy migration"), Fault(status=404))
         yield client
 
 
@@ -78,7 +79,9 @@ async def test_idle_kernels_of_the_demo(demo: SessionsClient, columns: int) -> N
 async def test_every_session_of_the_demo(demo: SessionsClient, columns: int) -> None:
     screen = console(columns)
 
-    print_report(await collect_report(demo, lambda session: session.workspace_key in ("churn", "pricing")), screen)
+    print_report(
+        await collect_report(demo, lambda session: session.workspace_name in ("Customer churn", "Pricing")), screen
+    )
 
     assert_golden(f"demo-list-{columns}", shown(screen))
 
@@ -92,7 +95,7 @@ async def test_chosen_rows_and_columns_of_the_demo(demo: SessionsClient, columns
         record=lambda session: to_record(session, NOW),
         document=lambda session: {},
     )
-    names = ("workspace_key", "path", "execution_state", "last_activity", "connections", "id")
+    names = ("workspace_name", "path", "execution_state", "last_activity", "connections", "id")
     options = ShapeOptions(
         sort_by="-idle_seconds",
         limit=5,

@@ -136,7 +136,7 @@ async def test_no_variable_shuts_kernels_down(platform: LocalService) -> None:
 
 
 async def test_a_variable_with_the_version_of_the_package_is_no_option() -> None:
-    result = await invoke("list", "--demo", "--workspace", "churn", env={"AIDP_SESSIONS_VERSION": "0.1.0"})
+    result = await invoke("list", "--demo", "--workspace", "Customer churn", env={"AIDP_SESSIONS_VERSION": "0.1.0"})
 
     assert result.exit_code == 0
 

@@ -257,7 +257,8 @@ def test_json_lines_are_ascii_for_any_locale() -> None:
     odd = SessionSummary(name="深\x1b\u2028", workspace_key="ü")
 
     assert json_lines([odd], NOW) == (
-        '{"workspaceKey": "\\u00fc", "activity": "no_kernel", "idleSeconds": null, "name": "\\u6df1\\u001b\\u2028"}\n'
+        '{"workspaceKey": "\\u00fc", "workspaceName": null, "activity": "no_kernel", "idleSeconds": null, '
+        '"name": "\\u6df1\\u001b\\u2028"}\n'
     )
 
 

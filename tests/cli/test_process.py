@@ -55,15 +55,15 @@ async def test_the_demo_finds_idle_kernels_in_many_workspaces_without_an_account
     assert latest < before
 
 
-async def test_the_demo_shows_a_failure_for_a_workspace_that_it_does_not_have() -> None:
+async def test_the_demo_shows_a_failure_for_the_workspace_that_is_being_deleted() -> None:
     status, stdout, stderr = await finish(
-        await start("list", "--demo", "--workspace", "churn", "--workspace", "no-such-workspace")
+        await start("list", "--demo", "--workspace", "Customer churn", "--workspace", "Hackathon 2025")
     )
 
     assert status == 1
-    assert {line["workspaceKey"] for line in lines(stdout)} == {"churn"}
+    assert {line["workspaceName"] for line in lines(stdout)} == {"Customer churn"}
     (line,) = stderr.splitlines()
-    assert re.fullmatch(r"failed: list_sessions of workspace 'no-such-workspace': 404 .+", line)
+    assert re.fullmatch(r"failed: list_sessions of workspace 'Hackathon 2025' \(.{36}\): 404 .+", line)
 
 
 async def test_list_shows_more_of_the_demo_than_idle() -> None:
@@ -95,14 +95,14 @@ async def test_ctrl_c_ends_with_status_130_after_the_sessions_found_so_far(
 
 
 async def test_watch_prints_a_line_per_change_until_ctrl_c() -> None:
-    process = await start("watch", "--since", "1w", "--demo", "--workspace", "churn")
+    process = await start("watch", "--since", "1w", "--demo", "--workspace", "Customer churn")
     assert process.stdout is not None
     first = json.loads(await process.stdout.readline())
 
     process.send_signal(signal.SIGINT)
 
     status, rest, stderr = await finish(process)
-    assert (first["kind"], first["session"]["workspaceKey"]) == ("appeared", "churn")
+    assert (first["kind"], first["session"]["workspaceName"]) == ("appeared", "Customer churn")
     assert {line["kind"] for line in lines(rest)} <= {"appeared"}
     assert (status, stderr) == (130, "")
 
@@ -136,7 +136,7 @@ async def test_a_closed_pipe_ends_the_command_without_a_message(command: str, ou
     ours, theirs = os.pipe()
     os.close(ours)
 
-    process = await start(command, "--demo", "--workspace", "churn", "--output", output, stdout=theirs)
+    process = await start(command, "--demo", "--workspace", "Customer churn", "--output", output, stdout=theirs)
     os.close(theirs)
 
     assert await finish(process) == (141, "", "")

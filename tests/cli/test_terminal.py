@@ -38,8 +38,12 @@ def platform(service: LocalService, monkeypatch: pytest.MonkeyPatch, tmp_path: P
 @pytest.mark.parametrize(
     ("arguments", "heading", "last"),
     [
-        (["busy", "--workspace", "churn"], "Workspace  Session +.*State +Conn.", r"\d+ busy of 27 sessions in 1 "),
-        (["workspaces"], "Key +Name +State +Type +Private network +Created", "13 workspaces$"),
+        (
+            ["busy", "--workspace", "customer churn"],
+            "Workspace +Session +.*State +Conn.",
+            r"\d+ busy of 27 sessions in 1 ",
+        ),
+        (["workspaces"], "Key +Name +State +Created by", "13 workspaces$"),
         (["whoami"], "signer +ApiKeySigner", r"clock difference +[+-][01] s"),
     ],
 )
@@ -58,7 +62,7 @@ async def test_a_terminal_gets_a_table_in_colour_within_its_width(
 async def test_no_color_disables_colour(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
 
-    async with on_terminal("list", "--demo", "--workspace", "churn") as terminal:
+    async with on_terminal("list", "--demo", "--workspace", "Customer*") as terminal:
         status = await terminal.end()
 
     assert status == 0

@@ -15,6 +15,7 @@ from aidp_sessions._display.page import page
 from aidp_sessions.cli.cluster_listing import clusters_by_workspace
 from aidp_sessions.cli.report import Report, source_facts
 from aidp_sessions.testing import Fault, LocalService, populate_demo
+from aidp_sessions.testing.demo import demo_key
 
 from .browser import start_browser
 
@@ -25,7 +26,7 @@ async def report() -> str:
     found = Report(now=TAKEN)
     async with LocalService() as service:
         populate_demo(service, now=TAKEN)
-        service.fail("legacy-migration", Fault(status=404))
+        service.fail(demo_key("Legacy migration"), Fault(status=404))
         async with service.client() as client:
             async for outcome in client.sessions().by_workspace():
                 found.kept += found.record(outcome, lambda _: True)

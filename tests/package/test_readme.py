@@ -341,7 +341,7 @@ async def test_the_command_line_runs(platform: LocalService, line: str) -> None:
     process = await start(*shlex.split(line)[1:])
     stdout, stderr = await process.communicate()
 
-    failures = line.count("no-such-workspace")
+    failures = line.count("Hackathon 2025")
     assert (process.returncode, len(stderr.splitlines())) == (failures, failures), stderr.decode()
     assert stdout
 
