@@ -47,7 +47,7 @@ def platform(service: LocalService, monkeypatch: pytest.MonkeyPatch, tmp_path: P
         (("Hackathon",), {GONE}),
     ],
 )
-@pytest.mark.parametrize("command", [("list",), ("cull", "--since", "1h"), ("clusters",)])
+@pytest.mark.parametrize("command", [("list",), ("cull", "--since", "1h", "--max-share", "100%"), ("clusters",)])
 async def test_a_workspace_is_named_by_its_key_its_name_or_a_pattern(
     platform: LocalService, command: tuple[str, ...], named: tuple[str, ...], keys: set[str]
 ) -> None:
