@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import oci
 import pytest
-from aidp_python_client.aidataplatform_dp import ClusterClient, NotebookClient, WorkspaceClient
+from aidp_python_client.aidataplatform_dp import NotebookClient
 from aidp_python_client.aidataplatform_dp.models import (
     AttachedSession,
     CreateSessionDetails,
@@ -19,18 +18,16 @@ from aidp_python_client.aidataplatform_dp.models import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
-from oci.circuit_breaker import NoCircuitBreakerStrategy
-from oci.retry import NoneRetryStrategy
 
 from aidp_sessions import KernelSummary, Response, SessionSummary
 from aidp_sessions.testing import Fault, LocalService
 
+from ..helpers.official import OPTIONS, Official, running_official
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-T = TypeVar("T")
-OPTIONS = {"retry_strategy": NoneRetryStrategy(), "circuit_breaker_strategy": NoCircuitBreakerStrategy()}
 SESSION_FIELDS = {
     "id": "id",
     "name": "name",
@@ -57,64 +54,10 @@ wire_sessions = st.fixed_dictionaries(
 )
 
 
-class Official:
-    """The official, synchronous clients, and a service in a thread with its own loop."""
-
-    def __init__(self, runner: asyncio.Runner, service: LocalService) -> None:
-        self.service = service
-        self._runner = runner
-        config, options = service.oci_config(), {"service_endpoint": service.url, "enable_strict_url_encoding": True}
-        self._notebooks = NotebookClient(config, **options, **OPTIONS)
-        self._workspaces = WorkspaceClient(config, **options, **OPTIONS)
-        self._clusters = ClusterClient(config, **options, **OPTIONS)
-
-    def list_sessions(self, key: str, **filters: str) -> Any:  # the SDK has no types
-        return self._call(self._notebooks.list_sessions, self.service.platform_id, key, **filters)
-
-    def ours(self, key: str) -> tuple[SessionSummary, ...]:
-        async def ask() -> tuple[SessionSummary, ...]:
-            async with self.service.client() as client:
-                return (await client.list_sessions(key)).items
-
-        return self._runner.run(ask())
-
-    def list_workspaces(self, **filters: str) -> Any:  # the SDK has no types
-        """All pages, as the SDK's own pagination follows them."""
-        return self._call(
-            oci.pagination.list_call_get_all_results,
-            self._workspaces.list_workspaces,
-            self.service.platform_id,
-            **filters,
-        )
-
-    def on_session(self, operation: str, key: str, *args: object, **options: str) -> Any:  # the SDK has no types
-        """Call ``create_session``, ``get_session``, ``patch_session`` or ``delete_session``."""
-        return self._call(getattr(self._notebooks, operation), self.service.platform_id, key, *args, **options)
-
-    def list_clusters(self, key: str, **filters: object) -> Any:  # the SDK has no types
-        """All pages, as the SDK's own pagination follows them."""
-        return self._call(
-            oci.pagination.list_call_get_all_results,
-            self._clusters.list_clusters,
-            self.service.platform_id,
-            key,
-            **filters,
-        )
-
-    def run(self, work: Coroutine[None, None, T]) -> T:
-        return self._runner.run(work)
-
-    def _call(self, function: Callable[..., Any], *args: object, **options: object) -> Any:  # the SDK has no types
-        return self._runner.run(asyncio.to_thread(function, *args, **options))
-
-
 @pytest.fixture(scope="module")
 def official() -> Iterator[Official]:
-    with asyncio.Runner() as runner:
-        service = LocalService(workspace_page_size=2)
-        runner.run(service.start())
-        yield Official(runner, service)
-        runner.run(service.aclose())
+    with running_official(workspace_page_size=2) as official:
+        yield official
 
 
 @pytest.fixture(autouse=True)
