@@ -1,46 +1,32 @@
-"""Clusters and their use as a table, as JSON and as CSV."""
+"""Clusters and their use as a table, as JSON and as records."""
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Final
 
 from .._convert.codec import to_wire
 from .._display.text import format_duration, pluralize, workspace_labels
 from .cluster_use import ClusterUse, Use
-from .formats import csv_text, record_lines
 from .tables import cell, fit_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from rich.console import Console
-
-    from .tables import Cells
+    from rich.table import Table
 
 _STYLES: Final = {Use.IDLE: "yellow", Use.UNATTACHED: "yellow", Use.UNKNOWN: "", Use.BUSY: "green", Use.STOPPED: "dim"}
-_COLUMNS: Final = (
-    *(
-        "workspace_key",
-        "workspace_name",
-        "key",
-        "display_name",
-        "type",
-        "state",
-        "stopped_by",
-        "stopped_by_name",
-        "use",
-        "idle_seconds",
-    ),
-    *("auto_termination_minutes", "minutes_until_stop", "idle_sessions", "busy_sessions", "other_sessions"),
-    *("attached_sessions", "attached_agents"),
+COLUMNS: Final = (
+    *("workspace_key", "workspace_name", "key", "display_name", "type", "state"),
+    *("stopped_by", "stopped_by_name", "use", "idle_seconds"),
+    *("auto_termination_minutes", "never_stops", "minutes_until_stop"),
+    *("idle_sessions", "busy_sessions", "other_sessions", "attached_sessions", "attached_agents"),
 )
 
 
-def print_clusters(found: Sequence[ClusterUse], console: Console) -> None:
-    """Print one row per cluster, and how many of those that run are not used."""
+def fit_clusters(found: Sequence[ClusterUse], room: int) -> Table:
     labels = workspace_labels((use.workspace.key, use.workspace.name) for use in found)
-    rows: list[Cells] = [
+    rows = [
         {
             "Workspace": cell(labels[use.workspace.key]),
             "Cluster": cell(use.cluster.display_name or use.cluster.key),
@@ -54,9 +40,13 @@ def print_clusters(found: Sequence[ClusterUse], console: Console) -> None:
         }
         for use in found
     ]
-    if rows:
-        widths = {"Cluster": 12, "Workspace": 6, "Sessions": 8, "State": 6}
-        console.print(fit_columns(rows, console.width, ("Key", "Stopped by"), widths))
+    return fit_columns(rows, room, ("Key", "Stopped by"), {"Cluster": 12, "Workspace": 6, "Sessions": 8, "State": 6})
+
+
+def print_clusters(table: Table | None, found: Sequence[ClusterUse], console: Console) -> None:
+    """Print *table*, and how many of the clusters that run are not used."""
+    if table is not None:
+        console.print(table)
         console.print()
     running = [use for use in found if use.use is not Use.STOPPED]
     unused = sum(use.use in (Use.IDLE, Use.UNATTACHED) for use in running)
@@ -79,20 +69,7 @@ def _sessions_text(use: ClusterUse) -> str:
     return ", ".join([*parts, pluralize(agents, "agent")] if agents else parts)
 
 
-def as_lines(found: Iterable[ClusterUse]) -> str:
-    return record_lines(map(_record, found))
-
-
-def as_array(found: Iterable[ClusterUse]) -> str:
-    return json.dumps([_record(use) for use in found], indent=2) + "\n"
-
-
-def as_csv(found: Iterable[ClusterUse]) -> str:
-    """A header and one line per cluster; one that is never stopped has ``never`` for minutes."""
-    return csv_text(_COLUMNS, map(_row, found))
-
-
-def _record(use: ClusterUse) -> dict[str, object]:
+def document(use: ClusterUse) -> dict[str, object]:
     """The JSON of the service, with ``autoTerminationMinutes`` if it was read, and what it means now."""
     return {
         "workspaceKey": use.workspace.key,
@@ -106,15 +83,16 @@ def _record(use: ClusterUse) -> dict[str, object]:
     }
 
 
-def _row(use: ClusterUse) -> Sequence[object]:
+def record(use: ClusterUse) -> dict[str, object]:
+    """The values of `COLUMNS`."""
     cluster, usage = use.cluster, use.usage
-    never = "never" if use.has_auto_stop else None
-    return (
+    values = (
         *(use.workspace.key, use.workspace.name, cluster.key, cluster.display_name, cluster.type, cluster.state),
-        *(cluster.stopped_by, cluster.stopped_by_name, use.use, _idle_seconds(use)),
-        *(never if use.auto_stop is None else use.auto_stop, use.stops_in, usage.idle, usage.busy, usage.other),
-        *(len(cluster.attached_sessions), cluster.attached_agent_count),
+        *(cluster.stopped_by, cluster.stopped_by_name, use.use.value, _idle_seconds(use)),
+        *(use.auto_stop, use.auto_stop is None if use.has_auto_stop else None, use.stops_in),
+        *(usage.idle, usage.busy, usage.other, len(cluster.attached_sessions), cluster.attached_agent_count),
     )
+    return dict(zip(COLUMNS, values, strict=True))
 
 
 def _idle_seconds(use: ClusterUse) -> int | None:

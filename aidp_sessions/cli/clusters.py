@@ -17,10 +17,11 @@ from ..models import WorkspaceRef
 from . import cluster_formats, running, tables
 from .cluster_use import ClusterUse, Use, auto_stop_of, least_needed_first, use_of
 from .lookup import list_each
-from .options import CONNECTION_OPTIONS, WORKSPACE, ScopeOptions, add_options, output_format, output_option
-from .output import print_text, writing_to
+from .options import CONNECTION_OPTIONS, WORKSPACE, ScopeOptions, ShapeOptions, add_options
+from .output import writing_to
 from .queries import open_client
 from .report import error_console, print_failure
+from .shaping import Rows, shape_options, shaped_format
 from .statuses import Status, failure_status
 
 if TYPE_CHECKING:
@@ -31,26 +32,33 @@ if TYPE_CHECKING:
     from ..results import WorkspaceOutcome
 
 
+class ClustersOptions(ScopeOptions, ShapeOptions):
+    """The options of the command that shows clusters."""
+
+
 @click.command()
-@add_options(WORKSPACE, output_option("table", "jsonl", "json", "csv"), *CONNECTION_OPTIONS)
-def clusters(**chosen: Unpack[ScopeOptions]) -> None:
+@add_options(WORKSPACE, *shape_options(cluster_formats.COLUMNS), *CONNECTION_OPTIONS)
+def clusters(**chosen: Unpack[ClustersOptions]) -> None:
     """Show the clusters, and which of those that run are not used.
 
     A cluster is idle if no kernel and no attached notebook on it is in use, and no agent is attached. Its idle time is
     that since the last of them was used. Clusters that are idle for the longest time come first.
     """
-    console, survey = error_console(), Survey()
+    output, console, survey = shaped_format(chosen, chosen["output"]), error_console(), Survey()
     status = running.run(survey.run(chosen, console), console)
-    output = output_format(chosen, "table", "jsonl")
     found = sorted(survey.found, key=least_needed_first)
     if not found and status:
         sys.exit(status)
+    rows = Rows(
+        items=found, columns=cluster_formats.COLUMNS, record=cluster_formats.record, document=cluster_formats.document
+    )
     if output == "table":
+        screen = tables.terminal()
+        table = rows.table(chosen, screen.width, lambda uses: cluster_formats.fit_clusters(uses, screen.width))
         with writing_to("standard output"):
-            cluster_formats.print_clusters(found, tables.terminal())
+            cluster_formats.print_clusters(table, found, screen)
     else:
-        as_text = {"jsonl": cluster_formats.as_lines, "json": cluster_formats.as_array, "csv": cluster_formats.as_csv}
-        print_text(as_text[output](found))
+        rows.print(chosen, output)
     sys.exit(status)
 
 

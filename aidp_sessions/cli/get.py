@@ -10,7 +10,7 @@ import click
 
 from .._convert.wire_format import format_timestamp
 from .._display.text import format_duration, session_state, session_title
-from ..activity import activity_of, idle_for
+from ..activity import idle_for
 from . import formats, running
 from .lookup import Lookup, NamedOptions
 from .options import CONNECTION_OPTIONS, WORKSPACE, add_options, output_format, output_option
@@ -78,10 +78,5 @@ def _workspace_of(session: SessionSummary) -> str:
 
 def _record(session: SessionSummary, sharing: Iterable[SessionSummary], now: datetime) -> dict[str, object]:
     """The JSON of the service, what it means now, and the other sessions of the kernel."""
-    idle = idle_for(session, now)
-    return {
-        **formats.json_object(session),
-        "activity": activity_of(session),
-        "idleSeconds": None if idle is None else int(idle.total_seconds()),
-        "sameKernel": [formats.json_object(other) for other in sharing if other is not session],
-    }
+    others = [formats.json_object(other) for other in sharing if other is not session]
+    return {**formats.json_object(session, now), "sameKernel": others}

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from aidp_sessions import AttachedSession, ClusterSummary, ResponseDecodeError
 from aidp_sessions._display.rollup import Usage
+from aidp_sessions.cli.cluster_formats import COLUMNS, record
 from aidp_sessions.cli.cluster_use import ClusterUse, Use, auto_stop_of, least_needed_first, use_of
 from aidp_sessions.models import WorkspaceRef
 from aidp_sessions.testing import Fault, LocalService
@@ -200,7 +201,8 @@ async def test_csv_has_a_row_per_cluster_and_no_formula(platform: LocalService) 
     by_key = {row["key"]: row for row in (dict(zip(heading, row, strict=True)) for row in rows)}
     assert list(by_key) == ["forever", "soon", "empty", "used", "night"]
     assert by_key["empty"]["display_name"] == "'=Empty"
-    assert [by_key[key]["auto_termination_minutes"] for key in ("forever", "soon", "night")] == ["never", "30", ""]
+    assert [by_key[key]["auto_termination_minutes"] for key in ("forever", "soon", "night")] == ["", "30", ""]
+    assert [by_key[key]["never_stops"] for key in ("forever", "soon", "night")] == ["true", "false", ""]
     assert (by_key["used"]["idle_sessions"], by_key["used"]["busy_sessions"]) == ("1", "1")
 
 
@@ -249,3 +251,20 @@ async def test_nothing_read_is_status_4_and_wrong_usage_status_2(platform: Local
     assert (nothing.exit_code, nothing.stdout) == (4, "")
     assert wrong.exit_code == 2
     assert platform.request_count == requests
+
+
+@given(cluster=clusters)
+def test_a_record_has_every_column(cluster: ClusterUse) -> None:
+    assert tuple(record(cluster)) == COLUMNS
+
+
+async def test_rows_can_be_sorted_limited_chosen_and_queried(platform: LocalService) -> None:
+    shaped = await invoke(
+        "clusters", "--columns", "key,use,never_stops", "--sort-by=-minutes_until_stop", "--limit", "2"
+    )
+    queried = await invoke("clusters", "--query", "[?use=='idle'].key", "--output", "json")
+    summary = await invoke("clusters", "--summary")
+
+    assert shaped.stdout.splitlines() == ["key,use,never_stops", "soon,idle,false", "forever,idle,true"]
+    assert json.loads(queried.stdout) == ["forever", "soon"]
+    assert summary.stdout == "5 clusters, 4 running, 3 of them not used\n"
