@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from ..errors import AidpError
     from ..models import ClusterSummary, SessionSummary
+    from .clusters import ClusterRow
     from .rollup import Cluster
 
 
@@ -76,7 +77,7 @@ def page(
         summary="".join(f"<p>{text(sentence)}</p>\n" for sentence in sentences),
         failures=_failure_section(failures, labels),
         idle_times=_section(histogram(sessions, taken)),
-        by_cluster="" if clusters is None else _by_cluster(usage or shown, clusters, labels),
+        by_cluster="" if clusters is None else _by_cluster(cluster_rows(usage or shown, clusters, taken), labels),
         by_workspace=_by_workspace(
             usage or shown, listed, labels, owners or {}, None if selected is None else sessions
         ),
@@ -133,10 +134,7 @@ def _keys(usage: Iterable[Cluster]) -> Iterator[tuple[str, None]]:
     return ((key, None) for key, _ in usage)
 
 
-def _by_cluster(
-    usage: Mapping[Cluster, Usage], clusters: Mapping[Cluster, ClusterSummary], labels: Mapping[str, str]
-) -> str:
-    rows = cluster_rows(usage, clusters)
+def _by_cluster(rows: Sequence[ClusterRow], labels: Mapping[str, str]) -> str:
     return _section(by_cluster(rows, labels)) if rows else ""
 
 

@@ -81,18 +81,6 @@ def total_by_workspace(usage: Mapping[Cluster, Usage]) -> dict[str, Usage]:
     return {workspace: total(groups) for workspace, groups in workspaces.items()}
 
 
-def longest_unused_first(usage: Mapping[Cluster, Usage]) -> list[Cluster]:
-    """Sort clusters: unused for the longest time, without sessions, most idle time, sessions that name no cluster."""
-
-    def rank(cluster: Cluster) -> tuple[bool, bool, bool, timedelta, timedelta, str, str]:
-        workspace, key = cluster
-        group = usage[cluster]
-        known, unused = group.unused_for is not None, group.unused_for or timedelta(0)
-        return key is None, not known, group.sessions > 0, -unused, -group.idle_time, workspace, key or ""
-
-    return sorted(usage, key=rank)
-
-
 def _by_kernel(sessions: Iterable[SessionSummary]) -> list[Sequence[SessionSummary]]:
     """Group sessions that share a kernel. A session without a kernel, or whose kernel has no id, is a group alone."""
     kernels: dict[tuple[str, str | int], list[SessionSummary]] = {}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from .._convert.codec import to_wire
+from .._display.cluster_use import ClusterUse, Use
 from .._display.text import format_duration, pluralize, workspace_labels
-from .cluster_use import ClusterUse, Use
 from .tables import cell, fit_columns
 
 if TYPE_CHECKING:

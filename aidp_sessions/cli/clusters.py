@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Unpack
 import attrs
 import click
 
+from .._display.cluster_use import ClusterUse, Use, auto_stop_of, least_needed_first, use_of
 from .._display.rollup import Usage, usage_by_cluster
 from .._merge import merge
 from ..errors import AidpError, ResponseDecodeError
 from ..models import WorkspaceRef
 from . import cluster_formats, running, tables
-from .cluster_use import ClusterUse, Use, auto_stop_of, least_needed_first, use_of
 from .lookup import list_each
 from .options import CONNECTION_OPTIONS, WORKSPACE, ScopeOptions, ShapeOptions, add_options
 from .output import writing_to

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from .._display.cluster_use import Use
 from .._display.clusters import cluster_names, cluster_rows
 from .._display.rollup import usage_by_cluster
 from .._display.summary import idle_time_sentences
@@ -82,15 +83,15 @@ def _facts_line(report: Report, zone: tzinfo | None) -> str:
 
 
 def _fit_clusters(report: Report, console: Console) -> Table | None:
-    """The clusters of the kept sessions, and those that run without sessions; ``None`` if there are none."""
+    """The clusters of the kept sessions, and those that run with nothing attached; ``None`` if there are none."""
     if report.is_filtered:
         return None
     kept = {(session.workspace_key, session.cluster_id or None) for session in report.kept}
     labels = report.labels
     rows = [
         _cells(row, labels)
-        for row in cluster_rows(report.usage, report.clusters)
-        if (row.workspace_key, row.cluster_id) in kept or (row.state == "ACTIVE" and not row.usage.sessions)
+        for row in cluster_rows(report.usage, report.clusters, report.now)
+        if (row.workspace_key, row.cluster_id) in kept or row.use is Use.UNATTACHED
     ]
     return fit_columns(rows, console.width, _DROP_ORDER, _MIN_WIDTHS) if rows else None
 

@@ -65,7 +65,7 @@ async def test_the_clusters_of_idle_sessions_are_added_up_without_a_further_requ
 
 
 async def test_names_and_states_take_one_listing_per_workspace(platform: LocalService) -> None:
-    """A cluster that runs without any session is shown too; stopped ones come last."""
+    """A cluster to which nothing is attached is shown too; stopped ones come last."""
     platform.reset_counts()
 
     result = await invoke(*IDLE, "--clusters")
@@ -73,7 +73,7 @@ async def test_names_and_states_take_one_listing_per_workspace(platform: LocalSe
     assert (result.exit_code, result.stderr) == (0, "")
     assert [request.operation for request in platform.requests].count("list_clusters") == 1
     _, forgotten, shared, nightly = rows(result.stdout)
-    assert forgotten == ["analytics", "Forgotten", "-", "-", "-", "-", "no", "sessions", "ACTIVE"]
+    assert forgotten == ["analytics", "Forgotten", "-", "-", "-", "-", "nothing", "attached", "ACTIVE"]
     assert (shared[1], shared[-1]) == ("Shared", "ACTIVE")
     assert (nightly[1], nightly[-2:]) == ("Nightly", ["STOPPED", "Ada"])
 
@@ -110,10 +110,10 @@ async def test_the_page_shows_every_cluster(platform: LocalService, tmp_path: Pa
             *("State", "Stopped by"),
         ],
         [
-            ["Forgotten", "analytics", "0", "0", "0", "0", "", "no sessions", "ACTIVE", ""],
+            ["Forgotten", "analytics", "0", "0", "0", "0", "", "nothing attached", "ACTIVE", ""],
             ["Shared", "analytics", "2", "1", "1", "0", age, "in use", "ACTIVE", ""],
-            ["Nightly", "analytics", "1", "1", "0", "0", age, age, "STOPPED", "Ada"],
-            ["Off", "analytics", "0", "0", "0", "0", "", "no sessions", "STOPPED", "SYSTEM"],
+            ["Nightly", "analytics", "1", "1", "0", "0", age, "", "STOPPED", "Ada"],
+            ["Off", "analytics", "0", "0", "0", "0", "", "", "STOPPED", "SYSTEM"],
         ],
     )
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aidp_sessions import AttachedSession, ClusterSummary, ResponseDecodeError
+from aidp_sessions._display.cluster_use import ClusterUse, Use, auto_stop_of, least_needed_first, use_of
 from aidp_sessions._display.rollup import Usage
 from aidp_sessions.cli.cluster_formats import COLUMNS, record
-from aidp_sessions.cli.cluster_use import ClusterUse, Use, auto_stop_of, least_needed_first, use_of
 from aidp_sessions.models import WorkspaceRef
 from aidp_sessions.testing import Fault, LocalService
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aidp_sessions import KernelSummary, SessionSummary, idle_for
-from aidp_sessions._display.rollup import Usage, longest_unused_first, total, total_by_workspace, usage_by_cluster
+from aidp_sessions._display.rollup import Usage, total, total_by_workspace, usage_by_cluster
 
 from ..helpers.strategies import brief, moments, states
 
@@ -60,7 +60,6 @@ def test_each_cluster_is_added_up_by_itself() -> None:
         ("a", None): (2, 2, 0, 2 * HOUR),
         ("b", "x"): (1, 1, 0, 8 * HOUR),
     }
-    assert longest_unused_first(usage) == [("b", "x"), ("a", "x"), ("a", "y"), ("a", None)]
 
 
 def test_a_kernel_belongs_to_the_first_cluster_that_its_sessions_name() -> None:

@@ -14,8 +14,8 @@ from ..errors import ResponseDecodeError
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from .._display.rollup import Usage
     from ..models import ClusterSummary, WorkspaceRef
+    from .rollup import Usage
 
 _NOT_RUNNING: Final = frozenset(
     {"ACCEPTED", "CREATING", "STOPPING", "STOPPED", "FAILED", "DELETING", "DELETED", "INACTIVE"}
@@ -81,11 +81,12 @@ def is_running(cluster: ClusterSummary) -> bool:
 
 def use_of(workspace: WorkspaceRef, cluster: ClusterSummary, usage: Usage, now: datetime) -> ClusterUse:
     """Judge *cluster* by *usage*, that of its sessions, and by what it reports itself."""
-    use, unused_for = _judge(cluster, usage, now)
+    use, unused_for = judge(cluster, usage, now)
     return ClusterUse(workspace=workspace, cluster=cluster, usage=usage, use=use, unused_for=unused_for)
 
 
-def _judge(cluster: ClusterSummary, usage: Usage, now: datetime) -> tuple[Use, timedelta | None]:
+def judge(cluster: ClusterSummary, usage: Usage, now: datetime) -> tuple[Use, timedelta | None]:
+    """What *cluster* is doing, and if it is idle, since when."""
     attached = cluster.attached_sessions
     states = {session.state for session in attached}
     if not is_running(cluster):
