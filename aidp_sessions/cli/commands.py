@@ -47,7 +47,8 @@ if TYPE_CHECKING:
 _SESSION_SHAPE = shape_options(formats.SESSION_COLUMNS)
 _ENVIRONMENT = """
 \b
-Each option but --yes can be set by a variable of the environment:
+Options can be set by variables of the environment, except those that
+permit deletions:
   AIDP_SESSIONS_PROFILE     --profile, of all commands
   AIDP_SESSIONS_IDLE_SINCE  --since of the command idle
 """

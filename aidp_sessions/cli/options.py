@@ -94,6 +94,11 @@ def output_format(chosen: ConnectionOptions, on_terminal: str, elsewhere: str) -
     return chosen["output"] or (on_terminal if sys.stdout.isatty() else elsewhere)
 
 
+def _refer_to_watch(_: click.Context, __: click.Parameter, value: object) -> None:
+    if value:
+        raise click.UsageError("--watch is a command of its own: aidp-sessions watch")
+
+
 def _profiles(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     try:
         file = context.params.get("config_file") or context.find_root().params.get("config_file")
@@ -159,6 +164,7 @@ PROGRESS = click.option(
     help="Show a progress bar on standard error, if that is a terminal.  [default]",
 )
 REPORT_OPTIONS = (
+    click.option("--watch", is_flag=True, hidden=True, expose_value=False, callback=_refer_to_watch),
     click.option("--html", metavar="FILE", type=click.Path(dir_okay=False), help="Also write an HTML report to FILE."),
     click.option(
         "--clusters",

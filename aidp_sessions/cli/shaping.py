@@ -153,7 +153,7 @@ def _print_json(documents: Sequence[Mapping[str, object]], query: ParsedResult |
         try:
             found = query.search(documents)
         except JMESPathError as error:
-            raise click.UsageError(f"--query: {error}".partition("\n")[0]) from None
+            raise click.ClickException(f"--query: {error}".partition("\n")[0]) from None
     if not as_lines:
         print_text(json.dumps(found, indent=2) + "\n")
     else:

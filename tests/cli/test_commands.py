@@ -197,6 +197,8 @@ async def test_workspaces_that_cannot_be_listed_are_one_line_and_status_4(platfo
         (["watch", "--every", "often"], "'often'"),
         (["watch", "--output", "csv"], "'csv'"),
         (["watch", "--connected"], "--since"),
+        (["list", "--watch"], "--watch is a command of its own: aidp-sessions watch"),
+        (["idle", "--since", "2h", "--watch"], "--watch is a command of its own: aidp-sessions watch"),
         (["workspaces", "--workspace", "a"], "--workspace"),
         (["workspaces", "--display-name-contains", "\udcff"], "surrogate"),
         (["list", "--path", "\udcff"], "surrogate"),

@@ -75,9 +75,11 @@ async def test_debug_shows_each_attempt_with_its_id_status_and_time_and_each_pau
 async def test_debug_shows_no_secrets(platform: LocalService) -> None:
     secret = "".join(platform.oci_config()["key_content"].splitlines()[1:-1])
 
-    shown = (await invoke("list", "--debug")).stderr
+    proxy = "http://user:s3cret@127.0.0.1:9"
+    shown = (await invoke("list", "--debug")).stderr + (await invoke("whoami", "--debug", "--proxy", proxy)).stderr
 
-    assert "opc-request-id" in shown
+    assert shown.count("opc-request-id") > 3
+    assert "s3cret" not in shown
     assert secret[:40] not in shown
     assert "PRIVATE KEY" not in shown
     assert "Signature" not in shown
