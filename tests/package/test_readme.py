@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 import matplotlib.font_manager
 import pytest
 import trustme
+import yaml
 
+from aidp_sessions.cli.commands import command
 from aidp_sessions.testing import Fault, LocalService, RecordedRequest
 from benchmarks import newcomer
 
@@ -39,6 +41,7 @@ WITHOUT_DEBUG = ("-W", "error")  # for examples whose standard error is compared
 PATIENCE_S = 60.0
 NOTEBOOK = "A notebook"
 SCRIPT = "gave up:"
+SCHEDULED = ("crontab", "yaml")
 ABROAD = "ocid1.aidataplatform.oc1.fra.amaaaaaaanotherlocalservicefortests3xq5"
 ASHBURN, FRANKFURT = (f"aidp.{region}.oci.oraclecloud.com" for region in ("us-ashburn-1", "eu-frankfurt-1"))
 PRELUDE = """
@@ -355,14 +358,41 @@ def test_the_readme_has_examples_to_run() -> None:
 def test_every_block_is_run(block: Block) -> None:
     """Python by these tests; each step of a shell block by CI or, if it is a demo, by these tests.
 
-    Docstrings may have blocks of text, which are not run.
+    Docstrings may have blocks of text, which are not run; the README has command lines for other programs to run.
     """
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     steps = [step.strip() for line in block.code.splitlines() for step in line.split("&&")]
 
-    assert block.language in ("python", "sh" if block.heading else "text")
+    assert block.language in ("python", *(("sh", *SCHEDULED) if block.heading else ("text",)))
     if block.language == "sh":
         assert [step for step in steps if step not in demo_commands() and not in_ci(step, ci)] == []
+
+
+def scheduled() -> list[list[str]]:
+    """The command lines in blocks for cron and Kubernetes."""
+    found = [block for block in blocks() if block.language in SCHEDULED]
+    lines = [line for block in found for line in block.code.splitlines() if "aidp-sessions cull" in line]
+    pods = [yaml.safe_load(block.code)["spec"]["template"]["spec"] for block in found if block.language == "yaml"]
+    return [
+        *(shlex.split(line.partition(">")[0])[5:] for line in lines),
+        *(container["command"] for pod in pods for container in pod["containers"]),
+    ]
+
+
+@pytest.mark.parametrize("line", scheduled(), ids=" ".join)
+def test_the_command_accepts_what_cron_and_kubernetes_run(
+    line: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name, subcommand, *arguments = (word.removeprefix("/audit/") for word in line)
+
+    assert name == "aidp-sessions"
+    with command.commands[subcommand].make_context(subcommand, arguments) as context:
+        assert context.params["yes"] is True
+
+
+def test_there_are_command_lines_for_cron_and_kubernetes() -> None:
+    assert len(scheduled()) == len(SCHEDULED)
 
 
 def in_ci(step: str, ci: str) -> bool:
