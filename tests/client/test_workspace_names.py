@@ -168,7 +168,7 @@ def test_the_name_takes_no_part_in_comparisons() -> None:
 
 async def test_a_workspace_that_is_renamed_is_no_change(service: LocalService) -> None:
     """What a watch yields later has the new name."""
-    clock = ManualClock(NOW)
+    clock = ManualClock()
     names = iter([NAME, "Renamed", "Renamed"])
     service.add_workspace(KEY, [SESSION], display_name=NAME)
 
@@ -177,7 +177,7 @@ async def test_a_workspace_that_is_renamed_is_no_change(service: LocalService) -
             yield make_workspace(KEY, display_name=next(names))
 
     async with service.client(clock=clock) as client:
-        changes = client.sessions(Listing()).watch(timedelta(minutes=5))
+        changes = client.sessions(Listing()).watch(timedelta(minutes=1))
         first = await anext(changes)
         service.on_request = lambda _: (
             None if service.request_count < 3 else service.set_session(KEY, attrs.evolve(SESSION, name="m.ipynb"))
