@@ -119,7 +119,8 @@ class InstancePrincipalSigner(TokenSigner):
 
     async def _obtain(self) -> Credentials:
         certificate = await self._fetch_certificate()
-        url = self._federation or await self._find_token_service()
+        if self._federation is None:
+            self._federation = await self._find_token_service()
         key = await run_in_thread(self._key_class.generate)
         fields: dict[str, object] = {
             "certificate": certificate.leaf.base64,
@@ -131,7 +132,7 @@ class InstancePrincipalSigner(TokenSigner):
             fields["fingerprintAlgorithm"] = "SHA256"
             key_id = f"{certificate.tenancy}/fed-x509-sha256/{certificate.leaf.sha256}"
         time = self._clock.time
-        request = signed_post(url, fields, certificate.key, key_id, now=time(), sign_host=False)
+        request = signed_post(self._federation, fields, certificate.key, key_id, now=time(), sign_host=False)
         token = await fetch_token(self._fetch, request, _TOKENS, time, remedy=_CLOCK)
         self._tenancy = certificate.tenancy
         return Credentials(token, key)
@@ -173,7 +174,7 @@ class InstancePrincipalSigner(TokenSigner):
 
     async def _fetch_metadata(self, path: str) -> bytes:
         """Fetch *path* from the first address that answers, and use only this address from then on."""
-        failed: UnreachableError | None = None
+        failures: list[UnreachableError] = []
         for base in self._metadata_urls:
             request = FetchRequest(
                 method="GET", url=base + path, headers=_METADATA_HEADERS, connect=_METADATA_CONNECT_S
@@ -181,11 +182,11 @@ class InstancePrincipalSigner(TokenSigner):
             try:
                 body = await fetch_body(self._fetch, request, _METADATA, self._clock.time)
             except UnreachableError as error:
-                failed = failed or error
+                failures.append(error)
             else:
                 self._metadata_urls = (base,)
                 return body
-        raise failed or CredentialsError("there is no metadata service to ask")
+        raise failures[0]
 
 
 def _check_metadata_url(url: str) -> str:

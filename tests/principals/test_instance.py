@@ -214,7 +214,7 @@ class TestRegion:
         instance.metadata.contents["/instance/region"] = name
         instance.metadata.contents["/instance/regionInfo"] = json.dumps(info).encode()
 
-        assert await asked_for_tokens(instance) == ["https://auth.eu-x-1.x.com/v1/x509"]
+        assert await asked_for_tokens(instance, signatures=2) == 2 * ["https://auth.eu-x-1.x.com/v1/x509"]
 
     async def test_a_malformed_description_of_a_region_is_named(self, instance: Instance) -> None:
         instance.metadata.contents["/instance/region"] = b"xyz"
@@ -243,8 +243,8 @@ class TestRegion:
         ]
 
 
-async def asked_for_tokens(instance: Instance, **changes: Any) -> list[str]:
-    """The URLs from which tokens were requested; all answers come from loopback."""
+async def asked_for_tokens(instance: Instance, *, signatures: int = 1, **changes: Any) -> list[str]:
+    """The URLs from which tokens were requested for *signatures*; all answers come from loopback."""
     asked = []
 
     async def redirected(request: FetchRequest) -> RawResponse:
@@ -254,9 +254,11 @@ async def asked_for_tokens(instance: Instance, **changes: Any) -> list[str]:
         return await fetch(request)
 
     signer = instance.signer(federation_endpoint=None, environ={}, fetch=redirected, **changes)
-    with pytest.raises(CredentialsError):  # the host is not signed, but the date is, so only the address differs
+    for _ in range(signatures):
         instance.tokens.fail(Fault(status=400))
-        await signer.sign(GET)
+        with pytest.raises(CredentialsError, match="answered 400"):
+            await signer.sign(GET)
+        instance.clock.now += 60
     return asked
 
 
