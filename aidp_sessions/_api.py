@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from ._operations.buffering import Emit, SessionPage
     from ._operations.listings import Page
     from ._operations.messages import RawResponse
-    from ._options import CreateOptions
+    from ._options import CallOptions, CreateOptions
     from ._transport.exchange import Transport
     from .models import Session, SessionSummary
     from .policies import Sleep
@@ -72,25 +72,20 @@ class Api:
         workspace: WorkspaceRef,
         query: str,
         *,
-        opc_request_id: str | None = None,
-        sleep: Sleep | None = None,
         known: SessionCollection | None = None,
         responses: list[Response] | None = None,
-        sent: list[str] | None = None,
+        **options: Unpack[CallOptions],
     ) -> SessionCollection:
         """List a workspace; returns *known* if its etag still holds.
 
-        *responses* collects the raw responses; each is then decoded in one piece, whatever its size. *sent* collects
-        the ids of the requests.
+        *responses* collects the raw responses; each is then decoded in one piece, whatever its size.
         """
         buffer = SessionBuffer(workspace)
         consumer, decode = (buffer, buffer.decode) if responses is None else (None, _recording(responses, buffer))
         target = sessions_target(self.workspaces_path, workspace.key, query)
         etag = known.etag if known and known.etag and known.etag.isascii() else None
         request = Request(target, {"if-none-match": etag} if etag else {}, consumer)
-        async with Call(
-            self.transport, "list_sessions", workspace, opc_request_id=opc_request_id, sleep=sleep, sent=sent
-        ) as call:
+        async with Call(self.transport, "list_sessions", workspace, **options) as call:
             pages = await _read_pages(call, request, buffer, decode)
         if pages is None:
             return cast("SessionCollection", known)
@@ -174,22 +169,15 @@ class Api:
             if can_hold_sessions(workspace):
                 yield WorkspaceRef(workspace.key, workspace.display_name)
 
-    async def get_session(
-        self,
-        workspace: WorkspaceRef,
-        session_id: str,
-        *,
-        opc_request_id: str | None = None,
-        sent: list[str] | None = None,
-    ) -> Session:
+    async def get_session(self, workspace: WorkspaceRef, session_id: str, **options: Unpack[CallOptions]) -> Session:
         request = Request(session_target(self.workspaces_path, workspace.key, session_id))
-        return await self._send("get_session", workspace, request, opc_request_id, sent)
+        return await self._send("get_session", workspace, request, **options)
 
     async def create_session(
         self, workspace: WorkspaceRef, path: str, *, opc_request_id: str | None = None, **options: Unpack[CreateOptions]
     ) -> Session:
         request = create_request(sessions_target(self.workspaces_path, workspace.key, ""), path, **options)
-        return await self._send("create_session", workspace, request, opc_request_id)
+        return await self._send("create_session", workspace, request, opc_request_id=opc_request_id)
 
     async def patch_session(
         self,
@@ -199,39 +187,24 @@ class Api:
         *,
         must_refresh_context: bool | None,
         if_match: str | None,
-        opc_request_id: str | None,
+        **options: Unpack[CallOptions],
     ) -> Session:
         target = session_target(self.workspaces_path, workspace.key, session_id)
         request = patch_request(target, texts, must_refresh_context=must_refresh_context, if_match=if_match)
-        return await self._send("patch_session", workspace, request, opc_request_id)
+        return await self._send("patch_session", workspace, request, **options)
 
     async def _send(
-        self,
-        operation: str,
-        workspace: WorkspaceRef,
-        request: Request,
-        opc_request_id: str | None,
-        sent: list[str] | None = None,
+        self, operation: str, workspace: WorkspaceRef, request: Request, **options: Unpack[CallOptions]
     ) -> Session:
-        async with Call(
-            self.transport, operation, workspace, opc_request_id=opc_request_id, method=request.method, sent=sent
-        ) as call:
+        async with Call(self.transport, operation, workspace, method=request.method, **options) as call:
             return await call.send(request, session_decoder(workspace))
 
     async def delete_session(
-        self,
-        workspace: WorkspaceRef,
-        session_id: str,
-        *,
-        if_match: str | None = None,
-        opc_request_id: str | None = None,
-        sent: list[str] | None = None,
+        self, workspace: WorkspaceRef, session_id: str, *, if_match: str | None = None, **options: Unpack[CallOptions]
     ) -> None:
         """Delete a session. A 404 is a success after an attempt whose response was lost."""
         request = delete_request(session_target(self.workspaces_path, workspace.key, session_id), if_match)
-        async with Call(
-            self.transport, "delete_session", workspace, opc_request_id=opc_request_id, method="DELETE", sent=sent
-        ) as call:
+        async with Call(self.transport, "delete_session", workspace, method="DELETE", **options) as call:
             try:
                 await call.send(request, lambda _: None)
             except NotFoundError:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from .auth.signing import Signer
     from .events import Listener
-    from .policies import Clock, RetryPolicy, Timeout
+    from .policies import Clock, RetryPolicy, Sleep, Timeout
 
 
 class Options(TypedDict, total=False):
@@ -41,6 +41,14 @@ class CopyOptions(Options, total=False):
     signer: Signer
     endpoint: str | None
     region: str | None
+
+
+class CallOptions(TypedDict, total=False):
+    """How a call is made; `Call` says what each option means."""
+
+    opc_request_id: str | None
+    sleep: Sleep | None
+    sent: list[str] | None
 
 
 class CreateOptions(TypedDict, total=False):
