@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import CredentialsError
@@ -23,7 +22,7 @@ async def run_in_thread(function: Callable[..., T], *args: object, executor: Exe
     Raises `CredentialsError` if no thread can be started.
     """
     try:
-        future = asyncio.get_running_loop().run_in_executor(executor, partial(function, *args))
+        future = asyncio.get_running_loop().run_in_executor(executor, function, *args)
     except RuntimeError as error:
         raise CredentialsError(f"no thread can be started: {error}") from error
     return await future
