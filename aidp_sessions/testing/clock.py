@@ -28,7 +28,7 @@ class _ManualTime:
 
 
 class ManualClock(Clock):
-    """A `Clock` that never waits: ``SessionsClient(..., clock=ManualClock())`` retries at once.
+    """A `Clock` that never waits: ``SessionsClient(..., clock=ManualClock())`` retries at once. Signers take it too.
 
     `sleep` records the pause and advances the time by it; other tasks can run meanwhile. `random` always returns
     0.5, so a pause of `RetryPolicy` is half its bound, on top of any ``Retry-After``. The limits of `Timeout` are
