@@ -65,12 +65,12 @@ async def collect_report(
     more = client_options(options, None if bar is None else bar.on_event)
     async with open_client(options, report.now, **more) as client:
         report.source = source_facts(client)
-        set_total = (lambda _: None) if bar is None else bar.set_total
         named = await select_workspaces(client, options["workspace"])
         if named is not None:
-            set_total(len(named))
             report.workspaces |= {each.key: each for each in named if isinstance(each, WorkspaceSummary)}
-        workspaces = named or _prefetched(client, report.workspaces, fail, set_total)
+            if bar is not None:
+                bar.set_total(len(named))
+        workspaces = named or _prefetched(client, report.workspaces, fail, bar)
         async with aclosing(open_stream(client, options, workspaces).by_workspace()) as outcomes:
             try:
                 async for outcome in outcomes:
@@ -112,7 +112,7 @@ async def _prefetched(
     client: SessionsClient,
     found: dict[str, WorkspaceSummary],
     fail: Callable[[AidpError], None],
-    set_total: Callable[[int], None],
+    bar: ProgressListener | None,
 ) -> AsyncGenerator[WorkspaceSummary]:
     """`listed_workspaces`, listed in the background, so that their number is known early; *found* has them by key."""
     queue: asyncio.Queue[WorkspaceSummary | None] = asyncio.Queue()
@@ -122,7 +122,8 @@ async def _prefetched(
             async for workspace in listed_workspaces(client, fail):
                 found[workspace.key] = workspace
                 queue.put_nowait(workspace)
-            set_total(len(found))
+            if bar is not None:
+                bar.set_total(len(found))
         finally:
             queue.put_nowait(None)
 
