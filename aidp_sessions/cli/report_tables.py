@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _STATE_STYLES = {"ACTIVE": "green", "FAILED": "red"}
 _DROP_ORDER = ("Stopped by", "Other", "Longest idle", "Busy", "Idle")
 _MIN_WIDTHS = {"Cluster": 8, "Workspace": 6}
+_MAX_CLUSTERS = 10
+"""Clusters that are shown without being asked for; they come after the sessions, and the longest unused are first."""
 
 
 @attrs.frozen
@@ -54,9 +56,8 @@ def print_report(report: Report, console: Console, shown: Shown | None = None) -
         _print_sessions(shown, console)
         console.print(totals(report, console))
         console.print()
-    if (report.adjective == "idle" or report.clusters) and (table := _fit_clusters(report, console)):
-        console.print(table)
-        console.print()
+    if report.adjective == "idle" or report.clusters:
+        _print_clusters(report, console)
     usage = usage_by_cluster(report.kept, report.now)
     if sentences := idle_time_sentences(usage, report.labels, cluster_names(report.clusters)):
         console.print("\n".join(map(strip_control_chars, sentences)))
@@ -82,18 +83,23 @@ def _facts_line(report: Report, zone: tzinfo | None) -> str:
     return "; ".join((f"{report.now.astimezone(zone):%Y-%m-%d %H:%M %Z}", *facts.values()))
 
 
-def _fit_clusters(report: Report, console: Console) -> Table | None:
-    """The clusters of the kept sessions, and those that run with nothing attached; ``None`` if there are none."""
+def _print_clusters(report: Report, console: Console) -> None:
+    """Print the clusters of the kept sessions, and those that run with nothing attached; only some, unless asked."""
     if report.is_filtered:
-        return None
+        return
     kept = {(session.workspace_key, session.cluster_id or None) for session in report.kept}
-    labels = report.labels
     rows = [
-        _cells(row, labels)
+        row
         for row in cluster_rows(report.usage, report.clusters, report.now)
         if (row.workspace_key, row.cluster_id) in kept or row.use is Use.UNATTACHED
     ]
-    return fit_columns(rows, console.width, _DROP_ORDER, _MIN_WIDTHS) if rows else None
+    if not rows:
+        return
+    labels, shown = report.labels, rows if report.clusters else rows[:_MAX_CLUSTERS]
+    console.print(fit_columns([_cells(row, labels) for row in shown], console.width, _DROP_ORDER, _MIN_WIDTHS))
+    if len(shown) < len(rows):
+        console.print(f"… and {len(rows) - len(shown)} more; --clusters shows all", style="dim")
+    console.print()
 
 
 def _cells(row: ClusterRow, labels: Mapping[str, str]) -> Cells:
