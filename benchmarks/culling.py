@@ -1,7 +1,7 @@
 """Three cullers on the same platform: requests, time, and kernels that they end although these are in use again.
 
-Run ``python -m benchmarks.culling``; ``--quick`` takes a tenth of the platform. A fifth of the kernels has been idle
-for a day, and each kernel has five sessions. When the first deletion arrives in a workspace, some of its idle kernels
+Run ``python -m benchmarks.culling``; ``--quick`` takes a tenth of the platform. All kernels have been idle
+for a day, and each has five sessions. When the first deletion arrives in a workspace, some of its idle kernels
 become busy: 5 % of all kernels wake up between a look at them and their deletion. In the local service, an etag changes
 with the kernel; whether it does in AI Data Platform is not documented.
 """
@@ -41,7 +41,7 @@ class Size:
     workspaces: int = 200
     kernels_per_workspace: int = 5
     sessions_per_kernel: int = 5
-    idle_share: float = 0.2
+    idle_share: float = 1.0
     waking_share: float = 0.05
     latency: float = 0.03
 
