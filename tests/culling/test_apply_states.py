@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from aidp_sessions import (
     CullOutcome,
@@ -251,9 +252,31 @@ def test_after_any_one_change_only_idle_kernels_are_deleted_and_every_outcome_is
         loop.run(Cull(service, clock, [(kernel, moment, 1, change)]).run())
 
 
-@settings(max_examples=60)
-@given(changed=st.lists(changes, min_size=1, max_size=4), failed=st.lists(failures, max_size=3))
-def test_after_any_changes_and_failures_only_idle_kernels_are_deleted_and_every_outcome_is_true(
-    loop: asyncio.Runner, service: LocalService, clock: ManualClock, changed: list[Event], failed: list[Event]
-) -> None:
-    loop.run(Cull(service, clock, [*changed, *failed]).run())
+class CullMachine(RuleBasedStateMachine):
+    """Plans any changes and failures, then culls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: list[Event] = []
+
+    @rule(event=changes)
+    def change(self, event: Event) -> None:
+        self.events.append(event)
+
+    @rule(event=failures)
+    def fail(self, event: Event) -> None:
+        self.events.append(event)
+
+    def teardown(self) -> None:
+        asyncio.run(self.cull())
+
+    async def cull(self) -> None:
+        clock = ManualClock()
+        async with LocalService(clock=clock.time) as service:
+            for key in LAYOUT:
+                service.add_workspace(key)
+            await Cull(service, clock, self.events).run()
+
+
+TestAfterAnyChangesAndFailuresOnlyIdleKernelsAreDeletedAndEveryOutcomeIsTrue = CullMachine.TestCase
+CullMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=7, deadline=None)
