@@ -46,6 +46,8 @@ def platform(service: LocalService, monkeypatch: pytest.MonkeyPatch, tmp_path: P
         "-p DEV workspaces",
         "-p DEV whoami",
         "-p DEV cull --since 8h",
+        "-p DEV clusters",
+        "-p DEV get a",
     ],
 )
 async def test_a_profile_may_stand_before_and_after_the_command_and_the_last_one_wins(
@@ -129,9 +131,12 @@ async def test_a_wrong_value_in_a_variable_is_wrong_usage() -> None:
 
 
 async def test_no_variable_shuts_kernels_down(platform: LocalService) -> None:
-    result = await invoke("-p", "DEV", "cull", "--since", "8h", env={"AIDP_SESSIONS_CULL_YES": "1"})
+    variables = {"AIDP_SESSIONS_CULL_YES": "1", "AIDP_SESSIONS_DELETE_YES": "1"}
 
-    assert result.exit_code == 0
+    culled = await invoke("-p", "DEV", "cull", "--since", "8h", env=variables)
+    deleted = await invoke("-p", "DEV", "delete", "a", env=variables)
+
+    assert (culled.exit_code, deleted.exit_code) == (0, 0)
     assert not platform.deleted
 
 

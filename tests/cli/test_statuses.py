@@ -19,7 +19,11 @@ from ..helpers.cli_runner import forget_settings, invoke, lines, point_to, start
 if TYPE_CHECKING:
     from pathlib import Path
 
-ONCE = ("list", "idle --since 1h", "busy", "workspaces", "whoami", "cull --since 1h")
+ONCE = (
+    *("list", "idle --since 1h", "busy", "workspaces", "clusters", "whoami"),
+    *("get a", "delete a", "cull --since 1h"),
+)
+PARTLY = ("list", "idle --since 1h", "busy", "clusters", "get a", "delete a", "cull --since 1h")
 EVERY = (*ONCE, "watch")
 
 
@@ -41,7 +45,7 @@ async def test_0_if_every_workspace_answered(platform: LocalService, command: st
     assert (await invoke(*command.split())).exit_code == 0
 
 
-@pytest.mark.parametrize("command", ["list", "idle --since 1h", "busy", "cull --since 1h"])
+@pytest.mark.parametrize("command", PARTLY)
 async def test_1_if_one_workspace_failed_and_another_answered(platform: LocalService, command: str) -> None:
     platform.fail("bad", Fault(status=403, times=None))
 
@@ -82,7 +86,7 @@ async def test_4_if_the_service_refuses_to_list_workspaces(platform: LocalServic
     assert (await invoke(*command.split())).exit_code == 4
 
 
-@pytest.mark.parametrize("command", ["list", "idle --since 1h", "busy", "cull --since 1h"])
+@pytest.mark.parametrize("command", PARTLY)
 async def test_4_if_no_workspace_answered(platform: LocalService, command: str) -> None:
     platform.fail("bad", Fault(status=403, times=None))
 
