@@ -59,7 +59,8 @@ TOTAL_ROW = "All workspaces"
 _OTHER = "other"
 _BAR = "Bar"  # this column is shown without a title
 _RIGHT_ALIGNED = frozenset({"Idle for", "Conn.", "Sessions", "Idle", "Busy", "Other", "Longest idle", "Unused for"})
-_IDENTIFIERS = frozenset({"workspace_key", "workspace_name", "key", "id", "kernel_id", "cluster_id"})
+_TEXTS = ("path", "description", "name", "display_name", "workspace_name")
+_IDENTIFIERS = ("agent_flow_key", "kernel_id", "cluster_id", "workspace_key", "key", "id")
 _OFTEN_CONSTANT = ("Kernel", "State", "Conn.")
 _DROP_ORDER = ("Id", "Kernel", "Conn.", _BAR)  # an id is never shortened
 _GAP = 2
@@ -150,9 +151,11 @@ def fit_workspaces(workspaces: Iterable[WorkspaceSummary], room: int, zone: tzin
 
 
 def fit_records(columns: Sequence[str], records: Iterable[Mapping[str, object]], room: int) -> Table:
-    """The *columns* of *records*; identifiers are the last to be shortened."""
+    """The *columns* of *records*. Texts are shortened first, then identifiers; numbers, states and times are not."""
     rows = [{name: _record_cell(name, record[name]) for name in columns} for record in records]
-    return fit_columns(rows, room, (), dict.fromkeys(sorted(columns, key=lambda name: name in _IDENTIFIERS), 8))
+    shortened = {**dict.fromkeys(_TEXTS, 12), **dict.fromkeys(_IDENTIFIERS, 8)}
+    least = {name: width for name, width in shortened.items() if name in columns}
+    return fit_columns(rows, room, (), least | {name: _NO_LIMIT for name in columns if name not in least})
 
 
 def _record_cell(name: str, value: object) -> Text | LeftTruncated:
