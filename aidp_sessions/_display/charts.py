@@ -70,7 +70,7 @@ def by_workspace(
 
 
 def _owner(name: str | None) -> str:
-    return f"<small>{text(name)}</small>" if name else ""
+    return f"<small>created by {text(name)}</small>" if name else ""
 
 
 def by_cluster(rows: Sequence[ClusterRow], labels: Mapping[str, str]) -> str:

@@ -205,7 +205,7 @@ def test_sessions_that_share_a_kernel_are_one_row_that_says_so() -> None:
 def test_the_creator_of_a_workspace_is_shown_below_its_name() -> None:
     document = Document(page([session("a"), session("b")], [], title="", taken=NOW, owners={"a": "Ada <Lovelace>"}))
 
-    assert [row[0] for row in document.tables[0].rows] == ["a\nAda <Lovelace>", "b"]
+    assert [row[0] for row in document.tables[0].rows] == ["a\ncreated by Ada <Lovelace>", "b"]
 
 
 def test_a_cluster_is_shown_by_its_name_if_that_is_known() -> None:

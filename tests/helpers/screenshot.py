@@ -28,6 +28,7 @@ async def report() -> str:
         populate_demo(service, now=TAKEN)
         service.fail(demo_key("Legacy migration"), Fault(status=404))
         async with service.client() as client:
+            found.workspaces = {workspace.key: workspace async for workspace in client.workspaces()}
             async for outcome in client.sessions().by_workspace():
                 found.kept += found.record(outcome, lambda _: True)
             async for workspace, clusters in clusters_by_workspace(client, found.seen):
@@ -38,7 +39,8 @@ async def report() -> str:
         found.failures,
         title="Notebook sessions",
         taken=TAKEN,
-        workspaces={session.workspace_key: session.workspace_name for session in found.kept},
+        workspaces=found.names,
+        owners=found.owners,
         clusters=found.clusters,
         facts=found.facts(),
     )
@@ -46,7 +48,7 @@ async def report() -> str:
 
 async def take_screenshot(path: Path, profile: Path) -> Image.Image:
     async with start_browser(profile) as browser:
-        await browser.show(path, width=1200, height=1960)
+        await browser.show(path, width=1200, height=2060)
         return await browser.picture()
 
 
