@@ -209,7 +209,9 @@ def _print(report: Report, chosen: ReportOptions, output: str) -> None:
         rows.print(chosen, output)
         return
     screen = tables.terminal()
-    table = rows.table(chosen, screen.width, lambda items: tables.fit_sessions(items, report.now, screen))
+    table = rows.table(
+        chosen, screen.width, lambda items: tables.fit_sessions(items, report.now, screen, report.labels)
+    )
     omitted = len(rows.items) - len(rows.chosen(chosen))
     shown = report_tables.Shown(table, omitted, None if chosen["local_time"] else UTC)
     with writing_to("standard output"):

@@ -45,6 +45,11 @@ async def select_workspaces(client: SessionsClient, named: Sequence[str]) -> Seq
     return list({workspace.key: workspace for workspace in found}.values())
 
 
+def names_of(workspaces: Iterable[WorkspaceLike]) -> dict[str, str]:
+    """The names of those *workspaces* that are not only a key, by key."""
+    return {each.key: each.display_name for each in workspaces if not isinstance(each, str)}
+
+
 def _check(name: str) -> None:
     try:
         path_segment(name)

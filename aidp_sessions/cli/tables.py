@@ -122,9 +122,11 @@ def longest_idle_first(sessions: Iterable[SessionSummary], now: datetime) -> lis
     return sorted(sessions, key=lambda session: (*by_idle_time(idle_for(session, now), session), session.id or ""))
 
 
-def fit_sessions(sessions: Iterable[SessionSummary], now: datetime, console: Console) -> Table:
-    """The sessions in columns that fit *console*."""
-    rows = session_cells(list(sessions), now, console)
+def fit_sessions(
+    sessions: Iterable[SessionSummary], now: datetime, console: Console, labels: Mapping[str, str] | None = None
+) -> Table:
+    """The sessions in columns that fit *console*. *labels* are what the workspaces are called, by key."""
+    rows = session_cells(list(sessions), now, console, labels)
     return fit_columns(rows, console.width, (*_constant(rows), *_DROP_ORDER), _MIN_WIDTHS)
 
 
@@ -204,9 +206,11 @@ def _total_width(widths: Mapping[str, int]) -> int:
     return sum(widths.values()) + _GAP * len(widths)
 
 
-def session_cells(sessions: Sequence[SessionSummary], now: datetime, console: Console) -> list[Cells]:
-    """The cells of each session, by the titles of their columns."""
-    labels, ascii_only = workspace_labels(names_in(sessions)), console.options.ascii_only
+def session_cells(
+    sessions: Sequence[SessionSummary], now: datetime, console: Console, labels: Mapping[str, str] | None = None
+) -> list[Cells]:
+    """The cells of each session, by column. *labels* are what the workspaces are called, by key."""
+    labels, ascii_only = labels or workspace_labels(names_in(sessions)), console.options.ascii_only
     return [_cells(session, idle_for(session, now), labels, ascii_only=ascii_only) for session in sessions]
 
 
@@ -234,14 +238,15 @@ def totals(report: Report, console: Console) -> Table:
     """Sessions by activity, for each workspace that has kept sessions, and for all workspaces together."""
     kept = Counter(session.workspace_key for session in report.kept)
     everything = sum(report.seen.values(), Counter[Activity]())
-    rows = [(key, kept[key], report.seen.get(key, everything)) for key in most_first(kept)]
+    labels = report.labels
+    keys = sorted(kept, key=lambda key: (-kept[key], labels[key]))
+    rows = [(labels[key], kept[key], report.seen.get(key, everything)) for key in keys]
     if len(report.seen) > 1:
         rows.append((TOTAL_ROW, kept.total(), everything))
     columns = {"Shown": [number for _, number, _ in rows]} if report.adjective else {}
     columns["Sessions"] = [seen.total() for _, _, seen in rows]
     columns |= {state: [seen[state] for _, _, seen in rows] for state in Activity if everything[state]}
-    labels = report.labels
-    table = number_table({"Workspace": [labels.get(key, key) for key, _, _ in rows]}, columns, console.width)
+    table = number_table({"Workspace": [name for name, _, _ in rows]}, columns, console.width)
     if len(rows) > len(kept):
         table.rows[-1].style = "bold"
     return table

@@ -29,11 +29,11 @@ from .options import (
 from .output import print_text
 from .queries import client_options, listed_workspaces, open_client, open_stream, usage_errors
 from .report import error_console
-from .selection import select_workspaces
+from .selection import names_of, select_workspaces
 from .statuses import Status
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Mapping
 
     from ..client import SessionsClient
     from ..events import Event
@@ -79,9 +79,16 @@ def watch(
         if sys.stderr.isatty():
             console = screen  # which puts messages above the view
     else:
-        as_line = change_line if as_table else formats.json_change
-        work = follow(LineView(lambda change, at: print_text(as_line(change, at)), console))
+        work = follow(LineView(_print_change_line if as_table else _print_json_change, console))
     sys.exit(running.run(work, console))
+
+
+def _print_change_line(change: SessionChange, at: datetime, workspace: str) -> None:
+    print_text(change_line(change, at, workspace))
+
+
+def _print_json_change(change: SessionChange, at: datetime, _: str) -> None:
+    print_text(formats.json_change(change, at))
 
 
 def _watch_title(every: timedelta, since: datetime | timedelta | None) -> str:
@@ -98,8 +105,10 @@ class View(Protocol):
     """Receives when a workspace was listed, then its changes; and outages.
 
     *key* is the workspace, or ``None`` for the listing of workspaces; *error* is ``None`` when it has recovered.
+    *names* are those of the watched workspaces, by key, as far as they are known.
     """
 
+    def named(self, names: Mapping[str, str]) -> None: ...
     def listed(self, key: str, at: datetime) -> None: ...
     def changed(self, change: SessionChange, at: datetime) -> None: ...
     def outage(self, key: str | None, error: AidpError | None) -> None: ...
@@ -114,7 +123,9 @@ async def watch_sessions(
     """
     outages = _Outages(view)
     async with open_client(options, datetime.now(UTC), **client_options(options, outages.on_event)) as client:
-        workspaces = await select_workspaces(client, options["workspace"]) or _Discovery(client, outages)
+        selected = await select_workspaces(client, options["workspace"])
+        view.named(names_of(selected or ()))
+        workspaces = selected or _Discovery(client, outages)
         with usage_errors():
             changes = narrow(open_stream(client, options, workspaces)).watch(every)
         async with aclosing(changes):
@@ -152,18 +163,19 @@ class _Outages:
 
 @attrs.frozen
 class _Discovery:
-    """All workspaces. The listing is one outage or none, although it takes several calls."""
+    """All workspaces, once all are listed. The listing is one outage or none, although it takes several calls."""
 
     client: SessionsClient
     outages: _Outages
 
     async def __aiter__(self) -> AsyncGenerator[WorkspaceSummary]:
         try:
-            async for workspace in listed_workspaces(
-                self.client, lambda error: self.outages.record(error.workspace_key, error)
-            ):
-                yield workspace
+            listing = listed_workspaces(self.client, lambda error: self.outages.record(error.workspace_key, error))
+            workspaces = [workspace async for workspace in listing]
         except AidpError as error:
             self.outages.record(None, error)
             raise
         self.outages.record(None, None)
+        self.outages.view.named(names_of(workspaces))
+        for workspace in workspaces:
+            yield workspace

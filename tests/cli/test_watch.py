@@ -27,6 +27,7 @@ from ..helpers.cli_runner import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -44,6 +45,9 @@ class Told:
 
     def changed(self, change: SessionChange, at: datetime) -> None:
         self.queue.put_nowait((change.kind, change.session.id))
+
+    def named(self, names: Mapping[str, str]) -> None:
+        pass
 
     def outage(self, key: str | None, error: AidpError | None) -> None:
         self.queue.put_nowait(("silent" if error else "answers again", key))
@@ -211,14 +215,15 @@ def test_the_view_shows_when_it_last_asked_and_leaves_out_what_the_first_round_f
 def test_a_line_names_both_states_of_a_changed_kernel_and_cannot_control_the_terminal() -> None:
     session = SessionSummary(path="\x1b[2Jx", workspace_key="w")
 
-    line = change_line(SessionChange(kind="appeared", session=session), NOW)
+    line = change_line(SessionChange(kind="appeared", session=session), NOW, "Churn")
 
-    assert line == "2026-11-23T12:00:00Z  appeared  no kernel  w  \ufffd[2Jx\n"
+    assert line == "2026-11-23T12:00:00Z  appeared  no kernel  Churn  \ufffd[2Jx\n"
 
 
 def test_standard_error_names_workspaces_that_stop_answering_and_that_answer_again() -> None:
     error_console = Console(file=StringIO(), width=20)
-    lines = LineView(lambda change, at: None, error_console)
+    lines = LineView(lambda *_: None, error_console)
+    lines.named({"w": "Churn", "v": "Pricing"})
 
     lines.outage("w", AidpError("a long reason that takes more than a line"))
     lines.outage("w", None)
@@ -226,6 +231,6 @@ def test_standard_error_names_workspaces_that_stop_answering_and_that_answer_aga
 
     assert isinstance(error_console.file, StringIO)
     assert error_console.file.getvalue() == (
-        "failed: a long reason that takes more than a line\nanswers again: w\n"
+        "failed: a long reason that takes more than a line\nanswers again: Churn\n"
         "answers again: the listing of workspaces\n"
     )
