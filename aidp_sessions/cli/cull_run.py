@@ -19,18 +19,19 @@ from .output import print_text, writing_to
 from .progress import progress_bar
 from .queries import client_options, open_client, usage_errors
 from .report import print_failure, print_message
-from .selection import select_workspaces
+from .selection import names_of, select_workspaces
 from .statuses import Status, failure_status
 from .wording import in_options
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Sequence
 
     from rich.console import Console
 
     from ..client import SessionsClient
     from ..culling.plan import CullCandidate, CullOutcome
     from ..culling.policy import CullPolicy
+    from ..streams.keys import WorkspaceLike
     from .cull_options import CullOptions
     from .progress import ProgressListener
 
@@ -50,6 +51,7 @@ class Run:
     output: str
     console: Console
     _started: datetime = attrs.field(factory=lambda: datetime.now(UTC), init=False)
+    _selected: list[WorkspaceLike] = attrs.field(factory=list["WorkspaceLike"], init=False)
 
     def make_plan(self, policy: CullPolicy) -> tuple[CullPlan | None, int]:
         """Returns the plan, or ``None`` if it could not be made, and the exit status."""
@@ -65,8 +67,17 @@ class Run:
         plan = plans[0] if plans else None
         return plan, _status_of_plan(plan) if plan else status
 
+    async def _select(self, client: SessionsClient) -> Sequence[WorkspaceLike] | None:
+        """The workspaces that the options name; ``None``: all. Once found they stay, so that rounds do not differ."""
+        if self._selected:
+            return self._selected
+        found = await select_workspaces(client, self.chosen["workspace"])
+        if found is not None and len(names_of(found)) == len(found):
+            self._selected.extend(found)
+        return found
+
     async def _plan(self, client: SessionsClient, policy: CullPolicy) -> CullPlan:
-        workspaces = await select_workspaces(client, self.chosen["workspace"])
+        workspaces = await self._select(client)
         with usage_errors():
             plan = await client.plan_cull(policy, workspaces)
         for error in plan.failures:
