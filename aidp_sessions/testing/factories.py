@@ -61,16 +61,18 @@ def make_workspace(
     lifecycle_state: str = "ACTIVE",
     is_private_network_enabled: bool = False,
     time_created: datetime | None = None,
+    created_by_name: str | None = None,
 ) -> WorkspaceSummary:
-    """Make a workspace; by default its key and name are ``workspace-1`` and so on, and it was created now."""
-    key = f"workspace-{next(_numbers)}" if key is None else key
+    """Make a workspace; by default with a UUID and a name of its own, and created now."""
+    number = next(_numbers)
     return WorkspaceSummary(
-        key=key,
-        display_name=key if display_name is None else display_name,
+        key=_uuid(4, number) if key is None else key,
+        display_name=f"Workspace {number}" if display_name is None else display_name,
         type=type,
         lifecycle_state=lifecycle_state,
         is_private_network_enabled=is_private_network_enabled,
         time_created=_utc(time_created, "time_created"),
+        created_by_name=created_by_name,
     )
 
 

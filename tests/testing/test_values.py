@@ -156,18 +156,20 @@ async def test_made_sessions_are_listed_equal(service: LocalService) -> None:
         ]
 
 
-def test_a_workspace_has_every_field_and_its_own_key() -> None:
+def test_a_workspace_has_every_field_and_a_key_and_a_name_of_its_own() -> None:
     made = make_workspace(time_created=NEW_YEAR)
 
     assert made == WorkspaceSummary(
         key=made.key,
-        display_name=made.key,
+        display_name=made.display_name,
         type="USER",
         lifecycle_state="ACTIVE",
         is_private_network_enabled=False,
         time_created=NEW_YEAR,
     )
-    assert make_workspace().key != made.key
+    other = make_workspace(created_by_name="Ada")
+    assert (other.key == made.key, other.display_name == made.display_name) == (False, False)
+    assert (len(made.key), made.display_name.rpartition(" ")[0], other.created_by_name) == (36, "Workspace", "Ada")
     assert make_workspace("analytics", display_name="Analytics").display_name == "Analytics"
 
 
