@@ -68,8 +68,8 @@ CULL_OPTIONS = (
         "--protect",
         metavar="GLOB",
         multiple=True,
-        help="Keep kernels if this pattern matches a path, a name, a workspace (its key or name) or a cluster id; may be "
-        "repeated.",
+        help="Keep kernels if this pattern matches a path, a name, a workspace (its key or name) or a cluster id; may "
+        "be repeated.",
     ),
     click.option(
         "--max",
