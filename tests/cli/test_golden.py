@@ -95,7 +95,7 @@ async def test_chosen_rows_and_columns_of_the_demo(demo: SessionsClient, columns
         record=lambda session: to_record(session, NOW),
         document=lambda session: {},
     )
-    names = ("workspace_name", "path", "execution_state", "last_activity", "connections", "id")
+    names = ("workspace_name", "path", "execution_state", "connections", "id")
     options = ShapeOptions(
         sort_by="-idle_seconds",
         limit=5,

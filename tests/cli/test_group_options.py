@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import aidp_sessions
+
 from ..helpers.cli_runner import forget_settings, invoke, lines, point_to, wire
 
 if TYPE_CHECKING:
@@ -148,9 +150,9 @@ async def test_a_variable_with_the_version_of_the_package_is_no_option() -> None
 
 async def shell(program: str, script: str) -> str:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    process = await asyncio.create_subprocess_exec(
-        *(program, "-c", script), env={**os.environ, "PATH": path}, stdout=-1, stderr=-1
-    )
+    source = str(Path(aidp_sessions.__file__).parents[1])
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": source}
+    process = await asyncio.create_subprocess_exec(program, "-c", script, env=environment, stdout=-1, stderr=-1)
     stdout, stderr = await process.communicate()
     assert (process.returncode, stderr) == (0, b"")
     return stdout.decode()
