@@ -10,7 +10,8 @@ import attrs
 
 from ._merge import Iteration, Progress
 from ._operations.buffering import SessionBuffer
-from ._operations.failures import raw_response
+from ._operations.encoding import path_segment
+from ._operations.failures import attach_call, raw_response
 from ._operations.lifecycle import (
     clusters_target,
     create_request,
@@ -20,7 +21,6 @@ from ._operations.lifecycle import (
     session_target,
 )
 from ._operations.listings import (
-    check_listed_key,
     next_page_token,
     or_not_modified,
     page_decoder,
@@ -269,3 +269,13 @@ def _recording(responses: list[Response], buffer: SessionBuffer) -> Callable[[Ra
         return buffer.decode(response)
 
     return decode
+
+
+def check_listed_key(ref: WorkspaceRef) -> None:
+    """Raise for a key that no URL can contain; those that a caller gives were checked before, with a `ValueError`."""
+    try:
+        path_segment(ref.key)
+    except ValueError as bad_key:
+        error = ResponseDecodeError(f"the service listed a workspace that cannot be asked: {bad_key}")
+        attach_call(error, "list_workspaces", ref, ())
+        raise error from None

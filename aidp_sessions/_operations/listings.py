@@ -13,12 +13,10 @@ from urllib.parse import quote
 from .._convert import codec
 from ..errors import ResponseDecodeError
 from .encoding import MAX_PAGE_SIZE, path_segment, query_string
-from .failures import attach_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ..models import WorkspaceRef
     from .messages import RawResponse
 
 T = TypeVar("T")
@@ -80,16 +78,6 @@ def page_decoder(cls: type[T], *, bare_array: bool = False) -> Callable[[RawResp
         return Page(items, response.headers.get("opc-next-page") or None)
 
     return decode
-
-
-def check_listed_key(ref: WorkspaceRef) -> None:
-    """Raise for a key that no URL can contain; those that a caller gives were checked before, with a `ValueError`."""
-    try:
-        path_segment(ref.key)
-    except ValueError as bad_key:
-        error = ResponseDecodeError(f"the service listed a workspace that cannot be asked: {bad_key}")
-        attach_call(error, "list_workspaces", ref, ())
-        raise error from None
 
 
 def next_page_token(page: str | None, seen: set[str]) -> str | None:

@@ -12,9 +12,8 @@ import attrs
 import click
 from click.core import ParameterSource
 
-from .._api import can_hold_sessions
+from .._api import can_hold_sessions, check_listed_key
 from .._display.text import strip_control_chars
-from .._operations.listings import check_listed_key
 from ..client import SessionsClient
 from ..culling.access import Access
 from ..errors import AidpError

@@ -6,6 +6,7 @@ import itertools
 import json
 from typing import TYPE_CHECKING
 
+import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,19 +15,18 @@ from aidp_sessions._convert.codec import decode_json, envelope
 from aidp_sessions._convert.incremental import MAX_BUFFERED, PIECE, IncrementalDecoder
 from aidp_sessions._convert.strict import structure_sessions
 from aidp_sessions.errors import ResponseDecodeError
-from aidp_sessions.models import WorkspaceRef
+from aidp_sessions.models import SessionSummary, WorkspaceRef
 
 from ..helpers.decoding import encode
 from ..helpers.strategies import brief, json_values, wire_sessions
 
 if TYPE_CHECKING:
-    from aidp_sessions.models import SessionSummary
-
     Decoded = tuple[tuple[SessionSummary, ...], dict[str, object]]
 
 SESSION = {"id": "1", "kernel": {"name": "python3"}, "path": "x" * 300}
 thorough = settings(max_examples=100)
 cuts = st.lists(st.integers(0, 10_000), max_size=20)
+DOCUMENTED = {"items", *(field.name for field in attrs.fields(SessionSummary))}
 
 
 def in_pieces(body: bytes, cuts: list[int]) -> Decoded:
@@ -68,7 +68,7 @@ confusing = st.sampled_from(
 )
 values = json_values | confusing | st.lists(wire_sessions, max_size=3).map(lambda items: {"items": items})
 fields = st.dictionaries(confusing | st.text(max_size=5), values, max_size=3).map(
-    lambda found: {name: value for name, value in found.items() if name != "items"}
+    lambda found: {name: value for name, value in found.items() if name not in DOCUMENTED}
 )
 sessions_with_confusing_texts = st.tuples(wire_sessions, fields).map(lambda parts: {**parts[1], **parts[0]})
 styles = st.tuples(
