@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, cast
 
@@ -68,6 +68,12 @@ async def merge(
         await asyncio.wait([driver])
         if not driver.cancelled():
             driver.exception()  # seen, so that asyncio does not report it when the consumer left before the end
+
+
+async def iterate(keys: Iterable[K]) -> AsyncGenerator[K]:
+    """*keys*, for `merge`."""
+    for key in keys:
+        yield key
 
 
 async def _drive(keys: AsyncGenerator[K], source: Source[K, T], buffer: _Buffer[T], slots: _Slots) -> None:

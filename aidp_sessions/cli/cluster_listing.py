@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from .._merge import merge
+from .._merge import iterate, merge
 from ..errors import AidpError
 
 if TYPE_CHECKING:
@@ -29,11 +29,6 @@ async def clusters_by_workspace(
         except AidpError as error:
             await slot.emit((workspace, error))
 
-    async with aclosing(merge(_each(workspaces), read, limit=_MAX_CONCURRENCY)) as listings:
+    async with aclosing(merge(iterate(workspaces), read, limit=_MAX_CONCURRENCY)) as listings:
         async for listing in listings:
             yield listing
-
-
-async def _each(workspaces: Iterable[str]) -> AsyncGenerator[str]:
-    for workspace in workspaces:
-        yield workspace

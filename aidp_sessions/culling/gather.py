@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from .._merge import merge
+from .._merge import iterate, merge
 from ..errors import AidpError
 from .plan import apply_clusters, make_plan, workspace_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     from .._merge import Slot
     from ..models import AttachedSession, WorkspaceRef
@@ -49,12 +49,7 @@ async def _apply_clusters(plan: CullPlan, access: Access) -> CullPlan:
         except AidpError as error:
             failures[workspace.key] = error
 
-    async with aclosing(merge(_each(workspaces.values()), read, limit=access.max_concurrency)) as listed:
+    async with aclosing(merge(iterate(workspaces.values()), read, limit=access.max_concurrency)) as listed:
         attached = {key: sessions async for key, sessions in listed}
     in_order = (failures[key] for key in workspaces if key in failures)
     return attrs.evolve(apply_clusters(plan, attached), failures=(*plan.failures, *in_order))
-
-
-async def _each(workspaces: Iterable[WorkspaceRef]) -> AsyncGenerator[WorkspaceRef]:
-    for workspace in workspaces:
-        yield workspace

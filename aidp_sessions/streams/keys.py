@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from .._merge import iterate
 from ..models import WorkspaceRef, WorkspaceSummary
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def workspace_refs(
             ref = _checked(workspace, check)
             if ref.name or ref.key not in refs:
                 refs[ref.key] = ref
-        return WorkspaceRefs(lambda: _iterate_checked(refs.values()))
+        return WorkspaceRefs(lambda: iterate(refs.values()))
     if isinstance(workspaces, Iterator | AsyncIterator):
         rest = [workspaces]
 
@@ -68,11 +69,6 @@ def workspace_refs(
         name = type(workspaces).__name__
         raise TypeError(f"workspaces must be a key, a WorkspaceSummary or an iterable of these, not {name}")
     return WorkspaceRefs(lambda: _iterate(workspaces, check))
-
-
-async def _iterate_checked(workspaces: Iterable[WorkspaceRef]) -> AsyncGenerator[WorkspaceRef]:
-    for workspace in workspaces:
-        yield workspace
 
 
 async def _iterate(
