@@ -24,9 +24,9 @@ from .options import (
     since_option,
 )
 from .output import file_writer
-from .queries import usage_errors
 from .question import can_ask, confirm
 from .report import error_console
+from .wording import usage_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable

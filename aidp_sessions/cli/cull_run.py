@@ -17,11 +17,11 @@ from . import cull_tables, formats, running, tables
 from .audit import Audit
 from .output import print_text, writing_to
 from .progress import progress_bar
-from .queries import client_options, open_client, usage_errors
+from .queries import client_options, open_client
 from .report import print_failure, print_message
 from .selection import names_of, select_workspaces
 from .statuses import Status, failure_status
-from .wording import in_options
+from .wording import in_options, usage_errors
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence

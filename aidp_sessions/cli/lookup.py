@@ -11,10 +11,11 @@ import attrs
 from ..culling.named import NamedKernel, named_kernels
 from ..errors import AidpError
 from .options import ScopeOptions
-from .queries import open_client, usage_errors
+from .queries import open_client
 from .report import print_failure, print_message
 from .selection import select_workspaces
 from .statuses import Status, failure_status
+from .wording import usage_errors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

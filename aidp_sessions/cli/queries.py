@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Unpack
 
@@ -13,7 +13,6 @@ import click
 from click.core import ParameterSource
 
 from .._api import can_hold_sessions, check_listed_key
-from .._display.text import strip_control_chars
 from ..client import SessionsClient
 from ..culling.access import Access
 from ..errors import AidpError
@@ -24,10 +23,10 @@ from .cluster_listing import clusters_by_workspace
 from .report import print_failure, print_message, source_facts
 from .running import background_task
 from .selection import select_workspaces
-from .wording import usage_in_options
+from .wording import usage_errors
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 
     from rich.console import Console
 
@@ -159,15 +158,6 @@ class CommandClient(SessionsClient):
 
 
 _NOT_WITH_DEMO = ("instance_id", "profile", "config_file", "auth", "region", "endpoint", "proxy", "ca_bundle")
-
-
-@contextmanager
-def usage_errors() -> Generator[None]:
-    """Raise the `ValueError` of a wrong argument as wrong usage of the command."""
-    try:
-        yield
-    except ValueError as error:
-        raise click.UsageError(usage_in_options(strip_control_chars(str(error)))) from None
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from .._api import can_hold_sessions
 from .._display.text import strip_control_chars
 from .._operations.encoding import path_segment
 from ..errors import ResponseDecodeError, ServiceError
-from .wording import usage_in_options
+from .wording import usage_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,8 +34,9 @@ async def select_workspaces(client: SessionsClient, named: Sequence[str]) -> Seq
     """
     if not named:
         return None
-    for name in named:
-        _check(name)
+    with usage_errors():
+        for name in named:
+            path_segment(name)
     try:
         known = [workspace async for workspace in client.workspaces()]
     except (ServiceError, ResponseDecodeError) as error:
@@ -48,13 +49,6 @@ async def select_workspaces(client: SessionsClient, named: Sequence[str]) -> Seq
 def names_of(workspaces: Iterable[WorkspaceLike]) -> dict[str, str]:
     """The names of those *workspaces* that are not only a key, by key."""
     return {each.key: each.display_name for each in workspaces if not isinstance(each, str)}
-
-
-def _check(name: str) -> None:
-    try:
-        path_segment(name)
-    except ValueError as error:
-        raise click.UsageError(usage_in_options(strip_control_chars(str(error)))) from None
 
 
 def matching(argument: str, known: Sequence[WorkspaceSummary]) -> list[WorkspaceSummary]:

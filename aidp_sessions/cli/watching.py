@@ -27,10 +27,11 @@ from .options import (
     since_option,
 )
 from .output import print_text
-from .queries import client_options, listed_workspaces, open_client, open_stream, usage_errors
+from .queries import client_options, listed_workspaces, open_client, open_stream
 from .report import error_console
 from .selection import names_of, select_workspaces
 from .statuses import Status
+from .wording import usage_errors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping

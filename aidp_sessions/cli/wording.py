@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+import click
+
+from .._display.text import strip_control_chars
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Generator, Iterable
 
 _WORDS: Final = (
     (r"; pass platform_id, or set AIDP_INSTANCE_ID to its OCID", ""),  # `FIRST_STEPS` says more
@@ -37,7 +42,16 @@ def in_options(text: str) -> str:
     return re.sub(r"\bmax_share=([01]\.\d+)", _percentage, _replaced(text, _WORDS))
 
 
-def usage_in_options(text: str) -> str:
+@contextmanager
+def usage_errors() -> Generator[None]:
+    """Raise the `ValueError` of a wrong argument as wrong usage of the command."""
+    try:
+        yield
+    except ValueError as error:
+        raise click.UsageError(_usage_in_options(strip_control_chars(str(error)))) from None
+
+
+def _usage_in_options(text: str) -> str:
     """`in_options` of what is wrong with an argument, which begins with its name."""
     return in_options(_replaced(text, _ARGUMENTS))
 
