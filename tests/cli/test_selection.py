@@ -13,7 +13,7 @@ import attrs
 import pytest
 from rich.console import Console
 
-from aidp_sessions import CullPolicy, SessionChange, SessionSummary
+from aidp_sessions import CullPolicy, RetryPolicy, SessionChange, SessionSummary
 from aidp_sessions.cli.cull_run import Run
 from aidp_sessions.cli.live import LineView, LiveView
 from aidp_sessions.cli.report import error_console
@@ -218,7 +218,7 @@ async def test_a_repeated_cull_goes_on_when_a_workspace_that_it_names_is_no_long
     """What the first round found stays; a workspace that is gone is a failure of its round."""
     run = Run({**OPTIONS, "workspace": ("Customer churn",)}, "jsonl", error_console())  # type: ignore[typeddict-item]
     policy = CullPolicy(since=timedelta(hours=1))
-    async with platform.client() as client:
+    async with platform.client(retry=RetryPolicy.none()) as client:
         first = await run._plan(client, policy)
         platform.fail(None, Fault(status=500, times=None))
         second = await run._plan(client, policy)
