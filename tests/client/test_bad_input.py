@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
+from unittest.mock import create_autospec
 
 import pytest
 
@@ -190,6 +192,19 @@ async def test_a_loop_over_anything_asynchronous_says_async_for(frozen: Frozen) 
     for iteration in (client.workspaces(), client.sessions().by_workspace(), client.sessions().watch()):
         with pytest.raises(TypeError, match=r"^use 'async for item in …' or '\[item async for item in …\]'$"):
             list(iteration)  # type: ignore[call-overload]  # on purpose
+    assert frozen.service.request_count == 0
+
+
+async def test_a_loop_over_a_listing_that_was_not_awaited_says_so_and_names_the_method(frozen: Frozen) -> None:
+    """In Python's words: another message would need a method that returns no real coroutine, which mocks rely on."""
+    client: Any = frozen.client
+    with (
+        pytest.warns(RuntimeWarning, match=r"^coroutine 'SessionsClient\.list_sessions' was never awaited$"),
+        pytest.raises(TypeError, match=r"^'coroutine' object is not iterable$"),
+    ):
+        list(client.list_sessions("analytics"))
+
+    assert inspect.iscoroutinefunction(create_autospec(SessionsClient).list_sessions)
     assert frozen.service.request_count == 0
 
 
