@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ from .helpers.jupyter import JupyterProcess, start_jupyter
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from pathlib import Path
+
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each of some 500 processes would compile all that it imports
 
 settings.register_profile("tests", deadline=None)  # a busy machine is not a defect
 settings.load_profile("tests")
