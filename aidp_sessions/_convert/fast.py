@@ -9,6 +9,7 @@ models themselves would double the time, because a frozen class sets each field 
 from __future__ import annotations
 
 import re
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -18,7 +19,7 @@ from .limits import MAX_TINY_OBJECTS, check_density, check_size
 from .wire_format import parse_timestamp, wire_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from ..models import WorkspaceRef
 
@@ -84,6 +85,7 @@ _MutableSession: Final = _mutable_twin(SessionSummary)
 _MutableKernel: Final = _mutable_twin(KernelSummary)
 _KERNEL_FIELDS: Final = frozenset(_Kernel.__struct_encode_fields__)
 _SESSION_FIELDS: Final = frozenset(_Session.__struct_encode_fields__)
+_NOTHING_UNKNOWN: Final = repeat(NO_FIELDS)
 
 
 def decode_sessions(body: bytes, ref: WorkspaceRef) -> tuple[tuple[SessionSummary, ...], dict[str, object]] | None:
@@ -100,8 +102,7 @@ def decode_sessions(body: bytes, ref: WorkspaceRef) -> tuple[tuple[SessionSummar
             return _decode_with_unknown(body, ref, bare=bare)
         if len(found) > MAX_TINY_OBJECTS:
             check_size(len(found), len(body))
-        key, name = ref
-        return tuple([_session(wire, key, name) for wire in found]), {}
+        return _sessions(found, ref), {}
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
 
@@ -113,10 +114,7 @@ def _decode_with_unknown(
     check_density(body)
     document = _decode_anything(body)
     items = document if bare else document.pop("items")
-    key, name = ref
-    return tuple([_session(wire, key, name, item) for wire, item in zip(found, items, strict=True)]), (
-        {} if bare else document
-    )
+    return _sessions(found, ref, items), {} if bare else document
 
 
 def decode_json(body: bytes) -> Any:  # noqa: ANN401  # as `json.loads`
@@ -148,33 +146,39 @@ def _unknown(item: Mapping[str, object], known: frozenset[str]) -> Mapping[str, 
     return NO_FIELDS if known.issuperset(item) else {name: item[name] for name in item if name not in known}
 
 
-def _session(wire: _Session, key: str, name: str, item: Mapping[str, Any] = NO_FIELDS) -> Any:  # noqa: ANN401  # a SessionSummary
-    session = _MutableSession()
-    session.id = wire.id
-    session.name = wire.name
-    session.path = wire.path
-    session.type = wire.type
-    session.cluster_id = wire.cluster_id
-    session.agent_flow_key = wire.agent_flow_key
-    session.lifecycle_state = wire.lifecycle_state
-    session.kernel = None if wire.kernel is None else _kernel(wire.kernel, item and item["kernel"])
-    session.workspace_key = key
-    session.workspace_name = name
-    session.extra = item and _unknown(item, _SESSION_FIELDS)
-    session.__class__ = SessionSummary
-    return session
-
-
-def _kernel(wire: _Kernel, item: Mapping[str, object]) -> Any:  # noqa: ANN401  # a KernelSummary
-    kernel = _MutableKernel()
-    kernel.name = wire.name
-    kernel.id = wire.id
-    kernel.execution_state = wire.execution_state
-    kernel.last_activity = None if wire.last_activity is None else parse_timestamp(wire.last_activity)
-    kernel.connections = wire.connections
-    kernel.extra = item and _unknown(item, _KERNEL_FIELDS)
-    kernel.__class__ = KernelSummary
-    return kernel
+def _sessions(
+    found: Iterable[_Session], ref: WorkspaceRef, items: Iterable[Mapping[str, Any]] = _NOTHING_UNKNOWN
+) -> tuple[SessionSummary, ...]:
+    """*items* are the same sessions with all their fields. With a function per object, decoding takes 4 % longer."""
+    sessions: list[Any] = []
+    key, name = ref
+    for wire, item in zip(found, items, strict=False):
+        session = _MutableSession()
+        session.id = wire.id
+        session.name = wire.name
+        session.path = wire.path
+        session.type = wire.type
+        session.cluster_id = wire.cluster_id
+        session.agent_flow_key = wire.agent_flow_key
+        session.lifecycle_state = wire.lifecycle_state
+        kernel: Any = None
+        if (wire_kernel := wire.kernel) is not None:
+            kernel = _MutableKernel()
+            kernel.name = wire_kernel.name
+            kernel.id = wire_kernel.id
+            kernel.execution_state = wire_kernel.execution_state
+            last_activity = wire_kernel.last_activity
+            kernel.last_activity = None if last_activity is None else parse_timestamp(last_activity)
+            kernel.connections = wire_kernel.connections
+            kernel.extra = item and _unknown(item["kernel"], _KERNEL_FIELDS)
+            kernel.__class__ = KernelSummary
+        session.kernel = kernel
+        session.workspace_key = key
+        session.workspace_name = name
+        session.extra = item and _unknown(item, _SESSION_FIELDS)
+        session.__class__ = SessionSummary
+        sessions.append(session)
+    return tuple(sessions)
 
 
 class ErrorBody(msgspec.Struct):
