@@ -12,13 +12,10 @@ import aiohttp
 from .exceptions import describe
 
 if TYPE_CHECKING:
-    import asyncio
-
     from aiohttp import AddrInfoType
     from aiohttp.connector import Connection
 
 _MAX_STALE: Final = 100
-_MAX_REMEMBERED: Final = 1000
 _RETRIED_BY_AIOHTTP: Final = aiohttp.ClientOSError, aiohttp.ServerDisconnectedError
 
 
@@ -27,7 +24,6 @@ class Connector(aiohttp.TCPConnector):
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401  # aiohttp's
         super().__init__(socket_factory=self._open_socket, **options)  # pyright: ignore[reportUnknownMemberType]
-        self._used: set[asyncio.Transport] = set()
         self._sockets = WeakSet[socket.socket]()
 
     def _open_socket(self, address: AddrInfoType) -> socket.socket:  # pyright: ignore[reportUnknownParameterType]
@@ -36,14 +32,11 @@ class Connector(aiohttp.TCPConnector):
         return opened
 
     def abort_all(self) -> None:
-        """End the connections that were broken off under TLS and still wait for the service's closing message.
+        """Shut the sockets down that are still open; their transports close when they find that out.
 
-        A request that is cancelled just before its connection is established leaves a connection of which only the
-        socket is known; its transport closes itself when it finds the socket shut down.
+        aiohttp does not know the connection of a request that was cancelled just before it was established, and leaves
+        one that was broken off under TLS waiting for the service's closing message.
         """
-        for transport in self._used:
-            transport.abort()
-        self._used.clear()
         for opened in self._sockets:
             with contextlib.suppress(OSError):  # closed already, or never connected
                 opened.shutdown(socket.SHUT_RDWR)
@@ -56,11 +49,8 @@ class Connector(aiohttp.TCPConnector):
                 raise
             except _RETRIED_BY_AIOHTTP as broken:  # a proxy hung up
                 raise aiohttp.ClientConnectionError(describe(broken)) from None
-            if connection.transport is not None:
-                if len(self._used) > _MAX_REMEMBERED:
-                    self._used = {transport for transport in self._used if not transport.is_closing()}
-                self._used.add(connection.transport)
-            if connection.protocol is not None and not connection.protocol.should_close:
+            protocol = connection.protocol
+            if protocol is not None and not protocol.should_close:
                 return connection
             connection.close()
         raise aiohttp.ClientConnectionError("the service sent data before it was asked")
