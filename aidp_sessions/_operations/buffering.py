@@ -51,10 +51,10 @@ class SessionBuffer:
         self._sessions: list[SessionSummary] = []
         self._undecoded: list[RawResponse] = []
         self._committed = 0
-        self._tokens = set[str]()
+        self._tokens: set[str] = set()
         self._is_paged = False
-        self._ids = set[str]()
-        self._page_ids = set[str]()
+        self._ids: set[str] = set()
+        self._page_ids: set[str] = set()
         self._decoder: IncrementalDecoder | None = None
         self.has_emitted = False
 
