@@ -9,6 +9,7 @@ models themselves would double the time, because a frozen class sets each field 
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from ..models import WorkspaceRef
 
+_from_iso: Final = datetime.fromisoformat
 _HEX = rb"[0-9a-fA-F]"
 _ESCAPE: Final = re.compile(
     rb"\\(?:u[dD][89abAB]%b{2}\\u[dD][c-fC-F]%b{2}|(u[dD][89a-fA-F]%b{2})|.)" % (_HEX, _HEX, _HEX), re.DOTALL
@@ -167,8 +169,12 @@ def _sessions(
             kernel.name = wire_kernel.name
             kernel.id = wire_kernel.id
             kernel.execution_state = wire_kernel.execution_state
-            last_activity = wire_kernel.last_activity
-            kernel.last_activity = None if last_activity is None else parse_timestamp(last_activity)
+            moment: datetime | None = None
+            if (text := wire_kernel.last_activity) is not None:
+                moment = _from_iso(text)  # the usual form; a call for each costs 4 % of the time
+                if moment.tzinfo is not UTC or text[10] != "T":
+                    moment = parse_timestamp(text)
+            kernel.last_activity = moment
             kernel.connections = wire_kernel.connections
             kernel.extra = item and _unknown(item["kernel"], _KERNEL_FIELDS)
             kernel.__class__ = KernelSummary

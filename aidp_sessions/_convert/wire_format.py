@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 NOT_ON_THE_WIRE: Final = frozenset({"extra", "workspace_key", "workspace_name", "etag", "opc_request_id"})
 _SNAKE_CASE_ON_THE_WIRE: Final = frozenset({"cluster_id", "last_activity", "execution_state"})
 _MAX_SHOWN: Final = 200
-_from_iso: Final = datetime.fromisoformat
 
 
 def wire_name(field: str) -> str:
@@ -29,23 +28,13 @@ def format_timestamp(moment: datetime, timespec: str = "auto") -> str:
 def parse_timestamp(text: str) -> datetime:
     """Read an ISO 8601 date and time as aware UTC; without an offset it is taken as UTC.
 
-    Takes any number of fraction digits and cuts off those beyond microseconds. Raises `ValueError` for other text.
-    """
-    try:
-        moment = _from_iso(text)
-    except ValueError:
-        return _parse_unusual(text)
-    return moment if moment.tzinfo is UTC and text[10] == "T" else _parse_unusual(text)
-
-
-def _parse_unusual(text: str) -> datetime:
-    """The slow path: lower-case ``t`` and ``z``, a space, offsets, naive times.
-
-    Rejects other forms that `datetime.fromisoformat` accepts, such as dates and weeks.
+    Takes ``t`` and ``z`` in either case, a space in place of ``t``, and any number of fraction digits, and cuts off
+    those beyond microseconds. Raises `ValueError` for other text, such as the dates and weeks that
+    `datetime.fromisoformat` accepts.
     """
     moment: datetime | None
     try:
-        moment = _from_iso(text.upper())
+        moment = datetime.fromisoformat(text.upper())
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
         moment = None
