@@ -251,6 +251,7 @@ class Iteration(AsyncGenerator[T]):
     def __init__(self, start: Callable[[Progress], AsyncGenerator[T]]) -> None:
         self._progress = Progress()
         self._generator = cast("AsyncGeneratorType[T, None]", start(self._progress))
+        self._next = self._generator.__anext__
 
     def __aiter__(self) -> Iteration[T]:
         return self
@@ -263,7 +264,7 @@ class Iteration(AsyncGenerator[T]):
     def __anext__(self) -> Awaitable[T]:  # type: ignore[override]  # without a coroutine of its own for each item
         if self._generator.ag_frame is None:
             self._check_complete()
-        return self._generator.__anext__()
+        return self._next()
 
     async def asend(self, value: None) -> T:
         if self._generator.ag_frame is None:
