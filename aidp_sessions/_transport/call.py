@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
@@ -86,7 +87,7 @@ class Call:
         self._has_slot = False
         self._loop: asyncio.AbstractEventLoop
         self._timeout: asyncio.Timeout
-        self._started = 0.0
+        self._started, self._deadline = 0.0, math.inf
         self._info: CallInfo | None = None
         if (observer := transport.observer) is not None:
             self._info = observer.describe_call(operation, workspace and workspace.key, self._root, method, route)
@@ -96,19 +97,21 @@ class Call:
         self._loop = transport.pool.bind_to_loop()
         if transport.limiter.loop is not self._loop:
             transport.limiter.bind_to_loop(self._loop)
-        self._timeout = asyncio.timeout(transport.timeout.total)
+        self._timeout = asyncio.timeout(None)
         self._started = self._loop.time()
+        if (total := transport.timeout.total) is not None:
+            self._deadline = self._started + total
         if self._info is not None:
             self._tell(CallStarted(call=self._info))
         await self._timeout.__aenter__()
-        transport.pool.running.add(self._timeout)
+        transport.pool.deadlines.set(self._timeout, self._deadline)
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         pool, error = self._transport.pool, exc
-        pool.running.discard(self._timeout)
+        pool.deadlines.remove(self._timeout)
         try:
             await self._timeout.__aexit__(exc_type, exc, traceback)
         except TimeoutError:
@@ -161,12 +164,13 @@ class Call:
 
     async def wait_for_consumer(self, waiting: Awaitable[T]) -> T:
         """Await *waiting* with the call's timeout suspended, and without the slot of the attempt under way, if any."""
-        deadline, suspended, had_slot = self._timeout.when(), self._loop.time(), self._has_slot
-        self._timeout.reschedule(None)
+        pool, suspended, had_slot = self._transport.pool, self._loop.time(), self._has_slot
+        pool.deadlines.set(self._timeout, math.inf)
         self._release_slot()
         result = await waiting
-        if not (deadline is None or self._transport.pool.closed):  # a closed pool has let the timeout expire
-            self._timeout.reschedule(deadline + self._loop.time() - suspended)
+        self._deadline += self._loop.time() - suspended
+        if not pool.closed:  # a closed pool has let the timeout expire
+            pool.deadlines.set(self._timeout, self._deadline)
         if had_slot:
             await self._acquire_slot(resuming=True)
         return result
@@ -271,8 +275,7 @@ class Call:
         if not request.is_safe_to_retry(error):
             return None
         delay = self._transport.retry.delay(error, attempt, self._transport.clock.random)
-        deadline = self._timeout.when()
-        if delay is None or (deadline is not None and self._loop.time() + delay > deadline):
+        if delay is None or self._loop.time() + delay > self._deadline:
             return None
         _log.debug("%s: attempt %d failed, next in %.3f s: %s", self._operation, attempt, delay, error)
         if self._info is not None:

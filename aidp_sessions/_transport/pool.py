@@ -12,6 +12,7 @@ import aiohttp
 
 from ..errors import ClientClosedError, ConnectionFailedError
 from .connector import ClientResponse, Connector
+from .deadlines import Deadlines
 from .pacer import Pacer
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Pool:
     """One `aiohttp.ClientSession`: made on first use and closed by `aclose`, or the caller's own, which stays open.
 
     Attributes:
-        running: the timeouts of the calls under way; `aclose` lets them expire.
+        deadlines: of the calls under way; `aclose` lets them expire.
     """
 
     def __init__(self, http_session: aiohttp.ClientSession | None) -> None:
@@ -38,7 +39,7 @@ class Pool:
         self._process = 0
         self._signers = weakref.WeakSet["SharedSigner"]()
         self.pacer = Pacer()
-        self.running: set[asyncio.Timeout] = set()
+        self.deadlines = Deadlines()
         self.closed = False
 
     def bind_to_loop(self) -> asyncio.AbstractEventLoop:
@@ -55,7 +56,7 @@ class Pool:
             if self._loop is not None and not self._loop.is_closed():
                 raise RuntimeError("this SessionsClient is in use on another event loop; create one client per loop")
             self._loop, self._session, self._process = loop, self._given, os.getpid()
-            self.running.clear()
+            self.deadlines.clear()
         return loop
 
     def session(self, signer: SharedSigner | None) -> aiohttp.ClientSession:
@@ -105,9 +106,7 @@ class Pool:
         self.closed = True
         if self._was_forked():  # closing a socket here would take it out of the parent's selector, which is shared
             return
-        for timeout in self.running:
-            if not timeout.expired():
-                timeout.reschedule(0)
+        self.deadlines.expire_all()
         signers = tuple(self._signers)
         self._signers.clear()
         for signer in signers:

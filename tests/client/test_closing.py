@@ -223,14 +223,16 @@ async def test_a_call_that_is_closed_in_the_moment_in_which_its_consumer_goes_on
     """What waited for the consumer resumes before the call's time limit expires, and must not extend it."""
     client = SessionsClient(PLATFORM, signer=_identity.signer(), endpoint="https://aidp.invalid")
     went_on: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    waits = asyncio.Event()
 
     async def run() -> None:
         async with Call(client._transport, "list_sessions") as call:
+            waits.set()
             await call.wait_for_consumer(went_on)
             await asyncio.Event().wait()
 
     call = asyncio.create_task(run())
-    await eventually(lambda: bool(client._transport.pool.running))
+    await waits.wait()
     went_on.set_result(None)
     await client.aclose()
     await closed_error(call)
