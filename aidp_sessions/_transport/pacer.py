@@ -14,7 +14,7 @@ class Pacer:
 
     Requests that end together start the next ones together. Without a pacer, as many as are in flight would be
     decoded, signed and sent in one iteration, half a millisecond each, and hold the loop for that long. One per
-    iteration would cost a twentieth of the throughput; four cost nothing. A pacer may be used on one event loop after
+    iteration would cost a twentieth of the throughput; four cost a fortieth. A pacer may be used on one event loop after
     another.
     """
 
