@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from html import escape
 from typing import Any, Final
 
 import attrs
@@ -138,7 +137,7 @@ class CullPlan:
     def _repr_html_(self) -> str:
         """Show it as tables in a notebook: the candidates' first hundred sessions, and the failures."""
         reasons = Counter(kernel.reason for kernel in self.kept)
-        kept = ", ".join(f"{escape(reason)} {count}" for reason, count in sorted(reasons.items()))
+        kept = ", ".join(f"{_display.html.text(reason)} {count}" for reason, count in sorted(reasons.items()))
         lines = [f"candidates: {len(self.candidates)}; kept: {kept or 'none'}", *filter(None, [self.refusal])]
         sessions = [session for candidate in self.candidates for session in candidate.sessions]
         failures = _display.html.failures_table(self.failures) if self.failures else ""
