@@ -14,8 +14,8 @@ class Pacer:
 
     Requests that end together start the next ones together. Without a pacer, as many as are in flight would be
     decoded, signed and sent in one iteration, half a millisecond each, and hold the loop for that long. One per
-    iteration would cost a twentieth of the throughput; four cost a fortieth. A pacer may be used on one event loop after
-    another.
+    iteration would cost a twentieth of the throughput; four cost a fortieth. A pacer may be used on one event loop
+    after another.
     """
 
     def __init__(self) -> None:
