@@ -46,7 +46,8 @@ class Deadlines:
         self._stop_timer()
         for timeout in [each for each, deadline in self._deadlines.items() if deadline <= now]:
             del self._deadlines[timeout]
-            timeout.reschedule(0)
+            if not timeout.expired():  # it was set again in the moment in which it expired
+                timeout.reschedule(0)
 
     def _start_timer(self, when: float) -> None:
         self._stop_timer()

@@ -41,7 +41,7 @@ class ManualLoop(asyncio.SelectorEventLoop):
 
 
 class RecordedTimeout:
-    """Stands in for `asyncio.Timeout`."""
+    """Stands in for `asyncio.Timeout`, which refuses to be rescheduled once it has expired."""
 
     def __init__(self, name: int, expired: Counter[int]) -> None:
         self._name = name
@@ -50,6 +50,9 @@ class RecordedTimeout:
     def reschedule(self, when: float) -> None:
         assert when == 0
         self._expired[self._name] += 1
+
+    def expired(self) -> bool:
+        return self._expired[self._name] > 0
 
 
 names = st.integers(0, 4)
@@ -67,6 +70,7 @@ steps = st.lists(
 @given(steps)
 @example([("set", 0, 5.0), ("set", 1, 3.0), ("set", 1, 9.0), ("advance", 0, 4.0), ("advance", 0, 5.0)])
 @example([("set", 0, 5.0), ("remove", 0, 0.0)])
+@example([("set", 0, 5.0), ("advance", 0, 5.0), ("set", 0, math.inf), ("expire all", 0, 0.0)])
 @example([("set", 0, 5.0), ("set", 0, math.inf), ("advance", 0, 6.0), ("set", 0, 2.0), ("advance", 0, 2.0)])
 def test_each_timeout_expires_once_at_its_last_deadline_and_at_most_one_timer_waits(taken: list[Step]) -> None:
     """Without any deadline, no timer waits."""
@@ -94,14 +98,13 @@ async def follow(loop: ManualLoop, taken: Sequence[Step]) -> None:
             loop.now += value
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-            due = [each for each, deadline in model.items() if deadline <= loop.now]
-            expected.update(due)
-            model = {each: deadline for each, deadline in model.items() if each not in due}
+            expected |= Counter(each for each, deadline in model.items() if deadline <= loop.now)
+            model = {each: deadline for each, deadline in model.items() if deadline > loop.now}
         elif action == "clear":
             model.clear()
             deadlines.clear()
         else:
-            expected.update(list(model))
+            expected |= Counter(list(model))
             model.clear()
             deadlines.expire_all()
 
