@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from inspect import isawaitable, iscoroutine, iscoroutinefunction
+from collections.abc import Awaitable, Coroutine
+from inspect import iscoroutinefunction
 
 
 def check_type(value: object, expected: type, name: str) -> None:
@@ -32,10 +33,11 @@ def check_function(value: object, requirement: str) -> None:
 
 def check_result(result: object, requirement: str) -> bool:
     """Whether *result* is true. Refuses a coroutine, which always is, and closes it, for nothing will await it."""
-    if iscoroutine(result):
-        result.close()
-    if isawaitable(result):
-        raise TypeError(f"{requirement}, not one that returns a {type(result).__name__}")
+    kind = type(result).__name__
+    if isinstance(result, Awaitable):
+        if isinstance(result, Coroutine):
+            result.close()
+        raise TypeError(f"{requirement}, not one that returns a {kind}")
     return bool(result)
 
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Unpack
 
 from ._checks import check_count, check_timeout, check_type
+from ._coroutines import iterated_after_await
 from ._opening import open_session
 from ._operations.encoding import path_segment, sessions_query
 from ._operations.listings import workspaces_queries
@@ -55,6 +56,7 @@ class SessionsClient(PlatformClient):
     ```
     """
 
+    @iterated_after_await
     async def list_sessions(
         self,
         workspace_key: str | WorkspaceSummary,
@@ -151,12 +153,8 @@ class SessionsClient(PlatformClient):
             type: ``DEFAULT`` or ``USER``.
             is_private_network_enabled: only those with, or only those without, a private network; by default both.
         """
-        filters = {
-            "displayName": display_name,
-            "displayNameContains": display_name_contains,
-            "lifecycleState": lifecycle_state,
-            "type": type,
-        }
+        filters = {"displayName": display_name, "displayNameContains": display_name_contains}
+        filters |= {"lifecycleState": lifecycle_state, "type": type}
         return self._api.list_workspaces(workspaces_queries(filters, private=is_private_network_enabled))
 
     def clusters(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal, NoReturn, Protocol, Self, Type
 import attrs
 
 from .._checks import check_function
+from .._coroutines import iterated_after_await
 from .._merge import Iteration, Progress, Sleep, Slot, Source, merge, raise_if_foreign
 from ..activity import Activity, activity_of, idle_predicate, instant
 from ..errors import AidpError, ClientClosedError
@@ -109,7 +110,9 @@ class SessionStream:
                     try:
                         sessions = part()
                     except AidpError as error:
-                        self._note(error, failures)
+                        self._raise_or_log(error)
+                        if self._on_error == "defer":
+                            failures.append(error)
                         continue
                     for session in sessions:
                         yield session
@@ -147,13 +150,11 @@ class SessionStream:
 
         return read
 
-    def _note(self, error: AidpError, failures: list[AidpError]) -> None:
+    def _raise_or_log(self, error: AidpError) -> None:
         if self._ends_iteration(error):
             raise error
         if self._on_error == "skip":
             _log.warning("workspace skipped: %s", error)
-        else:
-            failures.append(error)
 
     def by_workspace(self) -> AsyncGenerator[WorkspaceOutcome]:
         """One outcome per workspace, as each completes: its sessions that pass the filters, or its error.
@@ -163,6 +164,7 @@ class SessionStream:
         """
         return Iteration(self._outcomes)
 
+    @iterated_after_await
     async def collect(self) -> list[SessionSummary]:
         """All sessions at once. A `FanOutError` raised here carries those of the healthy workspaces as `sessions`."""
         sessions: list[SessionSummary] = []
@@ -185,10 +187,7 @@ class SessionStream:
                 except PredicateFailedError as failed:
                     failed.reraise()
                 except AidpError as error:
-                    if self._ends_iteration(error):
-                        raise
-                    if self._on_error == "skip":
-                        _log.warning("workspace skipped: %s", error)
+                    self._raise_or_log(error)
                     outcome = outcome_of(error=error)
                 yield outcome
         progress.is_complete = True

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import re
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from unittest.mock import create_autospec
 
@@ -195,17 +197,37 @@ async def test_a_loop_over_anything_asynchronous_says_async_for(frozen: Frozen) 
     assert frozen.service.request_count == 0
 
 
-async def test_a_loop_over_a_listing_that_was_not_awaited_says_so_and_names_the_method(frozen: Frozen) -> None:
-    """In Python's words: another message would need a method that returns no real coroutine, which mocks rely on."""
+async def test_a_loop_over_a_coroutine_says_await(frozen: Frozen) -> None:
+    """Whoever iterates it, and without a second message that the coroutine was never awaited."""
     client: Any = frozen.client
-    with (
-        pytest.warns(RuntimeWarning, match=r"^coroutine 'SessionsClient\.list_sessions' was never awaited$"),
-        pytest.raises(TypeError, match=r"^'coroutine' object is not iterable$"),
-    ):
-        list(client.list_sessions("analytics"))
-
-    assert inspect.iscoroutinefunction(create_autospec(SessionsClient).list_sessions)
+    for name, call in (("list_sessions", partial(client.list_sessions, "a")), ("collect", client.sessions().collect)):
+        for read in (list, sorted, iter):
+            with pytest.raises(TypeError) as caught:
+                read(call())
+            assert str(caught.value) == f"{name}() returns a coroutine; write 'for … in await ….{name}(…)'"
     assert frozen.service.request_count == 0
+
+
+async def test_a_listing_that_nothing_awaits_is_reported_by_its_name(frozen: Frozen) -> None:
+    with pytest.warns(RuntimeWarning, match=r"^coroutine 'SessionsClient\.list_sessions' was never awaited$"):
+        frozen.client.list_sessions("analytics")  # type: ignore[unused-coroutine]  # on purpose
+
+
+async def test_such_a_coroutine_is_one_for_asyncio_for_debuggers_and_for_mocks(frozen: Frozen) -> None:
+    listing = frozen.client.list_sessions("analytics")
+    assert asyncio.iscoroutine(listing)
+    assert inspect.getcoroutinestate(listing) == inspect.CORO_CREATED
+    task = asyncio.create_task(listing)
+    await asyncio.sleep(0)
+    assert [frame.f_code.co_name for frame in task.get_stack()] == ["list_sessions"]
+    assert " coro=<SessionsClient.list_sessions() running at " in repr(task)
+    found = await task
+    assert (await asyncio.gather(frozen.client.list_sessions("analytics")))[0].items == found.items
+
+    assert asyncio.iscoroutinefunction(frozen.client.list_sessions)
+    mocked = create_autospec(SessionsClient, instance=True)
+    mocked.list_sessions.return_value = found
+    assert await mocked.list_sessions("analytics") is found
 
 
 @pytest.mark.parametrize("every", [5, 300.0, None, "5m"])
