@@ -110,11 +110,7 @@ class Api:
         """
         buffer = SessionBuffer(workspace, emit and (lambda sessions: call.wait_for_consumer(emit(sessions))))
         decode = buffer.defer if self.transport.observer is None else buffer.decode
-        try:
-            target = sessions_target(self.workspaces_path, workspace.key, query)
-        except ValueError as bad_key:
-            raise _unusable(workspace, bad_key) from None
-        request = Request(target, consumer=buffer)
+        request = Request(sessions_target(self.workspaces_path, workspace.key, query), consumer=buffer)
         async with Call(self.transport, "list_sessions", workspace, sleep=sleep) as call:
             await _read_pages(call, request, buffer, decode)
 
@@ -250,6 +246,7 @@ class WorkspaceReader:
     async def stream_sessions(
         self, ref: WorkspaceRef, sleep: Sleep, emit: Emit | None
     ) -> Callable[[], tuple[SessionSummary, ...]]:
+        check_listed_key(ref)
         return await self.api.stream_sessions(ref, self.query, sleep, emit)
 
 
@@ -279,10 +276,6 @@ def check_listed_key(ref: WorkspaceRef) -> None:
     try:
         path_segment(ref.key)
     except ValueError as bad_key:
-        raise _unusable(ref, bad_key) from None
-
-
-def _unusable(ref: WorkspaceRef, bad_key: ValueError) -> ResponseDecodeError:
-    error = ResponseDecodeError(f"the service listed a workspace that cannot be asked: {bad_key}")
-    attach_call(error, "list_workspaces", ref, ())
-    return error
+        error = ResponseDecodeError(f"the service listed a workspace that cannot be asked: {bad_key}")
+        attach_call(error, "list_workspaces", ref, ())
+        raise error from None

@@ -28,6 +28,8 @@ from ..helpers.raw_server import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    OpenSessions = Callable[[], list[aiohttp.ClientSession]]
+
 
 @pytest.fixture
 async def server() -> AsyncIterator[RawServer]:
@@ -37,7 +39,7 @@ async def server() -> AsyncIterator[RawServer]:
 
 
 @pytest.fixture
-def open_sessions() -> Callable[[], list[aiohttp.ClientSession]]:
+def open_sessions() -> OpenSessions:
     """Returns the sessions that the test has left open; other tests leave some by closing a loop abruptly."""
     earlier = _sessions()
     return lambda: [each for each in _sessions() if not (each.closed or each in earlier)]
@@ -47,9 +49,7 @@ def _sessions() -> list[aiohttp.ClientSession]:
     return [thing for thing in gc.get_objects() if type(thing) is aiohttp.ClientSession]
 
 
-async def test_closing_the_client_closes_what_it_opened(
-    server: RawServer, open_sessions: Callable[[], list[aiohttp.ClientSession]]
-) -> None:
+async def test_closing_the_client_closes_what_it_opened(server: RawServer, open_sessions: OpenSessions) -> None:
     async with server.client() as client:
         await client.list_sessions("k")
         assert (len(server.open), len(open_sessions())) == (1, 1)
@@ -97,7 +97,7 @@ async def test_a_closed_client_raises_an_error_that_says_so(server: RawServer, h
 
 
 async def test_a_client_that_was_never_used_can_be_closed_and_is_closed_then(
-    server: RawServer, open_sessions: Callable[[], list[aiohttp.ClientSession]]
+    server: RawServer, open_sessions: OpenSessions
 ) -> None:
     client = server.client()
     await client.aclose()
@@ -108,7 +108,7 @@ async def test_a_client_that_was_never_used_can_be_closed_and_is_closed_then(
 
 
 async def test_a_hundred_first_calls_at_once_open_one_session(
-    open_sessions: Callable[[], list[aiohttp.ClientSession]],
+    open_sessions: OpenSessions,
 ) -> None:
     async with RawServer(send(b"")) as server, server.client(max_concurrency=100) as client:
         calls = [asyncio.create_task(client.list_sessions("k")) for _ in range(100)]
@@ -178,7 +178,7 @@ async def test_with_options_refuses_what_belongs_to_the_pool(server: RawServer) 
             client.with_options(http_session=http)
 
 
-async def test_two_clients_share_nothing(open_sessions: Callable[[], list[aiohttp.ClientSession]]) -> None:
+async def test_two_clients_share_nothing(open_sessions: OpenSessions) -> None:
     async with RawServer(send(b""), answer()) as server:
         one, other = server.client(max_concurrency=1), server.client(max_concurrency=1)
         stuck = asyncio.create_task(one.list_sessions("k"))
@@ -253,7 +253,7 @@ async def test_leaving_a_stream_early_frees_slots_and_connections_and_leaves_no_
 
 
 def test_a_client_built_outside_a_loop_works_on_one_loop_after_another(
-    open_sessions: Callable[[], list[aiohttp.ClientSession]],
+    open_sessions: OpenSessions,
 ) -> None:
     async def twice(client: SessionsClient) -> list[str | None]:
         return [(await client.list_sessions("a")).items[0].id for _ in range(2)]
