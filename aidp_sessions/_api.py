@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Final, Unpack, cast
 
 import attrs
 
-from ._merge import Iteration, Progress
+from ._iteration import Converted, Listing
 from ._operations.buffering import SessionBuffer
-from ._operations.encoding import path_segment
 from ._operations.failures import attach_call, raw_response
 from ._operations.lifecycle import (
     clusters_target,
@@ -21,7 +19,7 @@ from ._operations.lifecycle import (
     session_target,
 )
 from ._operations.listings import (
-    next_page_token,
+    Pages,
     or_not_modified,
     page_decoder,
     sessions_target,
@@ -35,8 +33,9 @@ from .models import ClusterSummary, WorkspaceRef, WorkspaceSummary
 from .results import SessionCollection
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
+    from ._iteration import Keyed
     from ._operations.buffering import Emit, SessionPage
     from ._operations.listings import Page
     from ._operations.messages import RawResponse
@@ -46,14 +45,16 @@ if TYPE_CHECKING:
     from .policies import Sleep
     from .results import Response
 
-Keyed = TypeVar("Keyed", WorkspaceSummary, ClusterSummary)
-
 _NO_FILTERS: Final[Mapping[str, str | None]] = {}
 _WITHOUT_SESSIONS: Final = frozenset({"CREATING", "DELETING", "DELETED", "FAILED"})
 
 
 def can_hold_sessions(workspace: WorkspaceSummary) -> bool:
     return workspace.lifecycle_state.upper() not in _WITHOUT_SESSIONS
+
+
+def _ref_with_sessions(workspace: WorkspaceSummary) -> WorkspaceRef | None:
+    return WorkspaceRef(workspace.key, workspace.display_name) if can_hold_sessions(workspace) else None
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -67,22 +68,25 @@ class Api:
     transport: Transport
     workspaces_path: str
 
+    def sessions_target(self, workspace: WorkspaceRef, query: str = "") -> str:
+        """What to request of a workspace; raises `ValueError` for a key that no URL can contain."""
+        return sessions_target(self.workspaces_path, workspace.key, query)
+
     async def list_sessions(
         self,
         workspace: WorkspaceRef,
-        query: str,
+        target: str,
         *,
         known: SessionCollection | None = None,
         responses: list[Response] | None = None,
         **options: Unpack[CallOptions],
     ) -> SessionCollection:
-        """List a workspace; returns *known* if its etag still holds.
+        """List a workspace with the *target* that `sessions_target` made; returns *known* if its etag still holds.
 
         *responses* collects the raw responses; each is then decoded in one piece, whatever its size.
         """
         buffer = SessionBuffer(workspace)
         consumer, decode = (buffer, buffer.decode) if responses is None else (None, _recording(responses, buffer))
-        target = sessions_target(self.workspaces_path, workspace.key, query)
         etag = known.etag if known and known.etag and known.etag.isascii() else None
         request = Request(target, {"if-none-match": etag} if etag else {}, consumer)
         async with Call(self.transport, "list_sessions", workspace, **options) as call:
@@ -100,9 +104,9 @@ class Api:
         )
 
     async def stream_sessions(
-        self, workspace: WorkspaceRef, query: str, sleep: Sleep, emit: Emit | None
+        self, workspace: WorkspaceRef, target: str, sleep: Sleep, emit: Emit | None
     ) -> Callable[[], tuple[SessionSummary, ...]]:
-        """List a workspace; with *emit*, pass the sessions of a large one on as they arrive.
+        """List a workspace as `list_sessions` does; with *emit*, pass the sessions of a large one on as they arrive.
 
         Returns a function that decodes and returns the sessions that were not passed on. Decoding is postponed to the
         consumer so that undecoded bytes, not objects, wait in the stream's buffer. With a listener it happens here,
@@ -110,7 +114,7 @@ class Api:
         """
         buffer = SessionBuffer(workspace, emit and (lambda sessions: call.wait_for_consumer(emit(sessions))))
         decode = buffer.defer if self.transport.observer is None else buffer.decode
-        request = Request(sessions_target(self.workspaces_path, workspace.key, query), consumer=buffer)
+        request = Request(target, consumer=buffer)
         async with Call(self.transport, "list_sessions", workspace, sleep=sleep) as call:
             await _read_pages(call, request, buffer, decode)
 
@@ -126,48 +130,41 @@ class Api:
     def reader(self, query: str) -> WorkspaceReader:
         return WorkspaceReader(self, query)
 
-    def list_workspaces(self, queries: Iterable[str]) -> AsyncGenerator[WorkspaceSummary]:
+    def list_workspaces(self, queries: Iterable[str]) -> Listing[WorkspaceSummary]:
         """The workspaces that any of *queries* finds, each once."""
         targets = [f"{self.workspaces_path}?{query}" for query in queries]
-        return Iteration(partial(self._listed, "list_workspaces", None, targets, page_decoder(WorkspaceSummary)))
+        return self._listing("list_workspaces", None, targets, page_decoder(WorkspaceSummary))
 
     def list_clusters(
         self, workspace: WorkspaceRef, filters: Mapping[str, str | None] = _NO_FILTERS
-    ) -> AsyncGenerator[ClusterSummary]:
+    ) -> Listing[ClusterSummary]:
         """The clusters of a workspace that match *filters*, each once."""
         targets = [clusters_target(self.workspaces_path, workspace.key, filters)]
-        decode = page_decoder(ClusterSummary, bare_array=True)
-        return Iteration(partial(self._listed, "list_clusters", workspace, targets, decode))
+        return self._listing("list_clusters", workspace, targets, page_decoder(ClusterSummary, bare_array=True))
 
-    async def _listed(
+    def _listing(
         self,
         operation: str,
         workspace: WorkspaceRef | None,
         targets: Iterable[str],
         decode: Callable[[RawResponse], Page[Keyed]],
-        progress: Progress,
-    ) -> AsyncGenerator[Keyed]:
-        known: set[str] = set()
-        for target in targets:
-            token: str | None = None
-            seen: set[str] = set()
-            while True:
-                async with Call(self.transport, operation, workspace) as call:
-                    page = await call.send(Request(with_page(target, token)), decode)
-                    token = next_page_token(page.next_page, seen)
-                for item in page.items:
-                    if item.key not in known:  # pages shift while items come and go
-                        known.add(item.key)
-                        yield item
-                if token is None:
-                    break
-        progress.is_complete = True
+    ) -> Listing[Keyed]:
+        pages = Pages(targets)
 
-    async def workspace_refs(self) -> AsyncGenerator[WorkspaceRef]:
+        async def next_page() -> tuple[Keyed, ...] | None:
+            if pages.target is None:
+                return None
+            async with Call(self.transport, operation, workspace) as call:
+                page = await call.send(Request(pages.target), decode)
+                pages.check(page.next_page)
+            pages.go_on(page.next_page)
+            return page.items
+
+        return Listing(next_page)
+
+    def workspace_refs(self) -> AsyncIterator[WorkspaceRef]:
         """The workspaces that can hold sessions, those in private networks included."""
-        async for workspace in self.list_workspaces(workspaces_queries({})):
-            if can_hold_sessions(workspace):
-                yield WorkspaceRef(workspace.key, workspace.display_name)
+        return Converted(self.list_workspaces(workspaces_queries({})), _ref_with_sessions)
 
     async def get_session(self, workspace: WorkspaceRef, session_id: str, **options: Unpack[CallOptions]) -> Session:
         request = Request(session_target(self.workspaces_path, workspace.key, session_id))
@@ -240,14 +237,15 @@ class WorkspaceReader:
     async def list_sessions(
         self, ref: WorkspaceRef, sleep: Sleep, known: SessionCollection | None
     ) -> SessionCollection:
-        check_listed_key(ref)
-        return await self.api.list_sessions(ref, self.query, sleep=sleep, known=known)
+        return await self.api.list_sessions(ref, self._target(ref), sleep=sleep, known=known)
 
     async def stream_sessions(
         self, ref: WorkspaceRef, sleep: Sleep, emit: Emit | None
     ) -> Callable[[], tuple[SessionSummary, ...]]:
-        check_listed_key(ref)
-        return await self.api.stream_sessions(ref, self.query, sleep, emit)
+        return await self.api.stream_sessions(ref, self._target(ref), sleep, emit)
+
+    def _target(self, ref: WorkspaceRef) -> str:
+        return _target_of_listed(self.api.workspaces_path, ref, self.query)
 
 
 async def _read_pages(
@@ -273,8 +271,12 @@ def _recording(responses: list[Response], buffer: SessionBuffer) -> Callable[[Ra
 
 def check_listed_key(ref: WorkspaceRef) -> None:
     """Raise for a key that no URL can contain; those that a caller gives were checked before, with a `ValueError`."""
+    _target_of_listed("", ref, "")
+
+
+def _target_of_listed(workspaces_path: str, ref: WorkspaceRef, query: str) -> str:
     try:
-        path_segment(ref.key)
+        return sessions_target(workspaces_path, ref.key, query)
     except ValueError as bad_key:
         error = ResponseDecodeError(f"the service listed a workspace that cannot be asked: {bad_key}")
         attach_call(error, "list_workspaces", ref, ())

@@ -1,27 +1,27 @@
-"""Many asynchronous sources as one stream, and iterations that never end silently: plain asyncio, no HTTP.
+"""Many asynchronous sources as one stream: plain asyncio, no HTTP.
 
-A driver task runs the sources, which fill a bounded buffer; the generator that the consumer holds only reads it. It
-never yields inside a task group (PEP 789 says why), so it may be abandoned at any point.
+A driver task runs the sources, which fill a bounded buffer; the consumer only reads it. So nothing is yielded inside a
+task group (PEP 789 says why), and the consumer may leave at any point.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, cast
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from itertools import count
+from typing import Final, Generic, TypeVar, cast
 
 import attrs
 
-if TYPE_CHECKING:
-    from types import AsyncGeneratorType
+from ._iteration import is_foreign, raise_if_foreign
 
 K = TypeVar("K")
 T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]
 
 PARKED_PER_SLOT: Final = 8
+_END: Final = object()
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -29,7 +29,7 @@ class Slot(Generic[T]):
     """What a source is given while it runs.
 
     Attributes:
-        emit: hands over a result; waits while the consumer is behind.
+        emit: hands over a result; waits while the consumer is behind. A cancelled one has handed over nothing.
         pause: sleeps for some seconds and lets other sources run meanwhile.
     """
 
@@ -40,70 +40,125 @@ class Slot(Generic[T]):
 Source = Callable[[K, Slot[T]], Awaitable[None]]
 
 
-async def merge(
-    keys: AsyncGenerator[K], source: Source[K, T], *, limit: int, sleep: Sleep = asyncio.sleep
-) -> AsyncGenerator[T]:
-    """Yield what ``source(key, slot)`` emits for every key, as it comes.
+class Merge(AsyncIterator[T], Generic[K, T]):
+    """What ``source(key, slot)`` emits for every key, as it comes.
 
     At most *limit* sources run. One that pauses does not count as running; at most eight times *limit* do so at once,
-    and while that many pause no source is started. *keys* is consumed at most one ahead of need and closed at the end.
-    Sources wait while more than *limit* results are left for a slow consumer, so there are never more than twice as
-    many.
+    and while that many pause no source is started. *keys* is consumed at most one ahead of need. Sources wait while
+    *limit* results are left for a slow consumer, each with one more.
 
     An exception of a source cancels the others and is raised after what was emitted before it; an exception of *keys*
-    is raised after every source already started has ended. Leaving the generator early cancels everything.
+    is raised after every source already started has ended.
+
+    A step that is cancelled ends all tasks before it raises, and the next step starts the unfinished sources again. A
+    generator of keys is closed when the tasks end, so that the step after a cancelled one raises `RuntimeError`.
     """
-    buffer: _Buffer[T] = _Buffer(limit)
-    driver = asyncio.create_task(_drive(keys, source, buffer, _Slots(limit, sleep)))
-    driver.add_done_callback(lambda _: buffer.wake())
-    try:
-        while buffer.items or not driver.done():
-            if buffer.items:
-                yield buffer.get()
+
+    def __init__(
+        self, keys: AsyncIterator[K], source: Source[K, T], *, limit: int, sleep: Sleep = asyncio.sleep
+    ) -> None:
+        self._keys = keys
+        self._generator = cast("AsyncGenerator[K]", keys) if isinstance(keys, AsyncGenerator) else None
+        self._source = source
+        self._limit = limit
+        self._sleep = sleep
+        self._buffer: _Buffer[T] = _Buffer(limit)
+        self._numbers = count()
+        self._unfinished: dict[int, K] = {}
+        self._keys_failure: Exception | None = None
+        self._driver: asyncio.Task[None] | None = None
+
+    async def __anext__(self) -> T:
+        while not self._buffer.items:
+            if self._driver is None or self._driver.cancelled():
+                self._start()
+            elif self._driver.done():
+                self._driver.result()
+                raise StopAsyncIteration
             else:
-                await buffer.filled()
-        await driver
-    finally:
-        driver.cancel()
-        await asyncio.wait([driver])
-        if not driver.cancelled():
+                try:
+                    await self._buffer.filled()
+                except asyncio.CancelledError:
+                    await self.aclose()
+                    raise
+        return self._buffer.get()
+
+    async def aclose(self) -> None:
+        """End all tasks."""
+        driver = self._driver
+        if driver is not None and not driver.done():
+            driver.cancel()
+            await asyncio.wait([driver])
+        if driver is not None and not driver.cancelled():
             driver.exception()  # seen, so that asyncio does not report it when the consumer left before the end
 
+    def _start(self) -> None:
+        if self._driver is not None and self._generator is not None:
+            raise RuntimeError("this iteration was cancelled, and its generator of keys closed; start a new one")
+        self._driver = asyncio.create_task(self._drive())
+        self._driver.add_done_callback(lambda _: self._buffer.wake())
 
-async def iterate(keys: Iterable[K]) -> AsyncGenerator[K]:
-    """*keys*, for `merge`."""
-    for key in keys:
-        yield key
-
-
-async def _drive(keys: AsyncGenerator[K], source: Source[K, T], buffer: _Buffer[T], slots: _Slots) -> None:
-    """Run *source* for each of *keys*, one task each."""
-    slot = Slot(buffer.put, slots.pause)
-    failure: Exception | None = None
-
-    async def run(key: K) -> None:
+    async def _drive(self) -> None:
+        """Run the source for each of the keys, one task each."""
+        failure: Exception | None = None
         try:
-            await source(key, slot)
-        except asyncio.CancelledError as error:
-            if is_foreign(error):  # the task group would take this for a source that was cancelled, and go on
-                raise _as_exception(error) from error
-            raise
-        slots.end()
+            await self._run_sources()
+        except* (Exception, GeneratorExit) as errors:  # noqa: BLE001  # what a source raises is raised to the caller
+            failure = _as_exception(errors.exceptions[0])
+        finally:
+            if self._generator is not None:
+                await self._generator.aclose()
+        if failure := failure or self._keys_failure:
+            raise failure
 
-    try:
-        async with aclosing(keys), asyncio.TaskGroup() as group:
+    async def _run_sources(self) -> None:
+        slots = _Slots(self._limit, self._sleep)
+        slot = Slot(self._buffer.put, slots.pause)
+
+        async def run(number: int) -> None:
             try:
-                async for key in keys:
+                await self._source(self._unfinished[number], slot)
+            except asyncio.CancelledError as error:
+                if is_foreign(error):  # the task group would take this for a source that was cancelled, and go on
+                    raise _as_exception(error) from error
+                raise
+            del self._unfinished[number]
+            slots.end()
+
+        async with asyncio.TaskGroup() as group:
+            for number in list(self._unfinished):
+                await slots.start()
+                group.create_task(run(number))
+            try:
+                async for key in self._keys:
+                    number = next(self._numbers)
+                    self._unfinished[number] = key
                     await slots.start()
-                    group.create_task(run(key))
-            except (Exception, asyncio.CancelledError) as error:  # what the caller's iterable raises is too
+                    group.create_task(run(number))
+            except (Exception, asyncio.CancelledError) as error:  # what the caller's iterable raises is raised too
                 if isinstance(error, asyncio.CancelledError) and not is_foreign(error):
                     raise
-                failure = _as_exception(error)
-    except* (Exception, GeneratorExit) as errors:  # noqa: BLE001  # what a source raises is raised to the caller
-        failure = _as_exception(errors.exceptions[0])
-    if failure is not None:
-        raise failure
+                self._keys_failure = _as_exception(error)
+
+
+class FromIterable(AsyncIterator[T]):
+    """The items of *iterable*."""
+
+    def __init__(self, iterable: Iterable[T]) -> None:
+        self._iterable = iterable
+        self._iterator: Iterator[T] | None = None
+
+    async def __anext__(self) -> T:
+        try:
+            if self._iterator is None:
+                self._iterator = iter(self._iterable)
+            item = next(self._iterator, _END)
+        except StopAsyncIteration as error:  # it would pass for the end; Python itself replaces a StopIteration
+            raise_if_foreign(error)
+            raise
+        if item is _END:
+            raise StopAsyncIteration
+        return cast("T", item)
 
 
 def _as_exception(error: BaseException) -> Exception:
@@ -116,31 +171,25 @@ def _as_exception(error: BaseException) -> Exception:
 
 
 class _Buffer(Generic[T]):
-    """The results not yet consumed, in the order of emission; a source that makes it longer than *limit* waits."""
+    """At most *limit* results not yet consumed, in the order of emission."""
 
     def __init__(self, limit: int) -> None:
         self.items: deque[T] = deque()
-        self._limit = limit
-        self._loop = asyncio.get_running_loop()
-        self._room = asyncio.Event()
+        self._room = asyncio.Semaphore(limit)
         self._consumer: asyncio.Future[None] | None = None
 
     async def put(self, item: T) -> None:
+        await self._room.acquire()
         self.items.append(item)
         self.wake()
-        if len(self.items) > self._limit:
-            self._room.clear()
-            await self._room.wait()
 
     def get(self) -> T:
-        item = self.items.popleft()
-        if len(self.items) == self._limit:
-            self._room.set()
-        return item
+        self._room.release()
+        return self.items.popleft()
 
     async def filled(self) -> None:
         """Wait for the next item, or for `wake`; only the one consumer calls it."""
-        self._consumer = self._loop.create_future()
+        self._consumer = asyncio.get_running_loop().create_future()
         await self._consumer
 
     def wake(self) -> None:
@@ -216,68 +265,3 @@ class _Slots:
         if not waiter.done():
             self._running += 1
             waiter.set_result(None)
-
-
-def is_foreign(error: BaseException) -> bool:
-    """Whether *error* came out of other code, and would pass for a cancellation of this task or an end of iteration."""
-    if isinstance(error, asyncio.CancelledError):
-        task = asyncio.current_task()
-        return task is not None and not task.cancelling()
-    return isinstance(error, StopAsyncIteration)
-
-
-def raise_if_foreign(error: BaseException) -> None:
-    """Raise a `RuntimeError` in place of a foreign *error*."""
-    if is_foreign(error):
-        raise RuntimeError(f"{type(error).__name__} came out of code that the iteration ran") from error
-
-
-class Progress:
-    """How far a generator is. It must not know its `Iteration`, for two that know each other are freed late."""
-
-    def __init__(self) -> None:
-        self.is_complete = False
-
-
-class Iteration(AsyncGenerator[T]):
-    """An async generator that raises `RuntimeError` when it is continued after an error or a cancellation.
-
-    `asyncio.wait_for` cancels what it waits for. A plain async generator has ended then, and its next step would raise
-    `StopAsyncIteration`, as if the data were complete.
-
-    *start* makes the generator, which sets ``is_complete`` on the `Progress` that it is given before it returns.
-    """
-
-    def __init__(self, start: Callable[[Progress], AsyncGenerator[T]]) -> None:
-        self._progress = Progress()
-        self._generator = cast("AsyncGeneratorType[T, None]", start(self._progress))
-        self._next = self._generator.__anext__
-
-    def __aiter__(self) -> Iteration[T]:
-        return self
-
-    if not TYPE_CHECKING:  # a type checker refuses 'for' without this
-
-        def __iter__(self) -> NoReturn:
-            raise TypeError("use 'async for item in …' or '[item async for item in …]'")
-
-    def __anext__(self) -> Awaitable[T]:  # type: ignore[override]  # without a coroutine of its own for each item
-        if self._generator.ag_frame is None:
-            self._check_complete()
-        return self._next()
-
-    async def asend(self, value: None) -> T:
-        if self._generator.ag_frame is None:
-            self._check_complete()
-        return await self._generator.asend(value)
-
-    async def athrow(self, *error: Any) -> T:  # noqa: ANN401  # as in the abstract class
-        return await self._generator.athrow(*error)
-
-    async def aclose(self) -> None:
-        self._progress.is_complete = True
-        await self._generator.aclose()
-
-    def _check_complete(self) -> None:
-        if not self._progress.is_complete:
-            raise RuntimeError("this iteration ended with an error or was cancelled; start a new one")

@@ -30,7 +30,7 @@ async def open_session(
 ) -> AsyncGenerator[Session]:
     """The session of *path*, once it has a kernel. One that was not listed before is deleted in the end."""
     # Without a filter: if the service writes the path differently, an existing session would be taken for a new one.
-    listed = {session.id for session in await api.list_sessions(workspace, "")}
+    listed = {session.id for session in await api.list_sessions(workspace, api.sessions_target(workspace))}
     session = await api.create_session(workspace, path, **options)
     is_new = session.id not in listed
     try:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Unpack
 
 from ._checks import check_count, check_timeout, check_type
-from ._coroutines import iterated_after_await
+from ._iteration import iterated_after_await
 from ._opening import open_session
 from ._operations.encoding import path_segment, sessions_query
 from ._operations.listings import workspaces_queries
@@ -16,6 +16,7 @@ from .culling.apply import apply_plan
 from .culling.gather import gather_plan
 from .culling.plan import CullPlan
 from .culling.policy import CullPolicy
+from .streams.fan_out import FanOut
 from .streams.keys import ref_of, workspace_refs
 from .streams.stream import SessionStream
 
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
     from ._options import OpenOptions
     from .culling.plan import CullOutcome
     from .models import ClusterSummary, Session, WorkspaceSummary
-    from .results import SessionCollection
+    from .results import Response, SessionCollection
+    from .streams.fan_out import OnError
     from .streams.keys import WorkspaceLike
-    from .streams.stream import OnError
 
 
 class SessionsClient(PlatformClient):
@@ -87,12 +88,10 @@ class SessionsClient(PlatformClient):
         `TypeError` before anything is sent.
         """
         filters = {"cluster_id": cluster_id, "path": path, "agentFlowKey": agent_flow_key}
-        return await self._api.list_sessions(
-            ref_of(workspace_key),
-            sessions_query(filters, limit, sort_by, sort_order),
-            opc_request_id=opc_request_id,
-            responses=[] if keep_responses else None,
-        )
+        workspace = ref_of(workspace_key)
+        target = self._api.sessions_target(workspace, sessions_query(filters, limit, sort_by, sort_order))
+        responses: list[Response] | None = [] if keep_responses else None
+        return await self._api.list_sessions(workspace, target, opc_request_id=opc_request_id, responses=responses)
 
     def sessions(
         self,
@@ -127,13 +126,14 @@ class SessionsClient(PlatformClient):
             check_count(max_concurrency, "max_concurrency")
         filters = {"cluster_id": cluster_id, "path": path, "agentFlowKey": agent_flow_key}
         api, slots = self._api, self._transport.limiter.max_limit
-        return SessionStream(
+        fan_out = FanOut(
             workspaces=workspace_refs(workspaces, path_segment, api.workspace_refs),
             reader=api.reader(sessions_query(filters, limit, sort_by, sort_order)),
             limit=slots if max_concurrency is None else min(slots, max_concurrency),
             clock=self._transport.clock,
             on_error=on_error,
         )
+        return SessionStream(fan_out)
 
     def workspaces(
         self,

@@ -15,7 +15,7 @@ from ..errors import ResponseDecodeError
 from .encoding import MAX_PAGE_SIZE, path_segment, query_string
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from .messages import RawResponse
 
@@ -80,13 +80,42 @@ def page_decoder(cls: type[T], *, bare_array: bool = False) -> Callable[[RawResp
     return decode
 
 
-def next_page_token(page: str | None, seen: set[str]) -> str | None:
-    """Return *page*; raises `ResponseDecodeError` for a token seen before, and after `MAX_PAGES` pages."""
-    if page is None:
-        return None
-    if page in seen:
+def next_page_token(token: str | None, seen: set[str]) -> str | None:
+    """Return *token*; raises `ResponseDecodeError` for one that was *seen* before, and after `MAX_PAGES` pages."""
+    _check_token(token, seen)
+    if token is not None:
+        seen.add(token)
+    return token
+
+
+def _check_token(token: str | None, seen: set[str]) -> None:
+    if token in seen:
         raise ResponseDecodeError("the service repeated a token, so its pages would never end", "opc-next-page")
-    if len(seen) >= MAX_PAGES:
+    if token is not None and len(seen) >= MAX_PAGES:
         raise ResponseDecodeError(f"there are more than {MAX_PAGES:,} pages", "opc-next-page")
-    seen.add(page)
-    return page
+
+
+class Pages:
+    """Where the pages of *targets* are, one target after the other.
+
+    Attributes:
+        target: of the next page; ``None`` after the last.
+    """
+
+    def __init__(self, targets: Iterable[str]) -> None:
+        self._targets = iter(targets)
+        self._seen: set[str] = set()
+        self._first = self.target = next(self._targets, None)
+
+    def check(self, token: str | None) -> None:
+        """Raise for the *token* of the next page as `next_page_token` does."""
+        _check_token(token, self._seen)
+
+    def go_on(self, token: str | None) -> None:
+        """Go on to the page that *token* names, or to the next target."""
+        if token is None or self._first is None:
+            self._seen.clear()
+            self._first = self.target = next(self._targets, None)
+        else:
+            self._seen.add(token)
+            self.target = with_page(self._first, token)

@@ -8,7 +8,7 @@ import math
 import os
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
-from .._merge import is_foreign
+from .._iteration import is_foreign
 from .._operations.encoding import request_id
 from .._operations.failures import attach_call, attach_response
 from ..errors import (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import aiohttp
 
-from .._merge import is_foreign
+from .._iteration import is_foreign
 from .._operations.redaction import one_line
 from ..errors import AidpError, ConnectionFailedError, RequestTimeoutError, TransportError
 

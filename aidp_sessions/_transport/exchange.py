@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import attrs
 from yarl import URL
 
-from .._merge import is_foreign
+from .._iteration import is_foreign
 from .._operations.failures import attach_response, error_for
 from .._operations.messages import CORRECTED_CLOCK_SKEW, THRESHOLD, RawResponse, clock_skew, http_date
 from .._version import __version__

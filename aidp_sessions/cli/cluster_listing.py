@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from .._merge import iterate, merge
+from .._merge import FromIterable, Merge
 from ..errors import AidpError
 
 if TYPE_CHECKING:
@@ -29,6 +29,6 @@ async def clusters_by_workspace(
         except AidpError as error:
             await slot.emit((workspace, error))
 
-    async with aclosing(merge(iterate(workspaces), read, limit=_MAX_CONCURRENCY)) as listings:
+    async with aclosing(Merge(FromIterable(workspaces), read, limit=_MAX_CONCURRENCY)) as listings:
         async for listing in listings:
             yield listing

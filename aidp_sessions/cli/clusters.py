@@ -12,7 +12,7 @@ import click
 
 from .._display.cluster_use import ClusterUse, Use, auto_stop_of, least_needed_first, use_of
 from .._display.rollup import Usage, usage_by_cluster
-from .._merge import merge
+from .._merge import Merge
 from ..errors import AidpError, ResponseDecodeError
 from ..models import WorkspaceRef
 from . import cluster_formats, running, tables
@@ -84,7 +84,7 @@ class Survey:
         read = 0
         async with open_client(chosen, self.now) as client:
             listing, reader = list_each(client, chosen["workspace"]), _Reader(client, self.now)
-            async with aclosing(merge(listing, reader.read, limit=client.access.max_concurrency)) as results:
+            async with aclosing(Merge(listing, reader.read, limit=client.access.max_concurrency)) as results:
                 async for result in results:
                     if isinstance(result, AidpError):
                         fail(result)

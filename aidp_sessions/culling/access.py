@@ -33,7 +33,7 @@ class Access:
 
     async def list_sessions(self, workspace: WorkspaceRef, sent: list[str] | None = None) -> Sequence[SessionSummary]:
         """All sessions, of every page and without a filter."""
-        return (await self.api.list_sessions(workspace, "", sent=sent)).items
+        return (await self.api.list_sessions(workspace, self.api.sessions_target(workspace), sent=sent)).items
 
     async def list_attached(self, workspace: WorkspaceRef) -> Sequence[AttachedSession]:
         """The sessions that are attached to any cluster."""

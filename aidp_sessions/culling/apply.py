@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from .._merge import Iteration
+from .._iteration import Iteration
 from ..errors import AidpError
 from .deletion import GONE, Deletion, Finding
 from .plan import CullOutcome, CullResult, check_applicable, kernels_of, latest_activity, workspace_of
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
     from datetime import datetime, timedelta
 
-    from .._merge import Progress
+    from .._iteration import Progress
     from ..models import AttachedSession, Session, SessionSummary, WorkspaceRef
     from .access import Access
     from .plan import CullCandidate, CullPlan
@@ -50,6 +50,7 @@ def apply_plan(plan: CullPlan, access: Access, *, platform_id: str, max_age: tim
 async def _apply(
     plan: CullPlan, access: Access, platform_id: str, max_age: timedelta, progress: Progress
 ) -> AsyncGenerator[CullOutcome]:
+    progress.may_go_on = False
     check_applicable(plan, platform_id=platform_id, now=plan.taken, max_age=max_age)  # before any request
     now = await access.api.read_clock()
     check_applicable(plan, platform_id=platform_id, now=now(), max_age=max_age)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from .._merge import iterate, merge
+from .._merge import FromIterable, Merge
 from ..errors import AidpError
 from .plan import apply_clusters, make_plan, workspace_of
 
@@ -49,7 +49,7 @@ async def _apply_clusters(plan: CullPlan, access: Access) -> CullPlan:
         except AidpError as error:
             failures[workspace.key] = error
 
-    async with aclosing(merge(iterate(workspaces.values()), read, limit=access.max_concurrency)) as listed:
+    async with aclosing(Merge(FromIterable(workspaces.values()), read, limit=access.max_concurrency)) as listed:
         attached = {key: sessions async for key, sessions in listed}
     in_order = (failures[key] for key in workspaces if key in failures)
     return attrs.evolve(apply_clusters(plan, attached), failures=(*plan.failures, *in_order))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Collection, Iterable, Iterator
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, cast
 
 import attrs
 
-from .._merge import iterate
+from .._iteration import Converted, Listing
+from .._merge import FromIterable
 from ..models import WorkspaceRef, WorkspaceSummary
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ class WorkspaceRefs:
         single_use: they come from an iterator, so that only one iteration is possible.
     """
 
-    iterate: Callable[[], AsyncGenerator[WorkspaceRef]]
+    iterate: Callable[[], AsyncIterator[WorkspaceRef]]
     single_use: bool = False
 
 
@@ -38,7 +40,7 @@ def ref_of(workspace: WorkspaceLike) -> WorkspaceRef:
 def workspace_refs(
     workspaces: WorkspaceLike | Iterable[WorkspaceLike] | AsyncIterable[WorkspaceLike] | None,
     check: Callable[[str], object],
-    discover: Callable[[], AsyncGenerator[WorkspaceRef]],
+    discover: Callable[[], AsyncIterator[WorkspaceRef]],
 ) -> WorkspaceRefs:
     """References to *workspaces*; *check* raises for a bad key. For ``None``, *discover* iterates over all workspaces.
 
@@ -55,11 +57,11 @@ def workspace_refs(
             ref = _checked(workspace, check)
             if ref.name or ref.key not in refs:
                 refs[ref.key] = ref
-        return WorkspaceRefs(lambda: iterate(refs.values()))
+        return WorkspaceRefs(partial(FromIterable, refs.values()))
     if isinstance(workspaces, Iterator | AsyncIterator):
         rest = [workspaces]
 
-        def iterate_once() -> AsyncGenerator[WorkspaceRef]:
+        def iterate_once() -> AsyncIterator[WorkspaceRef]:
             if not rest:
                 raise RuntimeError("these workspaces came from an iterator, which is used up; pass a list instead")
             return _iterate(rest.pop(), check)
@@ -71,20 +73,28 @@ def workspace_refs(
     return WorkspaceRefs(lambda: _iterate(workspaces, check))
 
 
-async def _iterate(
+def _iterate(
     workspaces: Iterable[WorkspaceLike] | AsyncIterable[WorkspaceLike], check: Callable[[str], object]
-) -> AsyncGenerator[WorkspaceRef]:
+) -> AsyncIterator[WorkspaceRef]:
+    """A generator for what others made, so that a step of theirs that was cancelled is never taken for the end."""
+    checked = partial(_checked, check=check)
+    if isinstance(workspaces, Listing):
+        return Converted(cast("Listing[WorkspaceSummary]", workspaces), checked)
     if isinstance(workspaces, AsyncIterable):
-        iterator = aiter(workspaces)
-        try:
-            async for workspace in iterator:
-                yield _checked(workspace, check)
-        finally:
-            if isinstance(iterator, AsyncGenerator):
-                await iterator.aclose()
-    else:
-        for workspace in workspaces:
-            yield _checked(workspace, check)
+        return _iterate_async(workspaces, checked)
+    return Converted(FromIterable(workspaces), checked)
+
+
+async def _iterate_async(
+    workspaces: AsyncIterable[WorkspaceLike], checked: Callable[[WorkspaceLike], WorkspaceRef]
+) -> AsyncGenerator[WorkspaceRef]:
+    iterator = aiter(workspaces)
+    try:
+        async for workspace in iterator:
+            yield checked(workspace)
+    finally:
+        if isinstance(iterator, AsyncGenerator):
+            await iterator.aclose()
 
 
 def _checked(workspace: WorkspaceLike, check: Callable[[str], object]) -> WorkspaceRef:

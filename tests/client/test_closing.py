@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from aidp_sessions import SigningRequest
-    from aidp_sessions.streams.stream import OnError
+    from aidp_sessions.streams.fan_out import OnError
 
 LARGE: Final = answer(
     json.dumps({"items": [{"id": f"{n:06d}", "path": "x" * 400} for n in range(2 * THRESHOLD // 400)]}).encode()

@@ -27,13 +27,13 @@ MODULES = {
 
 # A room (a folder, or a file beside the folders) imports only from rooms that stand before it.
 ROOMS = (
-    *("_version", "_checks", "_coroutines", "_merge", "errors", "models", "activity", "policies", "events"),
+    *("_version", "_checks", "_iteration", "_merge", "errors", "models", "activity", "policies", "events"),
     *("endpoints", "_convert", "_display", "results", "auth", "_operations", "_transport", "streams"),
     *("principals", "_options", "_api", "culling", "_opening", "_platform", "client", "otel", "__init__"),
     *("testing", "cli", "__main__"),
 )
 IMPORT_NOTHING_OF_OURS = {
-    *("_version", "_checks", "_coroutines", "_merge", "errors", "models"),
+    *("_version", "_checks", "_iteration", "errors", "models"),
     *("_transport.limiter", "_transport.pacer"),
 }
 IMPORTERS = {

@@ -17,7 +17,6 @@ from aidp_sessions import (
     CredentialsError,
     RetryPolicy,
     SessionsClient,
-    SessionSummary,
     Signer,
 )
 from aidp_sessions._operations.messages import THRESHOLD
@@ -333,36 +332,6 @@ async def test_a_given_session_that_is_closed_while_a_request_is_signed_is_a_fai
 
     assert isinstance(error, ConnectionFailedError)
     assert error.message == "the request cannot be sent: Session is closed"
-
-
-STREAMS: Final[dict[str, Callable[[SessionsClient], Any]]] = {
-    "stream": lambda client: aiter(client.sessions(["quick", "slow"])),
-    "discovering": lambda client: aiter(client.sessions()),
-    "by_workspace": lambda client: client.sessions(["quick", "slow"]).by_workspace(),
-    "watch": lambda client: client.sessions("quick").watch(timedelta(hours=1)),
-    "workspaces": lambda client: client.workspaces(),
-}
-
-
-@pytest.mark.parametrize("asynchronous", [anext, lambda steps: steps.asend(None)], ids=["anext", "asend"])
-@pytest.mark.parametrize("start", STREAMS.values(), ids=STREAMS.keys())
-async def test_after_a_timeout_each_further_step_raises_and_never_ends_the_iteration(
-    start: Callable[[SessionsClient], Any], asynchronous: Callable[[Any], Any]
-) -> None:
-    async with LocalService(workspace_page_size=1) as service:
-        service.add_workspace("quick", [SessionSummary(id="q")])
-        service.add_workspace("slow", [SessionSummary(id="s")])
-        service.fail("slow", Fault(delay=60.0))
-        service.fail(None, Fault(), Fault(delay=60.0, times=None))
-        async with service.client() as client:
-            steps = start(client)
-            with pytest.raises(TimeoutError):
-                while True:
-                    await asyncio.wait_for(asynchronous(steps), 0.1)
-            for _ in range(2):
-                with pytest.raises(RuntimeError, match="cancelled"):
-                    await asynchronous(steps)
-            await steps.aclose()
 
 
 async def test_a_cancelled_caller_gets_a_cancelled_error(service: LocalService) -> None:

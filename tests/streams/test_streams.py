@@ -32,7 +32,7 @@ from aidp_sessions.testing import Fault, LocalService
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
 
-    from aidp_sessions.streams.stream import OnError
+    from aidp_sessions.streams.fan_out import OnError
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 IMPATIENT = RetryPolicy(base=0.001, cap=0.002)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from aidp_sessions import SessionStream
-    from aidp_sessions.streams.stream import OnError
+    from aidp_sessions.streams.fan_out import OnError
 
 KEYS: Final = ["", " ", ".", "..", "a\x00b", "a\nb", "\x7f", "\x9f"]
 IDS: Final = [repr(key) for key in KEYS]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from aidp_sessions.streams.stream import OnError
+    from aidp_sessions.streams.fan_out import OnError
 
 TARGET: Final = f"{PREFIX}/a%2Fb/notebook/api/sessions"
 

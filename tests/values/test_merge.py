@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aidp_sessions._merge import PARKED_PER_SLOT, Slot, merge
+from aidp_sessions._merge import PARKED_PER_SLOT, FromIterable, Merge, Slot
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable
+    from collections.abc import AsyncGenerator, Iterable, Iterator
 
 
 class SourceFailedError(Exception):
@@ -132,7 +132,7 @@ def test_any_schedule_keeps_the_bounds_and_closes_what_it_opened(
     seen: list[tuple[int, int]] = []
 
     async def consume() -> type[Exception] | None:
-        stream = merge(record.keys(keys_fail_at), record.source, limit=limit, sleep=record.sleep)
+        stream = Merge(record.keys(keys_fail_at), record.source, limit=limit, sleep=record.sleep)
         failure: type[Exception] | None = None
         async with aclosing(stream):
             try:
@@ -167,6 +167,46 @@ def test_any_schedule_keeps_the_bounds_and_closes_what_it_opened(
         assert not any(script.fails for script in scripts)
 
 
+@settings(max_examples=200)
+@given(
+    steps=st.lists(st.tuples(st.integers(0, 4), st.booleans()), max_size=10),
+    limit=st.integers(1, 4),
+    cancelled_after=st.lists(st.integers(0, 8), max_size=12),
+    keys_fail=st.booleans(),
+)
+def test_steps_that_are_cancelled_anywhere_lose_and_repeat_nothing(
+    steps: list[tuple[int, bool]], limit: int, cancelled_after: list[int], keys_fail: bool
+) -> None:
+    record = Record([Script([step], fails=False) for step in steps])
+    seen: list[int] = []
+
+    def keys() -> Iterator[int]:
+        yield from range(len(steps))
+        if keys_fail:
+            raise KeysFailedError
+
+    async def consume() -> None:
+        stream = Merge(FromIterable(keys()), record.source, limit=limit, sleep=record.sleep)
+        with pytest.raises(KeysFailedError) if keys_fail else contextlib.nullcontext():
+            for iterations in cancelled_after:
+                step: asyncio.Future[tuple[int, int]] = asyncio.ensure_future(anext(stream))
+                await run_iterations(iterations)
+                if step.cancel():
+                    await asyncio.wait([step])
+                    assert iterations == 0 or asyncio.all_tasks() == {asyncio.current_task()}  # 0: it never ran
+                if not step.cancelled():
+                    with contextlib.suppress(StopAsyncIteration):
+                        seen.append((await step)[0])
+            async for key, _ in stream:
+                seen.append(key)
+
+    asyncio.run(consume())
+
+    assert sorted(seen) == list(range(len(steps)))
+    assert record.closed == record.started
+    assert record.most_running <= limit
+
+
 async def numbers(keys: Iterable[int]) -> AsyncGenerator[int]:
     for key in keys:
         yield key
@@ -181,7 +221,7 @@ async def test_results_come_in_the_order_of_completion() -> None:
 
     seen = []
     gates[2].set()
-    async for key in merge(numbers(range(3)), source, limit=3):
+    async for key in Merge(numbers(range(3)), source, limit=3):
         seen.append(key)
         if key:
             gates[key - 1].set()
@@ -200,7 +240,7 @@ async def test_endless_keys_are_read_as_needed() -> None:
     async def source(key: int, slot: Slot[int]) -> None:
         await slot.emit(key)
 
-    async with aclosing(merge(endless(), source, limit=4)) as stream:
+    async with aclosing(Merge(endless(), source, limit=4)) as stream:
         assert [await anext(stream) for _ in range(10)] == list(range(10))
         await run_iterations(50)
 
@@ -220,7 +260,7 @@ async def test_sources_that_were_started_deliver_before_the_failure_of_the_keys_
 
     seen: list[int] = []
     with pytest.raises(KeysFailedError):
-        async for key in merge(keys(), source, limit=2):
+        async for key in Merge(keys(), source, limit=2):
             seen.append(key)  # noqa: PERF401  # what came before the failure is the point
 
     assert seen == [1, 2]
@@ -241,7 +281,7 @@ async def test_a_paused_source_gives_its_slot_to_another() -> None:
         await slot.emit(key)
 
     seen = []
-    async for key in merge(numbers(range(pausing + 5)), source, limit=1, sleep=sleep):
+    async for key in Merge(numbers(range(pausing + 5)), source, limit=1, sleep=sleep):
         seen.append(key)
         if len(seen) == 5:
             wakeup.set()
@@ -265,7 +305,7 @@ async def test_no_key_is_read_while_too_many_sources_pause() -> None:
         await slot.pause(60)
         await slot.emit(key)
 
-    async with aclosing(merge(keys(), source, limit=2, sleep=sleep)) as stream:
+    async with aclosing(Merge(keys(), source, limit=2, sleep=sleep)) as stream:
         first = asyncio.ensure_future(anext(stream))
         await run_iterations(500)
         most = len(taken)
@@ -281,7 +321,7 @@ async def test_cancelling_the_consumer_in_any_iteration_leaves_nothing_behind() 
         record = Record([Script([(1, True), (0, False)], fails=False) for _ in range(5)])
 
         async def consume(record: Record = record) -> None:
-            async with aclosing(merge(record.keys(None), record.source, limit=2, sleep=record.sleep)) as stream:
+            async with aclosing(Merge(record.keys(None), record.source, limit=2, sleep=record.sleep)) as stream:
                 async for _ in stream:
                     await run_iterations(1)
 
@@ -306,7 +346,7 @@ async def test_at_most_one_task_lives_per_running_source() -> None:
         await run_iterations(key % 3)
         await slot.emit(key)
 
-    seen = [key async for key in merge(numbers(range(500)), source, limit=4)]
+    seen = [key async for key in Merge(numbers(range(500)), source, limit=4)]
 
     assert sorted(seen) == list(range(500))
     assert most <= 4 + 1 + 1  # with the driver and the consumer
@@ -330,7 +370,7 @@ async def test_a_source_that_cancels_its_own_pause_leaves_the_limit_unchanged() 
         running -= 1
         await slot.emit(key)
 
-    seen = [key async for key in merge(numbers(range(100)), source, limit=1, sleep=sleep)]
+    seen = [key async for key in Merge(numbers(range(100)), source, limit=1, sleep=sleep)]
 
     assert sorted(seen) == list(range(100))
     assert most <= 1 + PARKED_PER_SLOT
@@ -345,7 +385,7 @@ async def test_a_slow_consumer_stops_the_sources() -> None:
         emitted += 1
         await slot.emit(key)
 
-    async with aclosing(merge(numbers(range(1000)), source, limit=4)) as stream:
+    async with aclosing(Merge(numbers(range(1000)), source, limit=4)) as stream:
         assert await anext(stream) == 0
         await run_iterations(100)
         assert emitted <= 1 + 4 + 4
