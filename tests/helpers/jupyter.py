@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _PATIENCE_S = 60.0
 _GRACE_S = 10.0
+_SERVER = "import sys; sys.modules['rfc3987_syntax'] = None; from jupyter_server import serverapp; serverapp.main()"
+"""As `-m jupyter_server`, without the optional grammars of web addresses that are compiled in more than a second."""
 
 
 class JupyterProcess:
@@ -137,7 +139,7 @@ async def start_jupyter(folder: Path) -> AsyncIterator[JupyterProcess]:
     }
     with socket_folder() as runtime:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "jupyter_server"),
+            *(sys.executable, "-c", _SERVER),
             *(f"--{name}={value}" for name, value in options.items()),
             env=inherited
             | {name: str(folder / place) for name, place in places.items()}
