@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each of some 500 processes would compile all that it imports
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]  # jsonschema would compile its grammars for a second
 
 settings.register_profile("tests", deadline=None)  # a busy machine is not a defect
 settings.load_profile("tests")
