@@ -125,6 +125,7 @@ class Listing(AsyncIterator[Keyed]):
         self._next_page = next_page
         self._items: deque[Keyed] = deque()
         self._known: set[str] = set()
+        self._is_reading = False
         self._is_closed = False
 
     if not TYPE_CHECKING:  # a type checker refuses 'for' without this
@@ -139,11 +140,20 @@ class Listing(AsyncIterator[Keyed]):
                 if item.key not in self._known:  # pages shift while items come and go
                     self._known.add(item.key)
                     return item
-            page = await self._next_page()
+            page = await self._read()
             if page is None:
                 break
             self._items.extend(page)
         raise StopAsyncIteration
+
+    async def _read(self) -> Sequence[Keyed] | None:
+        if self._is_reading:  # or both would count as one page
+            raise RuntimeError("another step of this iteration is still under way")
+        self._is_reading = True
+        try:
+            return await self._next_page()
+        finally:
+            self._is_reading = False
 
     async def aclose(self) -> None:
         self._is_closed = True

@@ -76,7 +76,10 @@ def workspace_refs(
 def _iterate(
     workspaces: Iterable[WorkspaceLike] | AsyncIterable[WorkspaceLike], check: Callable[[str], object]
 ) -> AsyncIterator[WorkspaceRef]:
-    """A generator for what others made, so that a step of theirs that was cancelled is never taken for the end."""
+    """Asynchronous iterables of others are read by a generator, which a cancellation closes for good.
+
+    If a step of theirs was cancelled, the next one might pass for the end.
+    """
     checked = partial(_checked, check=check)
     if isinstance(workspaces, Listing):
         return Converted(cast("Listing[WorkspaceSummary]", workspaces), checked)

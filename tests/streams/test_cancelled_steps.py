@@ -222,6 +222,18 @@ async def test_a_generator_of_keys_is_closed_by_a_cancellation_and_the_next_step
         await steps.aclose()
 
 
+async def test_a_second_step_while_one_is_under_way_is_refused_and_changes_nothing(service: LocalService) -> None:
+    async with service.client() as client:
+        workspaces = client.workspaces()
+        first = asyncio.ensure_future(anext(workspaces))
+        await asyncio.sleep(0)
+        with pytest.raises(RuntimeError, match=r"^another step of this iteration is still under way$"):
+            await anext(workspaces)
+        keys = [(await first).key, *[each.key async for each in workspaces]]
+
+    assert sorted(keys) == list(KEYS)
+
+
 async def test_after_an_error_each_further_step_raises(service: LocalService) -> None:
     async with service.client() as client:
         steps = aiter(client.sessions(["no-such"], on_error="raise"))
