@@ -162,8 +162,8 @@ class FromIterable(AsyncIterator[T]):
 
 
 def _as_exception(error: BaseException) -> Exception:
-    """*error*, or a `RuntimeError` in place of one that would end a task or a generator as if nothing had failed."""
-    if isinstance(error, Exception):
+    """*error*, or a `RuntimeError` in place of one that would end a task or an iteration as if nothing had failed."""
+    if isinstance(error, Exception) and not isinstance(error, StopAsyncIteration):
         return error
     failure = RuntimeError(f"a source, or the iterable of keys, raised {type(error).__name__}")
     failure.__cause__ = error

@@ -266,6 +266,21 @@ async def test_sources_that_were_started_deliver_before_the_failure_of_the_keys_
     assert seen == [1, 2]
 
 
+@pytest.mark.parametrize("kind", [asyncio.CancelledError, GeneratorExit, StopAsyncIteration, StopIteration])
+async def test_a_control_exception_of_a_source_is_an_error_that_names_it(kind: type[BaseException]) -> None:
+    async def source(key: int, slot: Slot[int]) -> None:
+        if key == 2:
+            raise kind
+        await slot.emit(key)
+
+    seen = []
+    with pytest.raises(RuntimeError, match=kind.__name__):
+        async for key in Merge(numbers(range(5)), source, limit=1):
+            seen.append(key)  # noqa: PERF401  # what came before a failure counts
+
+    assert seen == [0, 1]
+
+
 async def test_a_paused_source_gives_its_slot_to_another() -> None:
     """With one slot, sources that pause for a long time end after those that do not."""
     wakeup = asyncio.Event()
