@@ -27,18 +27,19 @@ sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]  # jsonschema w
 settings.register_profile("tests", deadline=None)  # a busy machine is not a defect
 settings.load_profile("tests")
 
-ON_EVERY_LOOP = {"test_streams.py"}
+ON_UVLOOP = {"test_streams.py"}
+WITH_EAGER_TASKS = {"test_streams.py", "test_cancelled_steps.py"}
 
 
 def pytest_asyncio_loop_factories(
     item: pytest.Item,
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Run the tests of streams on `uvloop` and with eager tasks too; all others only on asyncio's own loop."""
+    """Run some tests on `uvloop` or with eager tasks too; all others only on the loop of asyncio."""
     factories: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop}
-    if item.path.name in ON_EVERY_LOOP:
+    if item.path.name in ON_UVLOOP:
         factories["uvloop"] = uvloop.new_event_loop
-        if sys.version_info >= (3, 12):
-            factories["eager"] = new_eager_loop
+    if item.path.name in WITH_EAGER_TASKS and sys.version_info >= (3, 12):
+        factories["eager"] = new_eager_loop
     return factories
 
 

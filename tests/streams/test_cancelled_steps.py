@@ -116,7 +116,7 @@ async def test_an_iteration_whose_steps_are_cancelled_gives_everything_once(
             await steps.aclose()
             await eventually(lambda: service.in_flight == 0)
 
-    assert cancelled > 20
+    assert cancelled >= 5
 
 
 @pytest.mark.parametrize("step", [anext, lambda steps: steps.asend(None)], ids=["anext", "asend"])
