@@ -173,7 +173,7 @@ class Api:
     async def create_session(
         self, workspace: WorkspaceRef, path: str, *, opc_request_id: str | None = None, **options: Unpack[CreateOptions]
     ) -> Session:
-        request = create_request(sessions_target(self.workspaces_path, workspace.key, ""), path, **options)
+        request = create_request(self.sessions_target(workspace), path, **options)
         return await self._send("create_session", workspace, request, opc_request_id=opc_request_id)
 
     async def patch_session(
