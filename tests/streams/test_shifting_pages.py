@@ -161,6 +161,31 @@ async def test_a_pager_that_never_ends_is_an_error(
     assert len(server.received) == 6
 
 
+def listed(*keys: str, last: bool = True) -> bytes:
+    """A page of workspaces, which is one of clusters too."""
+    common = {"type": "USER", "lifecycleState": "ACTIVE", "state": "ACTIVE", "timeCreated": "2026-01-01T00:00:00Z"}
+    items = [{**common, "key": key, "displayName": key, "isPrivateNetworkEnabled": False} for key in keys]
+    headers: dict[str, Any] = {} if last else {"opc_next_page": "t"}
+    return answer(json.dumps({"items": items}).encode(), **headers)
+
+
+@pytest.mark.parametrize(
+    "find",
+    [lambda client: client.workspaces(is_private_network_enabled=False), lambda client: client.clusters("w")],
+    ids=["workspaces", "clusters"],
+)
+async def test_a_workspace_or_cluster_that_comes_on_two_pages_is_given_once(
+    find: Callable[[SessionsClient], AsyncIterator[Any]],
+) -> None:
+    async with RawServer(listed("a", "b", last=False), listed("b", "c")) as server, server.client() as client:
+        assert [each.key async for each in find(client)] == ["a", "b", "c"]
+
+
+async def test_a_workspace_that_is_listed_as_public_and_as_private_is_given_once() -> None:
+    async with RawServer(listed("a", "b"), listed("b", "c")) as server, server.client() as client:
+        assert [each.key async for each in client.workspaces()] == ["a", "b", "c"]
+
+
 @pytest.mark.parametrize(
     "find",
     [lambda client: client.workspaces(), lambda client: client.clusters("w")],
