@@ -29,6 +29,7 @@ from aidp_sessions._transport import exchange
 from aidp_sessions.testing import Fault, LocalService, make_session
 
 from ..helpers.raw_server import RawServer, answer, eventually, send
+from ..helpers.stream_tasks import stream_tasks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -71,11 +72,6 @@ def name_of(item: object) -> str | None:
     raise AssertionError(item)
 
 
-def ours() -> set[asyncio.Task[object]]:
-    """The tasks of the streams, without those of the service."""
-    return {task for task in asyncio.all_tasks() if "_merge" in repr(task.get_coro())}
-
-
 async def drain(steps: Any, turns: int, length: int, names: list[str | None]) -> int:
     """Read until there are *length* names; of six steps, cancel five after *turns* iterations of the loop.
 
@@ -94,7 +90,9 @@ async def drain(steps: Any, turns: int, length: int, names: list[str | None]) ->
             names.append(name_of(await step))
         except asyncio.CancelledError:
             cancelled += 1
-            assert turns == 0 or ours() == set()  # 0: the step never ran, and the next one goes on with its tasks
+            assert (
+                turns == 0 or stream_tasks() == set()
+            )  # 0: the step never ran, and the next one goes on with its tasks
     return cancelled
 
 
@@ -133,7 +131,7 @@ async def test_a_timeout_of_a_step_is_no_end(service: LocalService, iteration: s
                 names.append(name_of(await asyncio.wait_for(step(steps), 0.2)))
             except TimeoutError:
                 timeouts += 1
-                assert ours() == set()
+                assert stream_tasks() == set()
         await steps.aclose()
         with pytest.raises(StopAsyncIteration):
             await step(steps)
