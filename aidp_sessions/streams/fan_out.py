@@ -129,7 +129,7 @@ class SessionsRun:
     """
 
     _fan_out: FanOut
-    _parts: Merge[WorkspaceRef, Part] | None = None
+    _parts: Merge[WorkspaceRef, Part] | None = attrs.field(default=None, init=False)
     _failures: list[AidpError] = attrs.field(factory=list["AidpError"], init=False)
     _delivered: dict[int, int] = attrs.field(factory=dict[int, int], init=False)
     _rest: Iterable[SessionSummary] = attrs.field(default=(), init=False)
@@ -205,8 +205,8 @@ class OutcomesRun:
     """Yields one outcome per workspace."""
 
     _fan_out: FanOut
-    _results: Merge[WorkspaceRef, tuple[WorkspaceRef, Part | AidpError]] | None = None
-    _matches: Predicate | None = None
+    _results: Merge[WorkspaceRef, tuple[WorkspaceRef, Part | AidpError]] | None = attrs.field(default=None, init=False)
+    _matches: Predicate | None = attrs.field(default=None, init=False)
 
     async def outcomes(self, progress: Progress) -> AsyncGenerator[WorkspaceOutcome]:
         progress.may_go_on, fan_out = False, self._fan_out
